@@ -1,0 +1,64 @@
+"""The root of every error that the domain raises, and the two that adapters raise in its name."""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+
+class DomainError(Exception):
+    """A rule said no. Subclasses carry facts as attributes; how a caller is told is decided at the edge.
+
+    `message` is one plain sentence for the person who reads the answer.
+    """
+
+    message: str = "The request could not be carried out."
+
+    def facts(self) -> Mapping[str, object]:
+        """What the caller needs in order to act on the refusal, by name."""
+        return {}
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class NotFoundError(DomainError):
+    """Something that a command names does not exist, or is not the caller's to see."""
+
+    noun: ClassVar[str] = "resource"
+
+    def __init__(self, identity: str) -> None:
+        super().__init__(identity)
+        self.identity = identity
+        self.message = f"No {self.noun} {identity!r}."
+
+
+class StorageUnavailable(DomainError):
+    """The database did not answer, or went away before the transaction was committed: nothing was booked.
+
+    `outcome_unknown` is true where the connection broke while the commit was on its way, so that the effect may exist.
+    Repeating the request with the same idempotency key is then the way to find out.
+    """
+
+    def __init__(self, *, outcome_unknown: bool = False) -> None:
+        super().__init__(outcome_unknown)
+        self.outcome_unknown = outcome_unknown
+        self.message = (
+            "The database went away during the commit: repeat the request with the same Idempotency-Key."
+            if outcome_unknown
+            else "The database is not available. Nothing was booked; try again shortly."
+        )
+
+    def facts(self) -> Mapping[str, object]:
+        return {"outcome": "unknown"} if self.outcome_unknown else {}
+
+
+class Overloaded(DomainError):
+    """More requests are waiting than the service will queue. Nothing was booked."""
+
+    message = "The service is overloaded. Nothing was booked; try again shortly."
+
+
+class ConcurrentUpdate(Exception):
+    """Another transaction got in between (deadlock, serialization failure, or the same row written first).
+
+    Not a refusal: the transaction was rolled back, and whoever opened it should run it again.
+    """

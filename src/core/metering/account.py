@@ -1,0 +1,337 @@
+"""The account: a customer seen through its plan, with the usage of the features that a decision is about."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Final
+from uuid import UUID
+
+from core.errors import DomainError, NotFoundError
+from core.metering.features import Feature, FeatureCatalog, InvalidQuantity
+from core.metering.ledger import InvalidOccurredAt, Origin, UsageRecord
+from core.metering.periods import Billing, Period
+from core.metering.plans import Boolean, Enforcement, Metered, Plan, Static
+from core.metering.reservations import Reservation
+
+BACKDATING_MAX: Final = timedelta(days=35)
+CLOCK_SKEW_MAX: Final = timedelta(minutes=5)
+USED_PARTS_MAX: Final = 4_000_000_000_000_000_000
+
+NOT_IN_PLAN: Final = Metered(limit=0)
+"""How usage is booked of a feature that the customer's plan does not have: all of it is overage."""
+
+
+class CustomerNotFound(NotFoundError):
+    """No customer has this id, or none that the caller may see."""
+
+    noun = "customer"
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """So much of one feature as a caller wrote it, in the feature's unit."""
+
+    feature: str
+    quantity: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """So much of one feature, in smallest parts."""
+
+    feature: str
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """One metered feature's limit and usage in the period that contains now. All amounts in smallest parts."""
+
+    feature: Feature
+    limit: int | None
+    hard: bool
+    period: Period
+    used: int
+    held: int
+
+    @property
+    def remaining(self) -> int | None:
+        """What may still be used; never below zero; None where unlimited."""
+        return None if self.limit is None else max(self.limit - self.used - self.held, 0)
+
+    @property
+    def overage(self) -> int:
+        """Usage above the limit."""
+        return 0 if self.limit is None else max(self.used - self.limit, 0)
+
+    def admits(self, quantity: int) -> bool:
+        """Rule 2: used + held + requested <= limit. A soft limit admits everything."""
+        return self.limit is None or not self.hard or self.used + self.held + quantity <= self.limit
+
+    def plus(self, used: int, held: int = 0) -> "Balance":
+        return Balance(self.feature, self.limit, self.hard, self.period, self.used + used, self.held + held)
+
+
+class LimitExceeded(DomainError):
+    """A metered limit does not admit what was asked for."""
+
+    def __init__(self, plan: str, balance: Balance, requested: int) -> None:
+        super().__init__(plan, balance, requested)
+        self.plan, self.balance, self.requested = plan, balance, requested
+        self.feature = balance.feature.key
+        limit = balance.feature.units(balance.limit or 0)
+        self.message = f"Usage limit exceeded: {limit:f} {balance.feature.unit} of {self.feature}."
+
+    def facts(self) -> Mapping[str, object]:
+        balance, units = self.balance, self.balance.feature.units
+        return {
+            "plan": self.plan,
+            "feature": self.feature,
+            "current_usage": units(balance.used),
+            "held": units(balance.held),
+            "requested": units(self.requested),
+            "limit": units(balance.limit or 0),
+            "remaining": units(balance.remaining or 0),
+            "resets_at": balance.period.resets_at,
+        }
+
+
+class FeatureNotInPlan(DomainError):
+    """The plan lacks the feature, or has it switched off."""
+
+    def __init__(self, plan: str, feature: str, *, declared: bool = True) -> None:
+        super().__init__(plan, feature)
+        self.plan, self.feature = plan, feature
+        self.message = (
+            f"Plan {plan!r} does not include {feature!r}."
+            if declared
+            else f"{feature!r} is no declared feature: declare it under 'features:' in the plan file, or by PUT /api/v1/features/{feature}."
+        )
+
+    def facts(self) -> Mapping[str, object]:
+        return {"plan": self.plan, "feature": self.feature}
+
+
+class FeatureNotMetered(DomainError):
+    """Usage was to be booked of a feature that the plan grants as a number or a switch."""
+
+    def __init__(self, plan: str, feature: str) -> None:
+        super().__init__(plan, feature)
+        self.plan, self.feature = plan, feature
+        self.message = f"{feature!r} is not metered in plan {plan!r}: ask by POST …/usage/check whether it is granted."
+
+    def facts(self) -> Mapping[str, object]:
+        return {"plan": self.plan, "feature": self.feature}
+
+
+@dataclass(frozen=True, slots=True)
+class CounterState:
+    """What is stored of a locked feature: usage within its current period, and what unexpired holds set aside."""
+
+    used: int
+    held: int
+
+
+class Account:
+    """Decides and books usage of one customer's locked features. Pure: it collects what is to be written.
+
+    All of its methods either do everything or raise and change nothing.
+    """
+
+    __slots__ = ("_balances", "_catalog", "_counters", "_new_id", "billing", "customer_id", "now", "plan", "records", "reservations")
+
+    def __init__(
+        self,
+        customer_id: str,
+        plan: Plan,
+        billing: Billing,
+        counters: Mapping[str, CounterState],
+        *,
+        now: datetime,
+        catalog: FeatureCatalog,
+        new_id: Callable[[], UUID],
+    ) -> None:
+        self.customer_id = customer_id
+        self.plan = plan
+        self.billing = billing
+        self.now = now
+        self.records: list[UsageRecord] = []
+        self.reservations: list[Reservation] = []
+        self._counters = counters
+        self._catalog = catalog
+        self._new_id = new_id
+        self._balances: dict[str, Balance] = {}
+
+    def balance(self, key: str) -> Balance:
+        """Where the feature stands, with all that was booked through this account.
+
+        A feature that the plan does not have stands at a limit of zero. Raises FeatureNotMetered, and FeatureNotInPlan for a feature
+        that was never declared or that the plan switches off.
+        """
+        balance = self._balances.get(key)
+        if balance is None:
+            feature = self._catalog.get(key)
+            entitlement = metered_entitlement(self.plan, key)
+            if feature is None:
+                raise FeatureNotInPlan(self.plan.key, key, declared=False)
+            counter = self._counters[key]
+            period = self.billing.period(entitlement.reset, self.now)
+            hard = entitlement.enforcement is Enforcement.HARD
+            balance = Balance(feature, entitlement.limit, hard, period, counter.used, counter.held)
+            self._balances[key] = balance
+        return balance
+
+    def balances(self, features: Iterable[str]) -> dict[str, Balance]:
+        return {feature: self.balance(feature) for feature in features}
+
+    def require(self, feature: str, quantity: int) -> None:
+        """Raises LimitExceeded or FeatureNotInPlan where this much could not be booked now."""
+        self._require_in_plan(feature)
+        balance = self.balance(feature)
+        if not balance.admits(quantity):
+            raise LimitExceeded(self.plan.key, balance, quantity)
+
+    def require_remaining(self, feature: str) -> None:
+        """Raises where not even the smallest part of the feature is left."""
+        self._require_in_plan(feature)
+        balance = self.balance(feature)
+        if not balance.admits(1):
+            raise LimitExceeded(self.plan.key, balance, 0)
+
+    def consume(self, feature: str, quantity: int, origin: Origin) -> UsageRecord:
+        """Admission: books the usage now, or raises LimitExceeded or FeatureNotInPlan."""
+        self.require(feature, quantity)
+        return self._book(feature, quantity, self.now, origin)
+
+    def consume_all(self, usage: Sequence[Usage], origin: Origin) -> list[UsageRecord]:
+        """Admission of several features: all are booked, or the one that does not fit is raised and none is."""
+        wanted: dict[str, int] = {}
+        for item in usage:
+            wanted[item.feature] = wanted.get(item.feature, 0) + item.quantity
+        for feature, quantity in wanted.items():
+            self.require(feature, quantity)
+        return [self._book(item.feature, item.quantity, self.now, origin) for item in usage]
+
+    def record(
+        self, feature: str, quantity: int, origin: Origin, *, occurred_at: datetime | None = None, event_id: str | None = None
+    ) -> UsageRecord:
+        """Books work that is already done, as overage if need be; it counts in the period in which it occurred.
+
+        Raises InvalidOccurredAt where that is over 35 days ago or over 5 minutes ahead; never refuses for a limit.
+        """
+        if occurred_at is None:
+            occurred_at = self.now
+        else:
+            earliest, latest = self.now - BACKDATING_MAX, self.now + CLOCK_SKEW_MAX
+            if not earliest <= occurred_at <= latest:
+                raise InvalidOccurredAt(occurred_at, earliest, latest)
+        return self._book(feature, quantity, occurred_at, origin, event_id)
+
+    def correct(self, record: UsageRecord, corrected_total: int, quantity: int, reason: str, origin: Origin) -> UsageRecord:
+        """Books a compensating record beside the one that was wrong, in that one's period.
+
+        `corrected_total` is the record's quantity with all corrections so far. Raises InvalidQuantity where that, or the period's
+        usage, would fall below zero.
+        """
+        balance = self.balance(record.feature)
+        if corrected_total + quantity < 0:
+            left = balance.feature.units(corrected_total)
+            raise InvalidQuantity(record.feature, f"the record stands at {left:f} {balance.feature.unit} and cannot go below zero")
+        if record.occurred_at in balance.period and balance.used + quantity < 0:
+            raise InvalidQuantity(record.feature, "the period's usage cannot go below zero")
+        return self._book(record.feature, quantity, record.occurred_at, origin, corrects=record.id, reason=reason)
+
+    def reserve(self, reservation: Reservation) -> None:
+        """Sets the reservation's usage aside, all of it, or raises as `consume_all` does."""
+        for feature, quantity in reservation.held.items():
+            self.require(feature, quantity)
+        for feature, quantity in reservation.held.items():
+            self._balances[feature] = self.balance(feature).plus(0, quantity)
+        self.reservations.append(reservation)
+
+    def settle(self, before: Reservation, after: Reservation) -> None:
+        """Puts a reservation's next state in place of its last one, and gives back what it no longer holds."""
+        for feature in before.held:
+            change = after.held_at(feature, self.now) - before.held_at(feature, self.now)
+            if change:
+                self._balances[feature] = self.balance(feature).plus(0, change)
+        self.reservations.append(after)
+
+    def usage(self, amounts: Iterable[Amount]) -> list[Usage]:
+        """What a caller asked for, in smallest parts. Raises InvalidQuantity, FeatureNotMetered or FeatureNotInPlan."""
+        return [Usage(item.feature, self.balance(item.feature).feature.positive_parts(item.quantity)) for item in amounts]
+
+    def mark(self) -> "Mark":
+        """A point to return to by `undo`."""
+        return Mark(len(self.records), len(self.reservations), dict(self._balances))
+
+    def undo(self, mark: "Mark") -> None:
+        """Forgets all that was booked since the mark."""
+        del self.records[mark.records :]
+        del self.reservations[mark.reservations :]
+        self._balances = mark.balances
+
+    def touched(self) -> Iterable[Balance]:
+        """The balances that decisions looked at, as they now stand."""
+        return self._balances.values()
+
+    def _require_in_plan(self, feature: str) -> None:
+        if feature not in self.plan.entitlements:
+            raise FeatureNotInPlan(self.plan.key, feature, declared=self._catalog.get(feature) is not None)
+
+    def _book(
+        self,
+        feature: str,
+        quantity: int,
+        occurred_at: datetime,
+        origin: Origin,
+        event_id: str | None = None,
+        corrects: UUID | None = None,
+        reason: str | None = None,
+    ) -> UsageRecord:
+        before = self.balance(feature)
+        if before.used + quantity > USED_PARTS_MAX:
+            raise InvalidQuantity(feature, "the period's total would be too large")
+        overage = 0
+        if occurred_at in before.period:
+            after = before.plus(quantity)
+            overage = after.overage - before.overage
+            self._balances[feature] = after
+        record = UsageRecord(
+            self._new_id(), self.customer_id, feature, quantity, occurred_at, self.now, origin, overage, corrects, reason, event_id
+        )
+        self.records.append(record)
+        return record
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How far an account's bookings had come."""
+
+    records: int
+    reservations: int
+    balances: dict[str, Balance]
+
+
+def metered_entitlement(plan: Plan, feature: str) -> Metered:
+    """How usage of the feature is counted under the plan; NOT_IN_PLAN where the plan does not name it.
+
+    Raises FeatureNotMetered, and FeatureNotInPlan where the plan switches the feature off.
+    """
+    match plan.entitlements.get(feature, NOT_IN_PLAN):
+        case Metered() as metered:
+            return metered
+        case Boolean(enabled=False):
+            raise FeatureNotInPlan(plan.key, feature)
+        case _:
+            raise FeatureNotMetered(plan.key, feature)
+
+
+def static_value(plan: Plan, feature: str) -> Decimal:
+    """The number that the plan grants. Raises FeatureNotInPlan where it grants none."""
+    match plan.entitlements.get(feature):
+        case Static(value=value):
+            return value
+        case _:
+            raise FeatureNotInPlan(plan.key, feature)

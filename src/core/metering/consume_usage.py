@@ -1,0 +1,72 @@
+"""Book usage, if the plan admits it or because the work is already done."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from core.metering.account import CLOCK_SKEW_MAX, Account, Amount, Balance
+from core.metering.idempotency import Idempotency
+from core.metering.ledger import InvalidOccurredAt, Origin, UsageRecord
+from core.metering.ports import UnitOfWork
+from core.metering.use_case import AccountUseCase
+
+
+class Mode(StrEnum):
+    """Whether work is to be admitted, or has been done already."""
+
+    ENFORCE = "enforce"
+    RECORD = "record"
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumeUsageCommand:
+    """`occurred_at` (None: now) may lie in the past for recorded usage only."""
+
+    customer_id: str
+    amounts: Sequence[Amount]
+    origin: Origin
+    mode: Mode = Mode.ENFORCE
+    occurred_at: datetime | None = None
+    idempotency: Idempotency | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Consumed:
+    """What was booked, and where its features stand after it."""
+
+    records: Sequence[UsageRecord]
+    balances: Mapping[str, Balance]
+
+    @property
+    def over_limit(self) -> bool:
+        return any(record.overage for record in self.records)
+
+
+class ConsumeUsage(AccountUseCase[ConsumeUsageCommand, Consumed, UnitOfWork, None]):
+    """Consume one or several features at once: all of them, or none.
+
+    - `enforce` (before work is done): refused where a limit does not admit it, naming the feature that bound. It happens now.
+    - `record` (work already done): always booked, as overage if need be, in the period in which it occurred.
+    """
+
+    def features(self, command: ConsumeUsageCommand) -> Collection[str]:
+        return [amount.feature for amount in command.amounts]
+
+    async def read(self, commands: Sequence[ConsumeUsageCommand], uow: UnitOfWork) -> None:
+        return None
+
+    def decide(self, command: ConsumeUsageCommand, account: Account, facts: None, uow: UnitOfWork) -> Consumed:
+        usage = account.usage(command.amounts)
+        if command.mode is Mode.ENFORCE:
+            _require_now(command.occurred_at, account.now)
+            records = account.consume_all(usage, command.origin)
+        else:
+            records = [account.record(item.feature, item.quantity, command.origin, occurred_at=command.occurred_at) for item in usage]
+        return Consumed(records, account.balances(item.feature for item in usage))
+
+
+def _require_now(occurred_at: datetime | None, now: datetime) -> None:
+    earliest, latest = now - CLOCK_SKEW_MAX, now + CLOCK_SKEW_MAX
+    if occurred_at is not None and not earliest <= occurred_at <= latest:
+        raise InvalidOccurredAt(occurred_at, earliest, latest)

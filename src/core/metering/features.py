@@ -1,0 +1,98 @@
+"""What is metered: a feature, its unit, and the smallest part in which it is counted."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+from typing import Final
+
+from core.errors import DomainError
+
+QUANTITY_PARTS_MAX: Final = 9_000_000_000_000_000
+"""The largest quantity that one request may name, in smallest parts; it leaves room to add up a thousand of them in 64 bits."""
+
+SIGNIFICANT_DIGITS_MAX: Final = 15
+"""Digits that a JSON number carries through any client's double unharmed."""
+
+RESOLUTION_MAX: Final = 1_000_000_000
+
+_EXACT: Final = Context(prec=60)
+
+
+class InvalidQuantity(DomainError):
+    """A quantity that is not a number of this feature: not finite, too precise, too large, or not above its minimum."""
+
+    def __init__(self, feature: str, reason: str) -> None:
+        super().__init__(feature, reason)
+        self.feature = feature
+        self.message = f"Invalid quantity of {feature!r}: {reason}."
+
+    def facts(self) -> Mapping[str, object]:
+        return {"feature": self.feature}
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """Something metered. `resolution` is how many smallest parts make one `unit` (60: minutes are kept in seconds)."""
+
+    key: str
+    unit: str
+    resolution: int = 1
+
+    def parts(self, quantity: Decimal) -> int:
+        """The quantity, given in units, as a count of smallest parts, rounded half-even. May be zero or negative.
+
+        Raises InvalidQuantity where it is no finite number, has more than 15 significant digits, or is too large.
+        """
+        if not quantity.is_finite():
+            raise InvalidQuantity(self.key, "a finite number is expected")
+        if len(quantity.normalize(_EXACT).as_tuple().digits) > SIGNIFICANT_DIGITS_MAX:
+            raise InvalidQuantity(self.key, f"more than {SIGNIFICANT_DIGITS_MAX} significant digits")
+        if quantity.adjusted() > SIGNIFICANT_DIGITS_MAX:
+            raise InvalidQuantity(self.key, "too large")
+        parts = int((quantity * self.resolution).to_integral_value(ROUND_HALF_EVEN))
+        if abs(parts) > QUANTITY_PARTS_MAX:
+            raise InvalidQuantity(self.key, "too large")
+        return parts
+
+    def positive_parts(self, quantity: Decimal) -> int:
+        """As `parts`, for usage: raises InvalidQuantity also where less than one smallest part would be booked."""
+        parts = self.parts(quantity)
+        if parts <= 0:
+            smallest = f"1/{self.resolution} {self.unit}" if self.resolution > 1 else f"1 {self.unit}"
+            raise InvalidQuantity(self.key, f"at least {smallest} is expected")
+        return parts
+
+    def units(self, parts: int) -> Decimal:
+        """A count of smallest parts in units, exact to 15 significant digits."""
+        if self.resolution == 1:
+            return Decimal(parts)
+        return Context(prec=SIGNIFICANT_DIGITS_MAX).divide(Decimal(parts), Decimal(self.resolution))
+
+
+SESSIONS: Final = Feature("sessions", "session")
+MINUTES: Final = Feature("minutes", "minute", 60)
+PRACTICE_SESSIONS: Final = Feature("practice_sessions", "session")
+ASSESSMENTS: Final = Feature("assessments", "assessment")
+AI_RUNS: Final = Feature("ai_runs", "run")
+AI_COST: Final = Feature("ai_cost", "USD", 1_000_000_000)
+CONVERSATIONS: Final = Feature("conversations", "conversation")
+
+BUILT_IN: Final = (SESSIONS, MINUTES, PRACTICE_SESSIONS, ASSESSMENTS, AI_RUNS, AI_COST, CONVERSATIONS)
+
+
+class FeatureCatalog:
+    """The declared metered features. A feature's unit and resolution never change, so a catalog is only ever added to."""
+
+    __slots__ = ("_features",)
+
+    def __init__(self, features: Iterable[Feature] = ()) -> None:
+        self._features = {feature.key: feature for feature in (*BUILT_IN, *features)}
+
+    def get(self, key: str) -> Feature | None:
+        return self._features.get(key)
+
+    def add(self, feature: Feature) -> None:
+        self._features[feature.key] = feature
+
+    def __iter__(self) -> Iterator[Feature]:
+        return iter(self._features.values())

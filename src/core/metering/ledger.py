@@ -1,0 +1,55 @@
+"""The ledger: what was used, when, and on whose word. Entries are never changed; a correction is a further entry."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from core.errors import DomainError, NotFoundError
+
+
+class RecordNotFound(NotFoundError):
+    """The customer has no usage record with this id."""
+
+    noun = "usage record"
+
+
+class InvalidOccurredAt(DomainError):
+    """Usage dated further back, or further ahead, than may be booked."""
+
+    def __init__(self, occurred_at: datetime, earliest: datetime, latest: datetime) -> None:
+        super().__init__(occurred_at, earliest, latest)
+        self.occurred_at, self.earliest, self.latest = occurred_at, earliest, latest
+        self.message = f"occurred_at must lie between {earliest.isoformat()} and {latest.isoformat()}."
+
+    def facts(self) -> Mapping[str, object]:
+        return {"occurred_at": self.occurred_at, "earliest": self.earliest, "latest": self.latest}
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a usage record comes from: who said so, through what, about which thing of theirs."""
+
+    source: str
+    recorded_by: str | None = None
+    reference: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRecord:
+    """One ledger entry. `quantity` counts smallest parts, and is negative only in a correction.
+
+    `overage` is the part of it that lay above the limit when it was booked.
+    """
+
+    id: UUID
+    customer_id: str
+    feature: str
+    quantity: int
+    occurred_at: datetime
+    recorded_at: datetime
+    origin: Origin
+    overage: int = 0
+    corrects: UUID | None = None
+    reason: str | None = None
+    event_id: str | None = None

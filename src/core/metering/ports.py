@@ -1,0 +1,96 @@
+"""What the engine asks of the outside."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import Protocol, Self
+from uuid import UUID
+
+from core.metering.account import Account
+from core.metering.features import Feature, FeatureCatalog
+from core.metering.idempotency import StoredReply
+from core.metering.plans import Plan
+from core.metering.reservations import Reservation
+
+Clock = Callable[[], datetime]
+"""The current instant, aware UTC."""
+
+NewId = Callable[[], UUID]
+"""A fresh UUIDv7."""
+
+
+class Accounts(ABC):
+    """Customers' accounts, locked for the rest of the transaction."""
+
+    @abstractmethod
+    async def lock(self, features: Mapping[str, Collection[str]], at: datetime) -> Mapping[str, Account]:
+        """Locks these features of these customers, in one order for everyone, and says where they stand at `at`.
+
+        A customer that does not exist is absent from the answer. A counter that does not sum the period that contains `at` is
+        rebuilt from the ledger under the lock. What the accounts then collect is written by `UnitOfWork.commit`.
+        """
+
+
+class Replies(ABC):
+    """What was answered under idempotency keys."""
+
+    @abstractmethod
+    async def find(self, keys: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], StoredReply]:
+        """The stored replies among these (customer id, key) pairs."""
+
+    @abstractmethod
+    def add(self, reply: StoredReply, at: datetime) -> None:
+        """To be written by `UnitOfWork.commit`, which raises ConcurrentUpdate where the key has been taken meanwhile."""
+
+
+class Reservations(ABC):
+    """Reservations in all their states. New states are written with the account that they belong to."""
+
+    @abstractmethod
+    async def find(self, ids: Iterable[tuple[str, UUID]]) -> dict[UUID, Reservation]:
+        """The existing ones among these (customer id, reservation id) pairs."""
+
+
+class UnitOfWork(Protocol):
+    """One transaction. Leaving it without `commit` undoes everything."""
+
+    @property
+    def accounts(self) -> Accounts: ...
+
+    @property
+    def replies(self) -> Replies: ...
+
+    @property
+    def reservations(self) -> Reservations: ...
+
+    async def commit(self) -> None:
+        """Makes all of it durable. Raises ConcurrentUpdate where it has to be run again, and StorageUnavailable."""
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
+
+
+class PlanRepository(ABC):
+    """Published plans and declared features. Nothing here is ever changed, only added."""
+
+    @abstractmethod
+    async def latest(self, key: str) -> Plan | None:
+        """The newest version."""
+
+    @abstractmethod
+    async def all_latest(self) -> Sequence[Plan]:
+        """The newest version of every plan, by key."""
+
+    @abstractmethod
+    async def publish(self, plan: Plan) -> None:
+        """Adds a version. Raises PlanVersionConflict where that version exists."""
+
+    @abstractmethod
+    async def declare(self, feature: Feature) -> Feature:
+        """Adds the feature, or returns the one that is declared under its key."""
+
+    @abstractmethod
+    async def features(self) -> FeatureCatalog:
+        """All declared features, the built-in ones included."""
