@@ -76,9 +76,9 @@ class Balance:
 class LimitExceeded(DomainError):
     """A metered limit does not admit what was asked for."""
 
-    def __init__(self, plan: str, balance: Balance, requested: int) -> None:
-        super().__init__(plan, balance, requested)
-        self.plan, self.balance, self.requested = plan, balance, requested
+    def __init__(self, plan: str, balance: Balance, requested: int, at: datetime) -> None:
+        super().__init__(plan, balance, requested, at)
+        self.plan, self.balance, self.requested, self.at = plan, balance, requested, at
         self.feature = balance.feature.key
         limit = balance.feature.units(balance.limit or 0)
         self.message = f"Usage limit exceeded: {limit:f} {balance.feature.unit} of {self.feature}."
@@ -182,6 +182,10 @@ class Account:
             self._balances[key] = balance
         return balance
 
+    def knows(self, feature: str) -> bool:
+        """Whether usage of the feature is counted for this account, so that it has a balance."""
+        return feature in self._counters
+
     def balances(self, features: Iterable[str]) -> dict[str, Balance]:
         return {feature: self.balance(feature) for feature in features}
 
@@ -190,14 +194,22 @@ class Account:
         self._require_in_plan(feature)
         balance = self.balance(feature)
         if not balance.admits(quantity):
-            raise LimitExceeded(self.plan.key, balance, quantity)
+            raise LimitExceeded(self.plan.key, balance, quantity, self.now)
+
+    def require_all(self, usage: Iterable[Usage]) -> None:
+        """As `require`, for several features together; the same one may come up more than once."""
+        wanted: dict[str, int] = {}
+        for item in usage:
+            wanted[item.feature] = wanted.get(item.feature, 0) + item.quantity
+        for feature, quantity in wanted.items():
+            self.require(feature, quantity)
 
     def require_remaining(self, feature: str) -> None:
         """Raises where not even the smallest part of the feature is left."""
         self._require_in_plan(feature)
         balance = self.balance(feature)
         if not balance.admits(1):
-            raise LimitExceeded(self.plan.key, balance, 0)
+            raise LimitExceeded(self.plan.key, balance, 0, self.now)
 
     def consume(self, feature: str, quantity: int, origin: Origin) -> UsageRecord:
         """Admission: books the usage now, or raises LimitExceeded or FeatureNotInPlan."""
@@ -206,11 +218,7 @@ class Account:
 
     def consume_all(self, usage: Sequence[Usage], origin: Origin) -> list[UsageRecord]:
         """Admission of several features: all are booked, or the one that does not fit is raised and none is."""
-        wanted: dict[str, int] = {}
-        for item in usage:
-            wanted[item.feature] = wanted.get(item.feature, 0) + item.quantity
-        for feature, quantity in wanted.items():
-            self.require(feature, quantity)
+        self.require_all(usage)
         return [self._book(item.feature, item.quantity, self.now, origin) for item in usage]
 
     def record(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from decimal import ROUND_HALF_EVEN, Context, Decimal
+from decimal import MAX_EMAX, MIN_EMIN, ROUND_HALF_EVEN, Context, Decimal, Inexact
 from typing import Final
 
 from core.errors import DomainError
@@ -15,7 +15,8 @@ SIGNIFICANT_DIGITS_MAX: Final = 15
 
 RESOLUTION_MAX: Final = 1_000_000_000
 
-_EXACT: Final = Context(prec=60)
+_DIGITS: Final = Context(prec=SIGNIFICANT_DIGITS_MAX, Emin=MIN_EMIN, Emax=MAX_EMAX, traps=[Inexact])
+_PRODUCT: Final = Context(prec=SIGNIFICANT_DIGITS_MAX + len(str(RESOLUTION_MAX)), Emin=MIN_EMIN, Emax=MAX_EMAX)
 
 
 class InvalidQuantity(DomainError):
@@ -45,11 +46,13 @@ class Feature:
         """
         if not quantity.is_finite():
             raise InvalidQuantity(self.key, "a finite number is expected")
-        if len(quantity.normalize(_EXACT).as_tuple().digits) > SIGNIFICANT_DIGITS_MAX:
-            raise InvalidQuantity(self.key, f"more than {SIGNIFICANT_DIGITS_MAX} significant digits")
-        if quantity.adjusted() > SIGNIFICANT_DIGITS_MAX:
+        if quantity and quantity.adjusted() > SIGNIFICANT_DIGITS_MAX:  # before any arithmetic: 1e999999999 must cost nothing
             raise InvalidQuantity(self.key, "too large")
-        parts = int((quantity * self.resolution).to_integral_value(ROUND_HALF_EVEN))
+        try:
+            quantity = quantity.normalize(_DIGITS)
+        except Inexact:
+            raise InvalidQuantity(self.key, f"more than {SIGNIFICANT_DIGITS_MAX} significant digits") from None
+        parts = int(_PRODUCT.multiply(quantity, Decimal(self.resolution)).to_integral_value(ROUND_HALF_EVEN))
         if abs(parts) > QUANTITY_PARTS_MAX:
             raise InvalidQuantity(self.key, "too large")
         return parts

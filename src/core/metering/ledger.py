@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from core.errors import DomainError, NotFoundError
@@ -53,3 +54,31 @@ class UsageRecord:
     corrects: UUID | None = None
     reason: str | None = None
     event_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CorrectedRecord:
+    """A record, and what it amounts to with all its corrections."""
+
+    record: UsageRecord
+    total: int
+
+
+class EventKey(NamedTuple):
+    """What tells one event from every other: it is booked once, ever."""
+
+    customer_id: str
+    source: str
+    event_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerQuery:
+    """Which entries: those of one customer that occurred within `since <= t < until`, and come after a page's last entry."""
+
+    customer_id: str
+    limit: int
+    feature: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    before: tuple[datetime, UUID] | None = None

@@ -10,6 +10,7 @@ from uuid import UUID
 from core.metering.account import Account
 from core.metering.features import Feature, FeatureCatalog
 from core.metering.idempotency import StoredReply
+from core.metering.ledger import CorrectedRecord, EventKey, LedgerQuery, UsageRecord
 from core.metering.plans import Plan
 from core.metering.reservations import Reservation
 
@@ -52,6 +53,18 @@ class Reservations(ABC):
         """The existing ones among these (customer id, reservation id) pairs."""
 
 
+class Ledger(ABC):
+    """Ledger entries inside a unit of work. New ones are written with the account that they belong to."""
+
+    @abstractmethod
+    async def find(self, ids: Iterable[tuple[str, UUID]]) -> dict[UUID, CorrectedRecord]:
+        """The existing ones among these (customer id, record id) pairs, with what they amount to by now."""
+
+    @abstractmethod
+    async def known_events(self, events: Iterable[EventKey]) -> set[EventKey]:
+        """Those among these events that have been booked."""
+
+
 class UnitOfWork(Protocol):
     """One transaction. Leaving it without `commit` undoes everything."""
 
@@ -64,12 +77,31 @@ class UnitOfWork(Protocol):
     @property
     def reservations(self) -> Reservations: ...
 
+    @property
+    def ledger(self) -> Ledger: ...
+
     async def commit(self) -> None:
         """Makes all of it durable. Raises ConcurrentUpdate where it has to be run again, and StorageUnavailable."""
 
     async def __aenter__(self) -> Self: ...
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
+
+
+class AccountReader(ABC):
+    """Accounts as they stand, locked by nobody."""
+
+    @abstractmethod
+    async def read(self, customer_id: str, features: Collection[str] | None, at: datetime) -> Account:
+        """With these features, or with all that the plan meters. Raises CustomerNotFound."""
+
+
+class LedgerReader(ABC):
+    """The ledger's entries."""
+
+    @abstractmethod
+    async def newest(self, query: LedgerQuery) -> Sequence[UsageRecord]:
+        """Newest first: by when it occurred, and then by id. Raises CustomerNotFound."""
 
 
 class PlanRepository(ABC):

@@ -1,0 +1,34 @@
+"""The HTTP application."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+
+from api import docs, errors, operational
+from api.container import Container, running
+from api.settings import Settings
+from api.v1 import customers, plans, sessions, uploads
+
+
+def create_app(container: Container) -> FastAPI:
+    """An app that takes everything from this container; nothing is global."""
+
+    @asynccontextmanager
+    async def whole_life(app: FastAPI) -> AsyncIterator[None]:
+        async with running(container):
+            yield
+
+    app = FastAPI(title="Tollgate", version=version("tollgate"), lifespan=whole_life, redoc_url=None)
+    app.state.container = container
+    errors.install(app)
+    docs.install(app)
+    for router in (customers.router, plans.router, sessions.router, uploads.router, operational.router):
+        app.include_router(router)
+    return app
+
+
+def from_environment() -> FastAPI:
+    """The app of one server process, set up by environment variables."""
+    return create_app(Container(settings=Settings()))

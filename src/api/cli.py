@@ -1,0 +1,194 @@
+"""The `tollgate` command."""
+
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+from uuid import UUID
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from api.commands import CommandFailed
+from api.settings import Settings
+from core.access.service_keys import InvalidKeyName, Scope
+from core.errors import StorageUnavailable
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Metering and plan limits on PostgreSQL."
+)
+keys = typer.Typer(no_args_is_help=True, help="Service keys: create, list, revoke.")
+plans = typer.Typer(no_args_is_help=True, help="Plans as code: push, diff, show.")
+db = typer.Typer(no_args_is_help=True, help="The database's schema.")
+app.add_typer(keys, name="keys")
+app.add_typer(plans, name="plans")
+app.add_typer(db, name="db")
+
+out = Console(soft_wrap=True, highlight=False)
+
+DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Where data is kept (TOLLGATE_DATA_DIR, default .tollgate).")]
+PlanFileArgument = Annotated[Path, typer.Argument(help="The plan file, such as plans.yaml.")]
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on; 0 takes a free one.")] = 8000,
+    data_dir: DataDir = None,
+    plans: Annotated[Path | None, typer.Option(help="A plan file to publish at the start (TOLLGATE_PLANS).")] = None,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="How many server processes.")] = 1,
+    example_customer: Annotated[str | None, typer.Option(help="Create this customer, and print a token and a request for it.")] = None,
+) -> None:
+    """Start the service; without TOLLGATE_DATABASE_URL with an embedded PostgreSQL."""
+    from api.commands.serve import Options
+    from api.commands.serve import serve as run
+
+    run(_settings(data_dir=data_dir, plans=plans), Options(host, port, workers, example_customer), _say)
+
+
+@app.command()
+def token(
+    customer: Annotated[str, typer.Argument(help="The customer's id.")],
+    ttl: Annotated[int, typer.Option(min=1, max=366 * 24 * 3600, help="Seconds until it expires.")] = 3600,
+    data_dir: DataDir = None,
+) -> None:
+    """Print a user token, signed with the configured secret."""
+    from api.commands.tokens import sign
+
+    print(sign(_settings(data_dir=data_dir), customer, ttl))
+
+
+@keys.command("create")
+def create_key(
+    scope: Annotated[Scope, typer.Option(help="What the key may do.")],
+    name: Annotated[str | None, typer.Option(help="Who uses it; shown in the ledger.")] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Create a service key and print it, this once."""
+    from core.access.service_keys import generate
+
+    async def create(container: Any) -> str:
+        key, text = generate(container.new_id()(), scope, container.clock()(), name)
+        await container.service_keys().add(key)
+        return text
+
+    print(_with_container(data_dir, create))
+    print("Keep it: it is not shown again.", file=sys.stderr)
+
+
+@keys.command("list")
+def list_keys(data_dir: DataDir = None) -> None:
+    """List the service keys; never their secrets."""
+
+    async def read(container: Any) -> Any:
+        return await container.service_keys().all()
+
+    table = Table("id", "name", "scope", "created", "revoked")
+    for key in _with_container(data_dir, read):
+        revoked = key.revoked_at.isoformat(timespec="seconds") if key.revoked_at else ""
+        table.add_row(str(key.id), key.name or "", key.scope.value, key.created_at.isoformat(timespec="seconds"), revoked)
+    out.print(table)
+
+
+@keys.command("revoke")
+def revoke_key(id: Annotated[UUID, typer.Argument(help="The key's id, from 'keys list'.")], data_dir: DataDir = None) -> None:
+    """Revoke a service key; requests with it are refused from then on."""
+
+    async def revoke(container: Any) -> bool:
+        return bool(await container.service_keys().revoke(id, container.clock()()))
+
+    if not _with_container(data_dir, revoke):
+        raise CommandFailed(f"No service key {id}: 'tollgate keys list' shows them.")
+    print(f"Revoked {id}.")
+
+
+@plans.command("push")
+def push_plans(file: PlanFileArgument, data_dir: DataDir = None) -> None:
+    """Publish what changed in the plan file; unchanged plans stay as they are."""
+    from api.commands import plans as commands
+
+    content = commands.read(file)
+    for change in _with_container(data_dir, lambda container: commands.push(container, content)):
+        print(f"{change.key}: {change.kind}, version {change.version}")
+
+
+@plans.command("diff")
+def diff_plans(file: PlanFileArgument, data_dir: DataDir = None) -> None:
+    """Show what a push would change."""
+    from api.commands import plans as commands
+
+    content = commands.read(file)
+    for change in _with_container(data_dir, lambda container: commands.diff(container, content)):
+        print(f"{change.key}: {change.kind}" + (f", would be version {change.version}" if change.kind != "unchanged" else ""))
+        for line in change.details:
+            print(f"  {line}")
+
+
+@plans.command("show")
+def show_plans(data_dir: DataDir = None) -> None:
+    """Show the newest version of every plan."""
+    from api.commands import plans as commands
+
+    async def read(container: Any) -> Any:
+        return await container.plans().all_latest(), await container.plans().features()
+
+    published, catalog = _with_container(data_dir, read)
+    table = Table("plan", "version", "feature", "entitlement")
+    for plan in published:
+        for index, (key, entitlement) in enumerate(plan.entitlements.items()):
+            first = (plan.key, str(plan.version)) if index == 0 else ("", "")
+            table.add_row(*first, key, commands.told(entitlement, catalog.get(key)))
+    out.print(table)
+
+
+@db.command("upgrade")
+def upgrade_database(data_dir: DataDir = None) -> None:
+    """Bring the database's schema up to date."""
+
+    async def done(container: Any) -> None:
+        await container.health().check()
+
+    _with_container(data_dir, done)
+    print("The schema is up to date.")
+
+
+def main() -> None:
+    """Runs the command; what goes wrong for a reason that can be told is told in a line, with exit status 1."""
+    try:
+        app()
+    except CommandFailed as error:
+        _fail(str(error))
+    except (StorageUnavailable, InvalidKeyName) as error:
+        _fail(error.message)
+
+
+def _fail(message: str) -> None:
+    print(f"tollgate: {message}", file=sys.stderr)
+    sys.exit(1)
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _settings(**flags: Any) -> Settings:
+    try:
+        return Settings(**{name: value for name, value in flags.items() if value is not None})
+    except ValidationError as error:
+        mistakes = "; ".join(f"TOLLGATE_{str(item['loc'][0]).upper()}: {item['msg']}" for item in error.errors())
+        raise CommandFailed(mistakes) from error
+
+
+def _with_container(data_dir: Path | None, use: Callable[[Any], Coroutine[Any, Any, Any]]) -> Any:
+    """Runs `use` on a container over the configured database, or the one of the data directory."""
+    from api.commands import database
+
+    async def run(settings: Settings) -> Any:
+        async with database.container(settings) as container:
+            return await use(container)
+
+    with database.database(_settings(data_dir=data_dir)) as settings:
+        return asyncio.run(run(settings))

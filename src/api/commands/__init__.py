@@ -1,0 +1,5 @@
+"""What the commands of `tollgate` do. They may know the adapters, since they start and stop them."""
+
+
+class CommandFailed(Exception):
+    """A command cannot do what it was asked to; the message is one line for whoever typed it."""

@@ -1,0 +1,87 @@
+"""Plans as code: push, diff and show."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from api.commands import CommandFailed
+from api.container import Container
+from core.errors import DomainError
+from core.metering.features import Feature, FeatureCatalog
+from core.metering.plans import Boolean, Entitlement, Metered, Plan, Static
+from infrastructure.plan_files import PlanFile, PlanFileError, read_plan_file
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a push did, or would do, to a plan."""
+
+    key: str
+    kind: Literal["new", "changed", "unchanged"]
+    version: int
+    details: tuple[str, ...] = ()
+
+
+def read(path: Path) -> PlanFile:
+    """Raises CommandFailed with every mistake in the file, a line each."""
+    try:
+        return read_plan_file(path)
+    except PlanFileError as error:
+        raise CommandFailed(str(error)) from error
+
+
+async def push(container: Container, file: PlanFile) -> list[Change]:
+    """Declares the features and publishes what changed. Raises CommandFailed."""
+    try:
+        for feature in file.features:
+            await container.declare_feature().execute(feature)
+        changes = []
+        for draft in file.plans:
+            before = await container.plans().latest(draft.key)
+            published = await container.publish_plan().execute(draft)
+            changes.append(_change(before, published.plan, await container.plans().features()))
+    except DomainError as error:
+        raise CommandFailed(error.message) from error
+    return changes
+
+
+async def diff(container: Container, file: PlanFile) -> list[Change]:
+    """What a push would do."""
+    catalog = FeatureCatalog([*await container.plans().features(), *file.features])
+    changes = []
+    for draft in file.plans:
+        before = await container.plans().latest(draft.key)
+        version = before.version + 1 if before else 1
+        after = Plan(draft.key, version, draft.name, draft.resolve(catalog))
+        changes.append(_change(before, before if before and after.same_content(before) else after, catalog))
+    return changes
+
+
+def told(entitlement: Entitlement, feature: Feature | None) -> str:
+    """An entitlement in a few words."""
+    match entitlement:
+        case Metered(limit, reset, enforcement):
+            assert feature is not None
+            amount = "unlimited" if limit is None else f"{feature.units(limit):f}"
+            return f"{amount} {feature.unit} per {reset.value} ({enforcement.value})"
+        case Static(value):
+            return f"{value:f}"
+        case Boolean(enabled):
+            return "on" if enabled else "off"
+
+
+def _change(before: Plan | None, after: Plan, catalog: FeatureCatalog) -> Change:
+    if before is None:
+        details = tuple(f"+ {key}: {told(value, catalog.get(key))}" for key, value in after.entitlements.items())
+        return Change(after.key, "new", after.version, details)
+    if after.version == before.version:
+        return Change(after.key, "unchanged", after.version)
+    lines = [f"name: {before.name!r} -> {after.name!r}"] if before.name != after.name else []
+    for key in {**before.entitlements, **after.entitlements}:
+        old, new = before.entitlements.get(key), after.entitlements.get(key)
+        if old == new:
+            continue
+        was = told(old, catalog.get(key)) if old else "not included"
+        will_be = told(new, catalog.get(key)) if new else "not included"
+        lines.append(f"{key}: {was} -> {will_be}")
+    return Change(after.key, "changed", after.version, tuple(lines))

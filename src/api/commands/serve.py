@@ -1,0 +1,174 @@
+"""Start the service: its directory, its port, its database, its plans, and then its server processes."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Final
+
+import uvicorn
+from pydantic import SecretStr
+from uvicorn.supervisors import Multiprocess
+
+from api.commands import CommandFailed, database, plans
+from api.commands.tokens import sign
+from api.container import Container
+from api.settings import Settings, revealed
+from core.customers.put_customer import PutCustomerCommand
+from core.metering.account import CustomerNotFound
+from core.metering.periods import Interval
+from infrastructure.data_directory import DataDirectory, DataDirectoryError
+from infrastructure.embedded_postgres import EmbeddedPostgresError
+from infrastructure.plan_files import PlanFile
+
+BACKLOG: Final = 2048
+SHUTDOWN_SECONDS_MAX: Final = 30
+EXAMPLE_PLAN: Final = "free"
+EXAMPLE_TOKEN_SECONDS: Final = 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What `tollgate serve` was asked for."""
+
+    host: str
+    port: int
+    workers: int
+    example_customer: str | None
+
+
+def serve(settings: Settings, options: Options, say: Callable[[str], None]) -> None:
+    """Serves until a signal ends it. Raises CommandFailed where it cannot start."""
+    _exit_on_terminate()
+    try:
+        with ExitStack() as stack:
+            directory = stack.enter_context(DataDirectory(settings.data_dir))
+            listener = stack.enter_context(_listening(options.host, options.port))
+            file = plans.read(settings.plans) if settings.plans else None
+            generated = settings.database_url is None
+            if generated:
+                settings = _with_secrets(settings, directory)
+                say("Starting PostgreSQL …")
+                settings = database.with_database(settings, stack.enter_context(database.embedded(directory)))
+            settings = _with_public_url(settings, listener)
+            asyncio.run(_prepare(settings, file, options))
+            _to_environment(settings)
+            say(_banner(settings, listener, options, shows_secrets=generated))
+            _run(listener, options.workers)
+    except (DataDirectoryError, EmbeddedPostgresError) as error:
+        raise CommandFailed(str(error)) from error
+
+
+def _exit_on_terminate() -> None:
+    """Terminating ends the program by way of its clean-up, from its first moment to its last."""
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        sys.exit(0)
+
+    signal.signal(signal.SIGTERM, leave)
+
+
+@contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+            listener.listen(BACKLOG)
+        except (OSError, OverflowError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            raise CommandFailed(f"Cannot listen on {host}:{port}: {reason}. Choose another port with --port.") from error
+        listener.set_inheritable(True)
+        yield listener
+
+
+def _with_secrets(settings: Settings, directory: DataDirectory) -> Settings:
+    """With the embedded database, what is not set is generated once and kept in the data directory."""
+    admin_key = revealed(settings.admin_key) or directory.secret("admin_key", prefix="tg_")
+    changes = {"admin_key": SecretStr(admin_key)}
+    if settings.jwt_secret is None and settings.jwks_url is None:
+        changes["jwt_secret"] = SecretStr(directory.secret("jwt_secret"))
+    return settings.model_copy(update=changes)
+
+
+def _with_public_url(settings: Settings, listener: socket.socket) -> Settings:
+    """Unless it is set, the address that the service listens on is how callers reach it."""
+    return settings if "public_url" in settings.model_fields_set else settings.model_copy(update={"public_url": _address(listener)})
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):
+        host = "127.0.0.1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+async def _prepare(settings: Settings, file: PlanFile | None, options: Options) -> None:
+    async with database.container(settings) as container:
+        if file is not None:
+            await plans.push(container, file)
+        if options.example_customer:
+            await _make_example_customer(container, options.example_customer)
+
+
+async def _make_example_customer(container: Container, customer_id: str) -> None:
+    try:
+        await container.customers().get(customer_id)
+    except CustomerNotFound:
+        now = container.clock()()
+        first = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        command = PutCustomerCommand(customer_id, EXAMPLE_PLAN, first, Interval.MONTH, "UTC", None)
+        await container.put_customer().execute(command)
+
+
+def _to_environment(settings: Settings) -> None:
+    """Server processes read their settings from the environment that they are started with."""
+    values = {
+        "DATA_DIR": str(settings.data_dir.absolute()),
+        "ADMIN_KEY": revealed(settings.admin_key),
+        "JWT_SECRET": revealed(settings.jwt_secret),
+        "PUBLIC_URL": settings.public_url,
+    }
+    os.environ.update({f"TOLLGATE_{name}": value for name, value in values.items() if value})
+
+
+def _banner(settings: Settings, listener: socket.socket, options: Options, *, shows_secrets: bool) -> str:
+    address = _address(listener)
+    lines = ["", f"Tollgate is ready at {address}   (documentation: {address}/docs)", ""]
+    if shows_secrets:
+        lines.append(f"  admin key   {revealed(settings.admin_key)}")
+    if options.example_customer:
+        lines.append(f"  customer    {options.example_customer}, on the plan '{EXAMPLE_PLAN}' if it is new")
+        token = sign(settings, options.example_customer, EXAMPLE_TOKEN_SECONDS)
+        lines += [f"  user token  {token}", "", "Create a coaching session:", "", _curl(address, token), ""]
+    return "\n".join([*lines, "Ctrl-C stops it.", ""])
+
+
+def _curl(address: str, token: str) -> str:
+    body = '{"title": "Weekly coaching", "language": "en-US", "stt_provider": "auto"}'
+    return f"curl -X POST {address}/api/v1/sessions -H 'Authorization: Bearer {token}' -H 'Content-Type: application/json' -d '{body}'"
+
+
+def _run(listener: socket.socket, workers: int) -> None:
+    config = uvicorn.Config(
+        "api.app:from_environment",
+        factory=True,
+        workers=workers,
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS_MAX,
+    )
+    try:
+        if workers == 1:
+            uvicorn.Server(config).run(sockets=[listener])
+        else:
+            Multiprocess(config, sockets=[listener]).run()
+    except KeyboardInterrupt:
+        return

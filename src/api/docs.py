@@ -1,0 +1,88 @@
+"""What the OpenAPI document says beyond the routes themselves: every refusal an operation can answer, with its body."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from api.errors import LIMITS, TABLE
+from api.replies import KEY_LENGTH_MAX
+
+_STATUS_OF: Final[Mapping[str, int]] = {told.code: told.status for told in TABLE.values()} | {
+    limit.code: limit.status for limit in LIMITS.values()
+}
+_ALWAYS: Final = ("unauthenticated", "forbidden", "storage_unavailable", "overloaded")
+
+DESCRIPTION: Final = """Check and book usage in one durable transaction, per billing period.
+
+Errors are `{"detail": {"error": CODE, "message": TEXT, …facts}}`; structural mistakes in a request are FastAPI's list form."""
+
+
+def refusals(*codes: str) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of an operation that can answer these error codes, besides those that every operation can."""
+    by_status: defaultdict[int, list[str]] = defaultdict(list)
+    for code in (*codes, *_ALWAYS):
+        by_status[_STATUS_OF[code]].append(code)
+    return {status: _refusal(sorted(set(found))) for status, found in sorted(by_status.items())}
+
+
+def _refusal(codes: list[str]) -> dict[str, Any]:
+    examples = {code: {"value": {"detail": {"error": code, "message": "…"}}} for code in codes}
+    schema = {"$ref": "#/components/schemas/Refusal"}
+    mistakes = {"$ref": "#/components/schemas/HTTPValidationError"}
+    content = {"schema": {"anyOf": [schema, mistakes]} if _STATUS_OF[codes[0]] == 422 else schema, "examples": examples}
+    return {"description": ", ".join(f"`{code}`" for code in codes), "content": {"application/json": content}}
+
+
+_REFUSAL_SCHEMA: Final[Mapping[str, Any]] = {
+    "type": "object",
+    "required": ["detail"],
+    "properties": {
+        "detail": {
+            "type": "object",
+            "required": ["error", "message"],
+            "properties": {"error": {"type": "string"}, "message": {"type": "string"}},
+            "additionalProperties": True,
+        }
+    },
+}
+
+_IDEMPOTENCY_KEY: Final[Mapping[str, Any]] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "A repeat with the same key and input gets the stored answer, with the header Idempotency-Replayed: true.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": KEY_LENGTH_MAX, "pattern": "^[!-~]+$"},
+}
+
+_OPEN: Final = ("/healthz", "/readyz", "/api/v1/uploads/")
+
+
+def install(app: FastAPI) -> None:
+    """Adds to the generated document what FastAPI cannot know: credentials, idempotency keys and the form of refusals."""
+
+    def document() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = _document(app)
+        return app.openapi_schema
+
+    app.openapi = document  # type: ignore[method-assign]
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    schema = get_openapi(title=app.title, version=app.version, description=DESCRIPTION, routes=app.routes)
+    components = schema.setdefault("components", {})
+    components.setdefault("schemas", {})["Refusal"] = _REFUSAL_SCHEMA
+    components["securitySchemes"] = {
+        "bearer": {"type": "http", "scheme": "bearer", "description": "a user token (JWT) or a service key (tg_…)"}
+    }
+    for path, operations in schema["paths"].items():
+        for method, operation in operations.items():
+            if path.startswith(_OPEN):
+                continue
+            operation["security"] = [{"bearer": []}]
+            if method == "post":
+                operation.setdefault("parameters", []).append(_IDEMPOTENCY_KEY)
+    return schema

@@ -1,0 +1,171 @@
+"""The one table that says how a caller is told what the domain raised."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from fastapi.encoders import jsonable_encoder
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from api.wire import decimal_number, instant
+from core.access.ports import IdentityProviderUnavailable
+from core.access.principal import Forbidden, Unauthenticated
+from core.access.service_keys import InvalidKeyName
+from core.customers.put_customer import InvalidBillingAnchor, InvalidTimeZone
+from core.errors import DomainError, Overloaded, StorageUnavailable
+from core.metering.account import CustomerNotFound, FeatureNotInPlan, FeatureNotMetered, LimitExceeded
+from core.metering.features import InvalidQuantity
+from core.metering.idempotency import IdempotencyKeyReused
+from core.metering.ledger import InvalidOccurredAt, RecordNotFound
+from core.metering.plans import FeatureConflict, InvalidPlan, PlanNotFound, PlanVersionConflict
+from core.metering.publish_plan import InvalidFeature
+from core.metering.reservations import ReservationNotFound, ReservationNotHeld
+from core.sessions.session import InvalidSessionState, SessionNotFound, UploadMissing
+from core.sessions.uploads import FileSizeExceeded, InvalidUploadUrl, UnsupportedMediaType, UploadInterrupted, UploadUrlExpired
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A status, a code, and headers; `retry_after_seconds` where trying again may help."""
+
+    status: int
+    code: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+TABLE: Final[Mapping[type[DomainError], Told]] = {
+    Unauthenticated: Told(401, "unauthenticated", {"WWW-Authenticate": "Bearer"}),
+    Forbidden: Told(403, "forbidden"),
+    FeatureNotInPlan: Told(403, "feature_not_in_plan"),
+    LimitExceeded: Told(403, "usage_limit_exceeded"),
+    InvalidUploadUrl: Told(403, "invalid_upload_url"),
+    CustomerNotFound: Told(404, "customer_not_found"),
+    PlanNotFound: Told(404, "plan_not_found"),
+    RecordNotFound: Told(404, "record_not_found"),
+    ReservationNotFound: Told(404, "reservation_not_found"),
+    SessionNotFound: Told(404, "session_not_found"),
+    FeatureConflict: Told(409, "feature_conflict"),
+    InvalidSessionState: Told(409, "invalid_session_state"),
+    PlanVersionConflict: Told(409, "plan_version_conflict"),
+    ReservationNotHeld: Told(409, "reservation_not_held"),
+    UploadMissing: Told(409, "upload_missing"),
+    UploadUrlExpired: Told(410, "upload_url_expired"),
+    FileSizeExceeded: Told(413, "file_size_exceeded"),
+    UnsupportedMediaType: Told(415, "unsupported_media_type"),
+    FeatureNotMetered: Told(422, "feature_not_metered"),
+    IdempotencyKeyReused: Told(422, "idempotency_key_reused"),
+    InvalidBillingAnchor: Told(422, "invalid_billing_anchor"),
+    InvalidFeature: Told(422, "invalid_feature"),
+    InvalidKeyName: Told(422, "invalid_key_name"),
+    InvalidOccurredAt: Told(422, "invalid_occurred_at"),
+    InvalidPlan: Told(422, "invalid_plan"),
+    InvalidQuantity: Told(422, "invalid_quantity"),
+    InvalidTimeZone: Told(422, "invalid_time_zone"),
+    UploadInterrupted: Told(400, "upload_interrupted"),
+    IdentityProviderUnavailable: Told(503, "identity_provider_unavailable", {"Retry-After": "5"}),
+    Overloaded: Told(503, "overloaded", {"Retry-After": "1"}),
+    StorageUnavailable: Told(503, "storage_unavailable", {"Retry-After": "2"}),
+}
+"""Every error that the domain can raise. A test walks them all."""
+
+
+@dataclass(frozen=True, slots=True)
+class LimitTold:
+    """How a caller is told that one feature's limit binds. `message` may name the limit."""
+
+    status: int
+    code: str
+    message: str | None = None
+    retry_after: bool = False
+
+
+LIMITS: Final[Mapping[str, LimitTold]] = {
+    "sessions": LimitTold(403, "session_limit_exceeded", "Session limit exceeded: {limit}"),
+    "minutes": LimitTold(403, "transcription_limit_exceeded", "Total minutes limit exceeded: {limit}"),
+    "practice_sessions": LimitTold(403, "practice_session_limit_exceeded", "Practice session limit exceeded: {limit}"),
+    "assessments": LimitTold(403, "assessment_limit_exceeded", "Assessment limit exceeded: {limit}"),
+    "ai_runs": LimitTold(403, "run_limit_exceeded", "Run limit exceeded: {limit}"),
+    "ai_cost": LimitTold(402, "budget_exceeded", "Budget exceeded: ${limit}"),
+    "conversations": LimitTold(429, "conversation_quota_exceeded", "Conversation quota exceeded: {limit}", retry_after=True),
+}
+"""By feature; every other metered feature is told as LimitExceeded in the table above."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A domain error as a caller gets it."""
+
+    status: int
+    detail: Mapping[str, Any]
+    headers: Mapping[str, str]
+
+    @property
+    def body(self) -> dict[str, Any]:
+        return {"detail": self.detail}
+
+
+def told(error: DomainError) -> Refusal:
+    """Looks the error up in the tables. An error that is in none is a mistake in this file: KeyError."""
+    entry = TABLE[type(error)]
+    status, code, headers, message = entry.status, entry.code, dict(entry.headers), error.message
+    if isinstance(error, LimitExceeded) and (limit := LIMITS.get(error.feature)):
+        status, code = limit.status, limit.code
+        if limit.message:
+            message = limit.message.format(limit=f"{error.balance.feature.units(error.balance.limit or 0):f}")
+        if limit.retry_after and (resets_at := error.balance.period.resets_at):
+            headers["Retry-After"] = str(max(1, math.ceil((resets_at - error.at).total_seconds())))
+    facts = {name: _wire(fact) for name, fact in error.facts().items()}
+    return Refusal(status, {"error": code, "message": message, **facts}, headers)
+
+
+def code_of(error: DomainError) -> str:
+    """The error's code alone."""
+    if isinstance(error, LimitExceeded) and (limit := LIMITS.get(error.feature)):
+        return limit.code
+    return TABLE[type(error)].code
+
+
+def _wire(fact: object) -> object:
+    match fact:
+        case Decimal():
+            return decimal_number(fact)
+        case datetime():
+            return instant(fact)
+        case _:
+            return fact
+
+
+def install(app: FastAPI) -> None:
+    """Makes the tables the app's only way to answer an error."""
+
+    async def refuse(request: Request, error: Exception) -> Response:
+        assert isinstance(error, DomainError)
+        refusal = told(error)
+        return JSONResponse(refusal.body, refusal.status, refusal.headers)
+
+    async def invalid(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        # Only what is wrong and where: the input itself may be large, secret, or nothing that JSON can carry.
+        mistakes = [{"type": item["type"], "loc": item["loc"], "msg": item["msg"]} for item in error.errors()]
+        return JSONResponse({"detail": jsonable_encoder(mistakes)}, 422)
+
+    async def http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "bad_request")
+        return JSONResponse({"detail": {"error": code, "message": error.detail}}, error.status_code, error.headers)
+
+    async def unexpected(request: Request, error: Exception) -> Response:
+        detail = {"error": "internal_error", "message": "Something went wrong on our side, and it has been logged."}
+        return JSONResponse({"detail": detail}, 500)
+
+    app.add_exception_handler(DomainError, refuse)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, http)
+    app.add_exception_handler(Exception, unexpected)

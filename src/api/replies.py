@@ -1,0 +1,76 @@
+"""How a command is carried out for an HTTP request, and answered so that a repeat gets the very same answer."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from core.metering.idempotency import Idempotency, Replay
+from core.metering.use_case import UseCase, execute_one
+
+KEY_LENGTH_MAX: Final = 255
+HEADER: Final = "idempotency-key"
+REPLAYED: Final = "Idempotency-Replayed"
+
+C = TypeVar("C")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What an HTTP caller gets for a result."""
+
+    status: int
+    body: bytes
+    location: str | None = None
+
+    @classmethod
+    def of(cls, body: BaseModel, status: int = 200, location: str | None = None) -> "Reply":
+        return cls(status, body.model_dump_json().encode(), location)
+
+    def encoded(self) -> bytes:
+        """For storage."""
+        return f"{self.status} {self.location or ''}\n".encode() + self.body
+
+    @classmethod
+    def decoded(cls, stored: bytes) -> "Reply":
+        head, _, body = stored.partition(b"\n")
+        status, _, location = head.decode().partition(" ")
+        return cls(int(status), body, location or None)
+
+    def response(self, *, replayed: bool = False) -> Response:
+        headers = {"Location": self.location} if self.location else {}
+        if replayed:
+            headers[REPLAYED] = "true"
+        return Response(self.body, self.status, headers, media_type="application/json")
+
+
+def idempotency(request: Request, customer_id: str, body: BaseModel | None, render: Callable[[R], Reply]) -> Idempotency | None:
+    """The caller's key, if it sent one, with a fingerprint of what it asks for: the route, the customer and the body."""
+    key = idempotency_key(request)
+    if key is None:
+        return None
+    asked = f"{request.method} {request.url.path} {customer_id}\n{body.model_dump_json() if body else ''}"
+    return Idempotency(key, hashlib.sha256(asked.encode()).digest(), lambda result: render(result).encoded())
+
+
+def idempotency_key(request: Request) -> str | None:
+    """The header Idempotency-Key. One that is no key is answered like any other invalid parameter."""
+    key = request.headers.get(HEADER)
+    if key is not None and not (0 < len(key) <= KEY_LENGTH_MAX and all("!" <= character <= "~" for character in key)):
+        expected = f"1 to {KEY_LENGTH_MAX} visible ASCII characters are expected"
+        raise RequestValidationError([{"type": "value_error", "loc": ("header", "Idempotency-Key"), "msg": expected}])
+    return key
+
+
+async def reply(use_case: UseCase[C, R], command: C, render: Callable[[R], Reply]) -> Response:
+    """Carries the command out. What is answered has been committed; a refusal is raised."""
+    outcome = await execute_one(use_case, command)
+    if isinstance(outcome, Replay):
+        return Reply.decoded(outcome.reply).response(replayed=True)
+    return render(outcome).response()

@@ -1,0 +1,115 @@
+"""/api/v1/customers: who is metered."""
+
+from datetime import datetime
+from typing import Annotated, cast
+
+from fastapi import APIRouter, Response
+from pydantic import AfterValidator, Field
+
+from api.dependencies import ContainerOf, CustomerAdmin, CustomerReader
+from api.docs import refusals
+from api.wire import Answer, Instant, Key, Label, Wire
+from core.customers.customer import Customer
+from core.customers.put_customer import CustomerChanges, PutCustomerCommand
+from core.metering.periods import Interval, Period, Reset
+
+router = APIRouter(prefix="/api/v1/customers", tags=["customers"])
+
+
+def _region(value: str) -> str:
+    if not (len(value) == 2 and value.isascii() and value.isalpha() and value.isupper()):
+        raise ValueError("an ISO 3166 country code of two capital letters is expected, such as 'US'")
+    return value
+
+
+Region = Annotated[str, AfterValidator(_region)]
+
+
+class CustomerBody(Wire):
+    """Everything about a customer."""
+
+    plan: Key
+    billing_anchor: Instant | None = Field(None, description="where billing periods are counted from; null: one period without end")
+    billing_interval: Interval = Interval.MONTH
+    time_zone: Label = "UTC"
+    phone_region: Region | None = None
+
+
+class CustomerPatch(Wire):
+    """What is to change; what is absent stays. The defaults are never used: only the fields that were sent are looked at."""
+
+    plan: Key = Field(default_factory=str)
+    billing_anchor: Instant | None = None
+    billing_interval: Interval = Field(default_factory=lambda: Interval.MONTH)
+    time_zone: Label = Field(default_factory=str)
+    phone_region: Region | None = None
+
+
+class PeriodBody(Answer):
+    """Half-open: start <= t < end. Null: open on that side."""
+
+    start: Instant | None
+    end: Instant | None
+
+    @classmethod
+    def of(cls, period: Period) -> "PeriodBody":
+        return cls(start=period.starts_at, end=period.resets_at)
+
+
+class CustomerAnswer(Answer):
+    """A customer, with the billing period that contains now."""
+
+    customer_id: str
+    plan: str
+    plan_version: int
+    billing_anchor: Instant | None
+    billing_interval: Interval
+    time_zone: str
+    phone_region: str | None
+    period: PeriodBody
+
+    @classmethod
+    def of(cls, customer: Customer, now: datetime) -> "CustomerAnswer":
+        billing = customer.billing
+        return cls(
+            customer_id=customer.id,
+            plan=customer.plan_key,
+            plan_version=customer.plan_version,
+            billing_anchor=billing.anchor,
+            billing_interval=billing.interval,
+            time_zone=billing.zone.key,
+            phone_region=customer.phone_region,
+            period=PeriodBody.of(billing.period(Reset.BILLING_PERIOD, now)),
+        )
+
+
+@router.put(
+    "/{customer_id}",
+    responses={201: {"model": CustomerAnswer, "description": "The customer is new."}, **refusals("plan_not_found", "invalid_time_zone")},
+)
+async def put_customer(caller: CustomerAdmin, container: ContainerOf, body: CustomerBody, response: Response) -> CustomerAnswer:
+    """Create a customer, or replace all that is known of one.
+
+    The customer is put on the plan's newest version, and stays on it until a plan is named again. Takes effect at once; what has been
+    used stays.
+    """
+    command = PutCustomerCommand(
+        caller.customer_id, body.plan, body.billing_anchor, body.billing_interval, body.time_zone, body.phone_region
+    )
+    customer, is_new = await container.put_customer().execute(command)
+    response.status_code = 201 if is_new else 200
+    return CustomerAnswer.of(customer, container.clock()())
+
+
+@router.patch("/{customer_id}", responses=refusals("customer_not_found", "plan_not_found", "invalid_time_zone"))
+async def patch_customer(caller: CustomerAdmin, container: ContainerOf, body: CustomerPatch) -> CustomerAnswer:
+    """Change a customer in part. A plan or an anchor takes effect at once."""
+    changes = cast(CustomerChanges, body.model_dump(exclude_unset=True))
+    customer = await container.change_customer().execute(caller.customer_id, changes)
+    return CustomerAnswer.of(customer, container.clock()())
+
+
+@router.get("/{customer_id}", responses=refusals("customer_not_found"))
+async def get_customer(caller: CustomerReader, container: ContainerOf) -> CustomerAnswer:
+    """A customer, with the billing period that contains now."""
+    return CustomerAnswer.of(await container.customers().get(caller.customer_id), container.clock()())

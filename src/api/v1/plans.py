@@ -1,0 +1,159 @@
+"""/api/v1/plans and /api/v1/features: what customers may use."""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Path, Response
+from pydantic import Field
+
+from api.dependencies import ContainerOf, admin, reader
+from api.docs import refusals
+from api.wire import Answer, ExactNumber, Key, Number, Wire, decimal_number, number
+from core.metering.features import Feature, FeatureCatalog
+from core.metering.periods import Reset
+from core.metering.plan_drafts import EntitlementDraft, MeteredDraft, PlanDraft, is_key, is_name
+from core.metering.plans import Boolean, Enforcement, Entitlement, Metered, Plan, PlanNotFound, Static
+from core.metering.publish_plan import InvalidFeature
+
+router = APIRouter(prefix="/api/v1", tags=["plans"])
+
+
+class MeteredBody(Wire):
+    """A limit on usage, in the feature's unit. Null is unlimited, 0 is none."""
+
+    type: Literal["metered"]
+    limit: ExactNumber | None
+    reset: Reset = Reset.BILLING_PERIOD
+    enforcement: Enforcement = Enforcement.HARD
+
+
+class StaticBody(Wire):
+    """A number that the plan grants."""
+
+    type: Literal["static"]
+    value: ExactNumber
+
+
+class BooleanBody(Wire):
+    """A capability that the plan turns on or off."""
+
+    type: Literal["boolean"]
+    enabled: bool = Field(strict=True)
+
+
+EntitlementBody = Annotated[MeteredBody | StaticBody | BooleanBody, Field(discriminator="type")]
+
+
+class PlanBody(Wire):
+    """A plan's content."""
+
+    name: str = Field(min_length=1, max_length=200)
+    entitlements: Mapping[str, EntitlementBody] = Field(max_length=200)
+
+
+class PlanAnswer(Answer):
+    """One published version of a plan."""
+
+    key: str
+    version: int
+    name: str
+    entitlements: Mapping[str, Mapping[str, Number | str | bool | None]]
+
+    @classmethod
+    def of(cls, plan: Plan, catalog: FeatureCatalog) -> "PlanAnswer":
+        entitlements = {key: _told(key, entitlement, catalog) for key, entitlement in plan.entitlements.items()}
+        return cls(key=plan.key, version=plan.version, name=plan.name, entitlements=entitlements)
+
+
+class PlansAnswer(Answer):
+    """The newest version of every plan."""
+
+    items: Sequence[PlanAnswer]
+    next_cursor: None = None
+
+
+class FeatureBody(Wire):
+    """A metered feature. `resolution` is how many smallest parts make one unit: 60 keeps minutes in whole seconds."""
+
+    unit: str = Field(min_length=1, max_length=200)
+    resolution: int = Field(1, strict=True)
+
+
+class FeatureAnswer(Answer):
+    """A declared feature."""
+
+    key: str
+    unit: str
+    resolution: int
+
+
+@router.put(
+    "/plans/{key}",
+    dependencies=[Depends(admin)],
+    responses={
+        201: {"model": PlanAnswer, "description": "A new version was published."},
+        **refusals("invalid_plan", "plan_version_conflict"),
+    },
+)
+async def put_plan(key: Annotated[Key, Path()], body: PlanBody, container: ContainerOf, response: Response) -> PlanAnswer:
+    """Publish a plan: a new version, or nothing where the content is unchanged. A published version never changes."""
+    draft = PlanDraft(key, body.name, {feature: _draft(entitlement) for feature, entitlement in body.entitlements.items()})
+    published = await container.publish_plan().execute(draft)
+    response.status_code = 201 if published.is_new else 200
+    return PlanAnswer.of(published.plan, await container.plans().features())
+
+
+@router.get("/plans", dependencies=[Depends(reader)], responses=refusals())
+async def list_plans(container: ContainerOf) -> PlansAnswer:
+    """The newest version of every plan."""
+    catalog = await container.plans().features()
+    return PlansAnswer(items=[PlanAnswer.of(plan, catalog) for plan in await container.plans().all_latest()])
+
+
+@router.get("/plans/{key}", dependencies=[Depends(reader)], responses=refusals("plan_not_found"))
+async def get_plan(key: Annotated[Key, Path()], container: ContainerOf) -> PlanAnswer:
+    """The newest version of a plan."""
+    plan = await container.plans().latest(key) if is_key(key) else None
+    if plan is None:
+        raise PlanNotFound(key)
+    return PlanAnswer.of(plan, await container.plans().features())
+
+
+@router.put(
+    "/features/{key}",
+    dependencies=[Depends(admin)],
+    responses={201: {"model": FeatureAnswer, "description": "The feature is new."}, **refusals("invalid_feature", "feature_conflict")},
+)
+async def put_feature(key: Annotated[Key, Path()], body: FeatureBody, container: ContainerOf, response: Response) -> FeatureAnswer:
+    """Declare a metered feature, so that plans may name it. Its unit and resolution never change."""
+    if not (is_key(key) and is_name(body.unit)):
+        raise InvalidFeature(
+            "A key of letters a-z, digits, '_', '.' and '-' that starts with a letter, and a printable unit, are expected."
+        )
+    feature, is_new = await container.declare_feature().execute(Feature(key, body.unit, body.resolution))
+    response.status_code = 201 if is_new else 200
+    return FeatureAnswer(key=feature.key, unit=feature.unit, resolution=feature.resolution)
+
+
+def _draft(body: MeteredBody | StaticBody | BooleanBody) -> EntitlementDraft:
+    match body:
+        case MeteredBody():
+            return MeteredDraft(body.limit, body.reset, body.enforcement)
+        case StaticBody():
+            return Static(body.value)
+        case BooleanBody():
+            return Boolean(body.enabled)
+
+
+def _told(key: str, entitlement: Entitlement, catalog: FeatureCatalog) -> dict[str, Number | str | bool | None]:
+    match entitlement:
+        case Metered(limit, reset, enforcement):
+            feature = catalog.get(key)
+            assert feature is not None, "published plans name declared features only"
+            shown = None if limit is None else number(limit, feature)
+            return {"type": "metered", "limit": shown, "reset": reset.value, "enforcement": enforcement.value}
+        case Static(value):
+            return {"type": "static", "value": decimal_number(Decimal(value))}
+        case Boolean(enabled):
+            return {"type": "boolean", "enabled": enabled}

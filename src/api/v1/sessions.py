@@ -1,0 +1,185 @@
+"""/api/v1/sessions: coaching sessions."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Path, Request, Response
+from pydantic import Field
+
+from api.dependencies import ContainerOf, ProductReader, ProductWriter
+from api.docs import refusals
+from api.replies import Reply, idempotency, reply
+from api.wire import Answer, Cursor, Instant, Label, Limit, Page, Prose, Wire, from_cursor, to_cursor
+from core.sessions.complete_session import CompleteSessionCommand
+from core.sessions.confirm_upload import ConfirmUploadCommand
+from core.sessions.create_session import CreateSessionCommand
+from core.sessions.fail_session import FailSessionCommand
+from core.sessions.request_upload import RequestUploadCommand
+from core.sessions.session import Session, SessionStatus, SttProvider
+from core.sessions.uploads import UploadTarget
+
+router = APIRouter(prefix="/api/v1/sessions", tags=["coaching sessions"])
+
+DURATION_SECONDS_MAX = 7 * 24 * 3600
+FILE_SIZE_BYTES_MAX = 1_000_000_000_000
+
+SessionId = Annotated[UUID, Path(description="the session's id")]
+
+
+class NewSession(Wire):
+    """What the customer says of a session."""
+
+    title: Annotated[Label, Field(examples=["Weekly coaching"])]
+    language: Annotated[str, Field(pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$", max_length=35, examples=["en-US"])]
+    stt_provider: SttProvider = SttProvider.AUTO
+
+
+class NewUpload(Wire):
+    """What the file will be."""
+
+    filename: Annotated[Label, Field(description="for people; never used as a name on our side", examples=["monday.m4a"])]
+    content_type: Annotated[str, Field(pattern=r"^[!-~]+/[ -~]+$", max_length=127, examples=["audio/mp4"])]
+    size_bytes: Annotated[int, Field(ge=1, le=FILE_SIZE_BYTES_MAX, strict=True)]
+
+
+class Completion(Wire):
+    """What was transcribed."""
+
+    duration_seconds: Annotated[int, Field(ge=0, le=DURATION_SECONDS_MAX, strict=True, examples=[1830])]
+
+
+class Failure(Wire):
+    """Why the session could not be transcribed."""
+
+    reason: Annotated[Prose, Field(min_length=1)]
+
+
+class SessionAnswer(Answer):
+    """A coaching session."""
+
+    id: UUID
+    title: str
+    language: str
+    stt_provider: SttProvider
+    status: SessionStatus
+    duration_seconds: int | None
+    failure_reason: str | None
+    created_at: Instant
+
+    @classmethod
+    def of(cls, session: Session) -> "SessionAnswer":
+        return cls(
+            id=session.id,
+            title=session.title,
+            language=session.language,
+            stt_provider=session.stt_provider,
+            status=session.status,
+            duration_seconds=session.duration_seconds,
+            failure_reason=session.failure_reason,
+            created_at=session.created_at,
+        )
+
+
+class UploadAnswer(Answer):
+    """Where and how to send the bytes."""
+
+    upload_url: str
+    method: str
+    headers: dict[str, str]
+    expires_at: Instant
+    max_size_bytes: int
+
+
+def _created(session: Session) -> Reply:
+    return Reply.of(SessionAnswer.of(session), 201, location=f"/api/v1/sessions/{session.id}")
+
+
+def _changed(session: Session) -> Reply:
+    return Reply.of(SessionAnswer.of(session))
+
+
+def _target(target: UploadTarget) -> Reply:
+    grant = target.grant
+    answer = UploadAnswer(
+        upload_url=target.url,
+        method=target.method,
+        headers=dict(target.headers),
+        expires_at=grant.expires_at,
+        max_size_bytes=grant.max_size_bytes,
+    )
+    return Reply.of(answer)
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=SessionAnswer,
+    responses=refusals(
+        "session_limit_exceeded", "transcription_limit_exceeded", "feature_not_in_plan", "customer_not_found", "idempotency_key_reused"
+    ),
+)
+async def create_session(request: Request, body: NewSession, caller: ProductWriter, container: ContainerOf) -> Response:
+    """Create a coaching session and book one of the plan's sessions for it.
+
+    Refused where the plan has no session left in this billing period, or no minutes to transcribe it with.
+    """
+    once = idempotency(request, caller.customer_id, body, _created)
+    command = CreateSessionCommand(caller.customer_id, body.title, body.language, body.stt_provider, caller.name, once)
+    return await reply(container.create_session(), command, _created)
+
+
+@router.get("", responses=refusals("customer_not_found"))
+async def list_sessions(caller: ProductReader, container: ContainerOf, limit: Limit = 50, cursor: Cursor = None) -> Page[SessionAnswer]:
+    """The customer's sessions, newest first."""
+    sessions = await container.session_reader().newest(caller.customer_id, limit + 1, from_cursor(cursor))
+    page = sessions[:limit]
+    following = to_cursor(page[-1].created_at, page[-1].id) if len(sessions) > limit else None
+    return Page(items=[SessionAnswer.of(session) for session in page], next_cursor=following)
+
+
+@router.get("/{id}", responses=refusals("session_not_found"))
+async def get_session(id: SessionId, caller: ProductReader, container: ContainerOf) -> SessionAnswer:
+    """One session. Another customer's answers 404."""
+    return SessionAnswer.of(await container.session_reader().get(caller.customer_id, id))
+
+
+@router.post(
+    "/{id}/upload-url",
+    response_model=UploadAnswer,
+    responses=refusals("session_not_found", "invalid_session_state", "file_size_exceeded", "unsupported_media_type", "feature_not_in_plan"),
+)
+async def request_upload(request: Request, id: SessionId, body: NewUpload, caller: ProductWriter, container: ContainerOf) -> Response:
+    """A signed URL for one file of this type and at most this size, good for 15 minutes."""
+    once = idempotency(request, caller.customer_id, body, _target)
+    command = RequestUploadCommand(caller.customer_id, id, body.content_type, body.size_bytes, once)
+    return await reply(container.request_upload(), command, _target)
+
+
+@router.post(
+    "/{id}/confirm-upload",
+    response_model=SessionAnswer,
+    responses=refusals("session_not_found", "upload_missing", "invalid_session_state"),
+)
+async def confirm_upload(request: Request, id: SessionId, caller: ProductWriter, container: ContainerOf) -> Response:
+    """The upload is done: the session waits for its transcription. Confirming again changes nothing."""
+    once = idempotency(request, caller.customer_id, None, _changed)
+    return await reply(container.confirm_upload(), ConfirmUploadCommand(caller.customer_id, id, once), _changed)
+
+
+@router.post(
+    "/{id}/complete",
+    response_model=SessionAnswer,
+    responses=refusals("session_not_found", "invalid_session_state"),
+)
+async def complete_session(request: Request, id: SessionId, body: Completion, caller: ProductWriter, container: ContainerOf) -> Response:
+    """Complete a session and book its duration, to the second, once; minutes above the limit are booked as overage."""
+    once = idempotency(request, caller.customer_id, body, _changed)
+    command = CompleteSessionCommand(caller.customer_id, id, body.duration_seconds, caller.name, once)
+    return await reply(container.complete_session(), command, _changed)
+
+
+@router.post("/{id}/fail", response_model=SessionAnswer, responses=refusals("session_not_found", "invalid_session_state"))
+async def fail_session(request: Request, id: SessionId, body: Failure, caller: ProductWriter, container: ContainerOf) -> Response:
+    """Give a session up. No minutes are booked; the session stays counted, since it was created."""
+    once = idempotency(request, caller.customer_id, body, _changed)
+    return await reply(container.fail_session(), FailSessionCommand(caller.customer_id, id, body.reason, once), _changed)

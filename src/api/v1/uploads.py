@@ -1,0 +1,33 @@
+"""/api/v1/uploads: where signed upload URLs lead when files are kept on local disk."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request, Response
+from starlette.requests import ClientDisconnect
+
+from api.dependencies import ContainerOf
+from api.docs import refusals
+from core.sessions.uploads import UploadInterrupted
+
+router = APIRouter(prefix="/api/v1/uploads", tags=["coaching sessions"])
+
+
+@router.put(
+    "/{token}",
+    status_code=204,
+    response_class=Response,
+    responses=refusals("invalid_upload_url", "upload_url_expired", "file_size_exceeded", "invalid_session_state", "upload_interrupted"),
+)
+async def receive_upload(token: Annotated[str, Path()], request: Request, container: ContainerOf) -> Response:
+    """Take the bytes, whole or not at all. The URL is the credential: no other is needed."""
+    await container.receive_upload().execute(token, request.headers.get("content-type"), _content(request))
+    return Response(status_code=204)
+
+
+async def _content(request: Request) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in request.stream():
+            yield chunk
+    except ClientDisconnect as error:
+        raise UploadInterrupted from error

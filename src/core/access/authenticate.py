@@ -1,0 +1,37 @@
+"""Turn what a caller brought along into who the caller is."""
+
+import hmac
+
+from core.access.ports import ServiceKeys, UserTokens
+from core.access.principal import Principal, Unauthenticated
+from core.access.service_keys import BOOTSTRAP_NAME, KEY_PREFIX, Scope, digest, key_id_of
+
+
+class Authenticator:
+    """A bearer credential is one of three things, and all but these are refused:
+
+    - the bootstrap key, which comes from the settings (none, or an empty one: there is no such key) and has the scope `admin`;
+    - a service key (`tg_…`), which is looked up each time, so that a revoked one is refused from then on;
+    - a user token, whose subject is the customer.
+    """
+
+    def __init__(self, service_keys: ServiceKeys, user_tokens: UserTokens, bootstrap_key: str | None = None) -> None:
+        self._service_keys = service_keys
+        self._user_tokens = user_tokens
+        self._bootstrap_digest = digest(bootstrap_key) if bootstrap_key else None
+
+    async def authenticate(self, credential: str) -> Principal:
+        """Raises Unauthenticated; IdentityProviderUnavailable and StorageUnavailable where it cannot be told."""
+        # Digests are compared, since comparing the texts in constant time would still give away the length.
+        if self._bootstrap_digest is not None and hmac.compare_digest(self._bootstrap_digest, digest(credential)):
+            return Principal.service(BOOTSTRAP_NAME, Scope.ADMIN)
+        if credential.startswith(KEY_PREFIX):
+            return await self._service(credential)
+        return Principal.user(await self._user_tokens.verify(credential))
+
+    async def _service(self, text: str) -> Principal:
+        id = key_id_of(text)
+        key = (await self._service_keys.find([id])).get(id) if id else None
+        if key is None or not key.matches(text):
+            raise Unauthenticated("The service key is unknown or was revoked: ask an administrator for a new one.")
+        return Principal.service(key.name or str(key.id), key.scope)

@@ -1,0 +1,65 @@
+"""Who is calling, and what they may do."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from core.access.service_keys import Scope
+from core.errors import DomainError
+from core.metering.account import CustomerNotFound
+
+
+class Unauthenticated(DomainError):
+    """No credentials, or none that hold.
+
+    The message tells the owner of a genuine token what is wrong with it, and everybody else nothing but that it does not hold.
+    """
+
+    def __init__(self, message: str = "Authenticate with a user token or a service key, as 'Authorization: Bearer …'.") -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class Forbidden(DomainError):
+    """The caller is known, and may not do this."""
+
+    def __init__(self, required: Scope) -> None:
+        super().__init__(required)
+        self.required = required
+        self.message = f"This takes a service key with the scope {required.value!r}."
+
+    def facts(self) -> Mapping[str, object]:
+        return {"required_scope": self.required.value}
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Whoever a request speaks for: a user, who is a customer, or a service, which has a scope.
+
+    `name` is what the ledger records: `user:<customer id>`, or `key:` and the key's name (its id, where it has none).
+    """
+
+    name: str
+    customer_id: str | None = None
+    scope: Scope | None = None
+
+    @classmethod
+    def user(cls, customer_id: str) -> "Principal":
+        return cls(f"user:{customer_id}", customer_id=customer_id)
+
+    @classmethod
+    def service(cls, key_name: str, scope: Scope) -> "Principal":
+        return cls(f"key:{key_name}", scope=scope)
+
+    def require(self, scope: Scope, customer_id: str | None = None) -> None:
+        """What takes a scope, and perhaps concerns one customer: raises Forbidden where the principal may not do it.
+
+        A user may read what is its own. Another customer's does not exist for it: raises CustomerNotFound.
+        """
+        if self.customer_id is None:
+            allowed = self.scope is not None and self.scope.covers(scope)
+        else:
+            if customer_id not in (None, self.customer_id):
+                raise CustomerNotFound(str(customer_id))
+            allowed = customer_id is not None and scope is Scope.READ
+        if not allowed:
+            raise Forbidden(scope)

@@ -1,0 +1,84 @@
+"""Service keys: how a team's own programs say who they are."""
+
+import hmac
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from hashlib import sha256
+from typing import Final
+from uuid import UUID
+
+from core.errors import DomainError
+
+KEY_PREFIX: Final = "tg_"
+NAME_LENGTH_MAX: Final = 100
+BOOTSTRAP_NAME: Final = "bootstrap"
+"""The name of the key that comes from the settings; no stored key may pass for it in the ledger."""
+
+_SECRET_BYTES: Final = 32
+_KEY: Final = re.compile(rf"{KEY_PREFIX}([0-9a-f]{{32}})_[A-Za-z0-9_-]{{43}}")
+
+
+class Scope(StrEnum):
+    """What a service key may do. Each scope covers those before it."""
+
+    READ = "read"
+    WRITE = "write"
+    ADMIN = "admin"
+
+    def covers(self, other: "Scope") -> bool:
+        rank = list(Scope).index
+        return rank(self) >= rank(other)
+
+
+class InvalidKeyName(DomainError):
+    """A name that the ledger could not show, or that would be taken for the bootstrap key."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+        self.message = f"A key's name is 1–{NAME_LENGTH_MAX} printable characters, and not {BOOTSTRAP_NAME!r}."
+
+    def facts(self) -> Mapping[str, object]:
+        return {"name": self.name}
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceKey:
+    """A key as it is stored: all but the secret. `secret_hash` is the SHA-256 of the whole key text."""
+
+    id: UUID
+    name: str | None
+    scope: Scope
+    secret_hash: bytes
+    created_at: datetime
+    revoked_at: datetime | None = None
+
+    def matches(self, text: str) -> bool:
+        """Whether this is the key's text, and the key still holds."""
+        return hmac.compare_digest(self.secret_hash, digest(text)) and self.revoked_at is None
+
+
+def generate(id: UUID, scope: Scope, at: datetime, name: str | None = None) -> tuple[ServiceKey, str]:
+    """A new key, and its text: `tg_<id>_<secret>`, which is known to nobody but its owner from here on.
+
+    Raises InvalidKeyName.
+    """
+    if name is not None and (not 1 <= len(name) <= NAME_LENGTH_MAX or not name.isprintable() or name == BOOTSTRAP_NAME):
+        raise InvalidKeyName(name)
+    text = f"{KEY_PREFIX}{id.hex}_{secrets.token_urlsafe(_SECRET_BYTES)}"
+    return ServiceKey(id, name, scope, digest(text), at), text
+
+
+def key_id_of(text: str) -> UUID | None:
+    """The id that is written into a key's text; None where this is no key at all."""
+    key = _KEY.fullmatch(text)
+    return UUID(key[1]) if key else None
+
+
+def digest(text: str) -> bytes:
+    """What is stored and compared in place of a credential. One plain hash does: 256 random bits cannot be guessed."""
+    return sha256(text.encode("utf-8", "surrogatepass")).digest()

@@ -1,0 +1,51 @@
+"""Book events that other systems report, each of them once."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from core.metering.account import Account, Amount
+from core.metering.idempotency import Idempotency
+from core.metering.ledger import EventKey, Origin
+from core.metering.ports import UnitOfWork
+from core.metering.use_case import AccountUseCase
+
+
+@dataclass(frozen=True, slots=True)
+class IngestEventCommand:
+    """An event: who used how much of what, when, and what tells it from every other."""
+
+    customer_id: str
+    amount: Amount
+    source: str
+    event_id: str
+    recorded_by: str
+    occurred_at: datetime | None = None
+    idempotency: Idempotency | None = None
+
+    @property
+    def key(self) -> EventKey:
+        return EventKey(self.customer_id, self.source, self.event_id)
+
+
+class IngestEvents(AccountUseCase[IngestEventCommand, bool, UnitOfWork, set[EventKey]]):
+    """Book an event's usage, unless the event is known; the result says whether it was new.
+
+    - What an event reports has been used: it is always booked, in the period in which it occurred.
+    - The same source and id is the same event, for ever, whatever else it says.
+    """
+
+    def features(self, command: IngestEventCommand) -> Collection[str]:
+        return (command.amount.feature,)
+
+    async def read(self, commands: Sequence[IngestEventCommand], uow: UnitOfWork) -> set[EventKey]:
+        return await uow.ledger.known_events(command.key for command in commands)
+
+    def decide(self, command: IngestEventCommand, account: Account, facts: set[EventKey], uow: UnitOfWork) -> bool:
+        if command.key in facts:
+            return False
+        (usage,) = account.usage([command.amount])
+        origin = Origin(command.source, command.recorded_by)
+        account.record(usage.feature, usage.quantity, origin, occurred_at=command.occurred_at, event_id=command.event_id)
+        facts.add(command.key)
+        return True

@@ -1,0 +1,62 @@
+"""Publish plans and declare features."""
+
+from dataclasses import dataclass
+
+from core.errors import DomainError
+from core.metering.features import RESOLUTION_MAX, Feature
+from core.metering.plan_drafts import PlanDraft
+from core.metering.plans import FeatureConflict, Plan
+from core.metering.ports import PlanRepository
+
+
+class InvalidFeature(DomainError):
+    """A feature that cannot be declared."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The plan's newest version, and whether this publication made it."""
+
+    plan: Plan
+    is_new: bool
+
+
+class PublishPlan:
+    """Publish a plan: a new version where its content changed, nothing where it did not.
+
+    A published version never changes; customers stay on the version that they were put on.
+    """
+
+    def __init__(self, plans: PlanRepository) -> None:
+        self._plans = plans
+
+    async def execute(self, draft: PlanDraft) -> Published:
+        """Raises InvalidPlan, and PlanVersionConflict where somebody else publishes at the same time."""
+        entitlements = draft.resolve(await self._plans.features())
+        newest = await self._plans.latest(draft.key)
+        plan = Plan(draft.key, newest.version + 1 if newest else 1, draft.name, entitlements)
+        if newest is not None and plan.same_content(newest):
+            return Published(newest, is_new=False)
+        await self._plans.publish(plan)
+        return Published(plan, is_new=True)
+
+
+class DeclareFeature:
+    """Declare a metered feature. Declaring it again as it is changes nothing; its unit and resolution never change."""
+
+    def __init__(self, plans: PlanRepository) -> None:
+        self._plans = plans
+
+    async def execute(self, feature: Feature) -> tuple[Feature, bool]:
+        """The feature, and whether it is new. Raises FeatureConflict and InvalidFeature."""
+        if not 1 <= feature.resolution <= RESOLUTION_MAX:
+            raise InvalidFeature(f"A resolution of 1 to {RESOLUTION_MAX:,} is expected.")
+        known = (await self._plans.features()).get(feature.key)
+        declared = known or await self._plans.declare(feature)
+        if declared != feature:
+            raise FeatureConflict(feature.key, declared.unit, declared.resolution)
+        return declared, known is None

@@ -1,0 +1,59 @@
+"""Set usage aside before work begins whose amount is not known yet."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from core.metering.account import Account, Amount, Balance
+from core.metering.idempotency import Idempotency
+from core.metering.ports import Clock, UnitOfWork
+from core.metering.reservations import TTL_DEFAULT, Reservation
+from core.metering.use_case import AccountUseCase
+
+
+@dataclass(frozen=True, slots=True)
+class ReserveUsageCommand:
+    """`ttl` is how long the usage stays set aside unless it is committed or released before."""
+
+    customer_id: str
+    amounts: Sequence[Amount]
+    ttl: timedelta = TTL_DEFAULT
+    reference: str | None = None
+    idempotency: Idempotency | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """A reservation after a command, where its features stand, and when that was."""
+
+    reservation: Reservation
+    balances: Mapping[str, Balance]
+
+
+class ReserveUsage(AccountUseCase[ReserveUsageCommand, Reserved, UnitOfWork, None]):
+    """Set one or several features aside: all of them, or none.
+
+    - Refused as consuming would be; what is held counts against the limit for everyone.
+    - A hold ends by itself when its time is over, whatever became of its owner.
+    """
+
+    def __init__(self, unit_of_work: Callable[[], UnitOfWork], clock: Clock, new_id: Callable[[], UUID]) -> None:
+        super().__init__(unit_of_work, clock)
+        self._new_id = new_id
+
+    def features(self, command: ReserveUsageCommand) -> Collection[str]:
+        return [amount.feature for amount in command.amounts]
+
+    async def read(self, commands: Sequence[ReserveUsageCommand], uow: UnitOfWork) -> None:
+        return None
+
+    def decide(self, command: ReserveUsageCommand, account: Account, facts: None, uow: UnitOfWork) -> Reserved:
+        held: dict[str, int] = {}
+        for item in account.usage(command.amounts):
+            held[item.feature] = held.get(item.feature, 0) + item.quantity
+        reservation = Reservation(
+            self._new_id(), account.customer_id, held, held, account.now, account.now + command.ttl, command.reference
+        )
+        account.reserve(reservation)
+        return Reserved(reservation, account.balances(held))

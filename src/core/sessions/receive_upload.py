@@ -1,0 +1,79 @@
+"""Take the bytes of a session's audio."""
+
+from collections.abc import AsyncIterator, Collection, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from core.errors import DomainError, StorageUnavailable
+from core.metering.account import Account
+from core.metering.features import MINUTES
+from core.metering.idempotency import Idempotency
+from core.metering.ports import Clock
+from core.metering.use_case import AccountUseCase, UseCase, execute_one
+from core.sessions.ports import SessionReader, SessionsUnitOfWork, UploadStore
+from core.sessions.session import Session, UploadedFile
+from core.sessions.session_command import found
+
+
+@dataclass(frozen=True, slots=True)
+class AttachFileCommand:
+    """A file that has arrived for a session."""
+
+    customer_id: str
+    session_id: UUID
+    file: UploadedFile
+    idempotency: Idempotency | None = None
+
+
+class AttachFile(AccountUseCase[AttachFileCommand, UploadedFile | None, SessionsUnitOfWork, dict[UUID, Session]]):
+    """The session now has this file. The one that it had, if any, is returned, and nobody else's from here on.
+
+    Refused once the upload has been confirmed.
+    """
+
+    def features(self, command: AttachFileCommand) -> Collection[str]:
+        return (MINUTES.key,)
+
+    async def read(self, commands: Sequence[AttachFileCommand], uow: SessionsUnitOfWork) -> dict[UUID, Session]:
+        return await uow.sessions.find((command.customer_id, command.session_id) for command in commands)
+
+    def decide(
+        self, command: AttachFileCommand, account: Account, facts: dict[UUID, Session], uow: SessionsUnitOfWork
+    ) -> UploadedFile | None:
+        session = found(command.customer_id, command.session_id, facts)
+        facts[session.id] = changed = session.with_file(command.file)
+        uow.sessions.save(changed)
+        return session.file
+
+
+class ReceiveUpload:
+    """Stream a file to the store, and only when it is there, whole, let the session point to it.
+
+    - The URL's signature says for which customer, session, type and size it is good, and until when.
+    - Of a refused or interrupted upload nothing is kept.
+    - Until the upload is confirmed, a further file takes the place of the last one, which is then removed.
+    """
+
+    def __init__(
+        self, uploads: UploadStore, sessions: SessionReader, attach_file: UseCase[AttachFileCommand, UploadedFile | None], clock: Clock
+    ) -> None:
+        self._uploads = uploads
+        self._sessions = sessions
+        self._attach_file = attach_file
+        self._clock = clock
+
+    async def execute(self, token: str, content_type: str | None, content: AsyncIterator[bytes]) -> None:
+        """Raises InvalidUploadUrl, UploadUrlExpired, SessionNotFound, FileSizeExceeded, UploadInterrupted and InvalidSessionState."""
+        grant = self._uploads.grant(token, content_type, self._clock())
+        session = await self._sessions.get(grant.customer_id, grant.session_id)
+        session.require_uploading()
+        file = await self._uploads.keep(grant, content)
+        try:
+            replaced = await execute_one(self._attach_file, AttachFileCommand(grant.customer_id, grant.session_id, file))
+        except DomainError as refusal:
+            # Where the outcome is unknown, the session may point to the file. One file too many does no harm; one too few is a loss.
+            if not (isinstance(refusal, StorageUnavailable) and refusal.outcome_unknown):
+                await self._uploads.discard(grant.customer_id, grant.session_id, file)
+            raise
+        if isinstance(replaced, UploadedFile):
+            await self._uploads.discard(grant.customer_id, grant.session_id, replaced)

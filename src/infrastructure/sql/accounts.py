@@ -1,0 +1,122 @@
+"""Accounts in PostgreSQL: counters created or locked in one order, then read with everything that a decision needs."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core.errors import DomainError
+from core.metering.account import Account, CounterState, metered_entitlement
+from core.metering.periods import Billing, Interval, Period
+from core.metering.plans import Plan
+from core.metering.ports import Accounts
+from infrastructure.sql import ledger, reservations
+from infrastructure.sql.plans import SqlPlans
+
+_LOCK: Final = text(
+    """
+    INSERT INTO usage_counter (customer_id, feature)
+    SELECT wanted.customer_id, wanted.feature
+    FROM unnest(CAST(:customer_ids AS text[]), CAST(:features AS text[])) AS wanted (customer_id, feature)
+    CROSS JOIN LATERAL (SELECT 1 FROM customer AS c WHERE c.customer_id = wanted.customer_id LIMIT 1) AS known
+    ORDER BY wanted.customer_id COLLATE "C", wanted.feature COLLATE "C"
+    ON CONFLICT (customer_id, feature) DO UPDATE SET used = usage_counter.used
+    RETURNING customer_id, feature, used, period_start, period_end
+    """
+)
+"""Creates or locks, always in the same order, so that transactions queue up and never wait for each other in a circle."""
+
+_READ: Final = text(
+    """
+    SELECT c.customer_id, c.plan_key, c.plan_version, c.billing_anchor, c.billing_interval, c.time_zone,
+        CAST(NULL AS text) AS feature, CAST(NULL AS bigint) AS held
+    FROM unnest(CAST(:customers AS text[])) AS wanted (customer_id)
+    CROSS JOIN LATERAL (SELECT * FROM customer AS c WHERE c.customer_id = wanted.customer_id LIMIT 1) AS c
+    UNION ALL
+    SELECT wanted.customer_id, NULL, NULL, NULL, NULL, NULL, wanted.feature, holds.held
+    FROM unnest(CAST(:customer_ids AS text[]), CAST(:features AS text[])) AS wanted (customer_id, feature)
+    CROSS JOIN LATERAL (
+        SELECT CAST(sum(h.quantity) AS bigint) AS held
+        FROM usage_hold AS h
+        WHERE h.customer_id = wanted.customer_id AND h.feature = wanted.feature AND h.expires_at > CAST(:at AS timestamptz)
+        OFFSET 0
+    ) AS holds
+    WHERE holds.held > 0
+    """
+)
+"""A statement of its own after the lock, so that it sees what the last holder of the lock committed."""
+
+
+class SqlAccounts(Accounts):
+    """Within the transaction of a unit of work."""
+
+    def __init__(self, connection: AsyncConnection, plans: SqlPlans, new_id: Callable[[], UUID]) -> None:
+        self._connection = connection
+        self._plans = plans
+        self._new_id = new_id
+        self._locked: dict[str, Account] = {}
+        self._rebuilt: list[tuple[str, str]] = []
+
+    async def lock(self, features: Mapping[str, Collection[str]], at: datetime) -> Mapping[str, Account]:
+        asked = {feature for wanted in features.values() for feature in wanted}
+        catalog = await self._plans.learn_features(self._connection, asked) if asked else self._plans.catalog
+        keys = [(id, feature) for id, wanted in features.items() for feature in wanted if catalog.get(feature) is not None]
+        parameters = {"customer_ids": [id for id, _ in keys], "features": [feature for _, feature in keys]}
+        counters = (await self._connection.execute(_LOCK, parameters)).all() if keys else ()
+        rows = (await self._connection.execute(_READ, {"customers": list(features), "at": at, **parameters})).all()
+        held = {(row.customer_id, row.feature): row.held for row in rows if row.feature is not None}
+        customers = [row for row in rows if row.feature is None]
+        versions = await self._plans.versions(self._connection, {(row.plan_key, row.plan_version) for row in customers})
+        plans = {row.customer_id: versions[row.plan_key, row.plan_version] for row in customers}
+        billings = {row.customer_id: to_billing(row) for row in customers}
+        used = await self._used(counters, plans, billings, at)
+        states: dict[str, dict[str, CounterState]] = {}
+        for counter in counters:
+            key = (counter.customer_id, counter.feature)
+            states.setdefault(counter.customer_id, {})[counter.feature] = CounterState(used.get(key, 0), held.get(key, 0))
+        self._locked = {
+            id: Account(id, plan, billings[id], states.get(id, {}), now=at, catalog=catalog, new_id=self._new_id)
+            for id, plan in plans.items()
+        }
+        return self._locked
+
+    async def flush(self) -> None:
+        """Writes what the accounts have collected."""
+        rebuilt = [(id, self._locked[id].balance(feature)) for id, feature in self._rebuilt]
+        await ledger.write(self._connection, self._locked.values(), rebuilt)
+        await reservations.write(self._connection, [item for account in self._locked.values() for item in account.reservations])
+
+    async def _used(
+        self, counters: Sequence[Row[Any]], plans: Mapping[str, Plan], billings: Mapping[str, Billing], at: datetime
+    ) -> dict[tuple[str, str], int]:
+        """Each counter's sum over the period that contains `at`: its own, or the ledger's where it sums another period."""
+        used: dict[tuple[str, str], int] = {}
+        stale: list[tuple[str, str, Period]] = []
+        for row in counters:
+            period = wanted_period(plans[row.customer_id], billings[row.customer_id], row.feature, at)
+            if period is None:
+                continue
+            if (row.period_start, row.period_end) == (period.start, period.end):
+                used[row.customer_id, row.feature] = row.used
+            else:
+                stale.append((row.customer_id, row.feature, period))
+        rebuilt = await ledger.used_within(self._connection, stale)
+        self._rebuilt += rebuilt
+        return used | rebuilt
+
+
+def wanted_period(plan: Plan, billing: Billing, feature: str, at: datetime) -> Period | None:
+    """The period that usage of the feature counts in; None where the plan does not meter it."""
+    try:
+        return billing.period(metered_entitlement(plan, feature).reset, at)
+    except DomainError:
+        return None
+
+
+def to_billing(row: Row[Any]) -> Billing:
+    """The calendar in a customer's row."""
+    return Billing(row.billing_anchor, Interval(row.billing_interval), ZoneInfo(row.time_zone))

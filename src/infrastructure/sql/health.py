@@ -1,0 +1,23 @@
+"""Whether the database answers."""
+
+from typing import Final
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from infrastructure.sql.errors import storage_errors
+
+_PING: Final = text("SELECT 1 FROM usage_counter LIMIT 1")
+
+
+class SqlHealth:
+    """Asks the database for an answer over a connection of the pool."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def check(self) -> None:
+        """Raises StorageUnavailable where it does not answer."""
+        with storage_errors():
+            async with self._engine.connect() as connection:
+                await connection.execute(_PING)

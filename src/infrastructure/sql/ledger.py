@@ -1,0 +1,227 @@
+"""The ledger's and the counters' tables, and the statements that keep the two together."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Index,
+    PrimaryKeyConstraint,
+    Row,
+    Table,
+    Text,
+    Uuid,
+    text,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core.metering.account import Account, Balance
+from core.metering.ledger import CorrectedRecord, EventKey, Origin, UsageRecord
+from core.metering.periods import Period
+from core.metering.ports import Ledger
+from infrastructure.sql.schema import metadata
+
+usage_record: Final = Table(
+    "usage_record",
+    metadata,
+    Column("customer_id", Text, nullable=False),
+    Column("id", Uuid, nullable=False),
+    Column("feature", Text, nullable=False),
+    Column("quantity", BigInteger, nullable=False),
+    Column("occurred_at", DateTime(timezone=True), nullable=False),
+    Column("recorded_at", DateTime(timezone=True), nullable=False),
+    Column("source", Text, nullable=False),
+    Column("recorded_by", Text),
+    Column("reference", Text),
+    Column("overage", BigInteger, nullable=False),
+    Column("corrects", Uuid),
+    Column("reason", Text),
+    Column("event_id", Text),
+    PrimaryKeyConstraint("customer_id", "id"),
+    Index("ix_usage_record_period", "customer_id", "feature", "occurred_at", "id", postgresql_include=["quantity"]),
+    Index(
+        "uq_usage_record_event",
+        "customer_id",
+        "source",
+        "event_id",
+        unique=True,
+        postgresql_where=text("event_id IS NOT NULL"),
+    ),
+    Index("ix_usage_record_corrects", "customer_id", "corrects", postgresql_where=text("corrects IS NOT NULL")),
+)
+
+usage_counter: Final = Table(
+    "usage_counter",
+    metadata,
+    Column("customer_id", Text, nullable=False),
+    Column("feature", Text, nullable=False),
+    Column("used", BigInteger, nullable=False, server_default=text("0")),
+    Column("period_start", DateTime(timezone=True)),
+    Column("period_end", DateTime(timezone=True)),
+    PrimaryKeyConstraint("customer_id", "feature"),
+)
+
+_RECORD_COLUMNS: Final = """customer_id, id, feature, quantity, occurred_at, recorded_at, source, recorded_by, reference, overage, corrects,
+    reason, event_id"""
+
+_RECORDS: Final = """
+    unnest(
+        CAST(:customer_ids AS text[]), CAST(:ids AS uuid[]), CAST(:features AS text[]), CAST(:quantities AS bigint[]),
+        CAST(:occurred AS timestamptz[]), CAST(:recorded AS timestamptz[]), CAST(:sources AS text[]), CAST(:recorders AS text[]),
+        CAST(:references AS text[]), CAST(:overages AS bigint[]), CAST(:corrected AS uuid[]), CAST(:reasons AS text[]),
+        CAST(:event_ids AS text[])
+    )
+"""
+
+_COUNTERS: Final = """
+    INSERT INTO usage_counter (customer_id, feature, used, period_start, period_end)
+    SELECT * FROM unnest(
+        CAST(:counter_customers AS text[]), CAST(:counter_features AS text[]), CAST(:counter_used AS bigint[]),
+        CAST(:counter_starts AS timestamptz[]), CAST(:counter_ends AS timestamptz[])
+    )
+    ON CONFLICT (customer_id, feature) DO UPDATE
+    SET used = excluded.used, period_start = excluded.period_start, period_end = excluded.period_end
+"""
+
+_WRITE_RECORDS_AND_COUNTERS: Final = text(
+    f"WITH booked AS (INSERT INTO usage_record ({_RECORD_COLUMNS}) SELECT * FROM {_RECORDS}) {_COUNTERS}"
+)
+_WRITE_COUNTERS: Final = text(_COUNTERS)
+
+_USED_WITHIN: Final = text(
+    """
+    SELECT wanted.customer_id, wanted.feature, ledger.used
+    FROM unnest(
+        CAST(:customer_ids AS text[]), CAST(:features AS text[]), CAST(:starts AS timestamptz[]), CAST(:ends AS timestamptz[])
+    ) AS wanted (customer_id, feature, period_start, period_end)
+    CROSS JOIN LATERAL (
+        SELECT CAST(coalesce(sum(r.quantity), 0) AS bigint) AS used
+        FROM usage_record AS r
+        WHERE r.customer_id = wanted.customer_id AND r.feature = wanted.feature
+          AND r.occurred_at >= wanted.period_start AND r.occurred_at < wanted.period_end
+        OFFSET 0
+    ) AS ledger
+    """
+)
+
+_FIND: Final = text(
+    """
+    SELECT r.*, CAST(r.quantity + corrections.quantity AS bigint) AS total
+    FROM unnest(CAST(:customer_ids AS text[]), CAST(:ids AS uuid[])) AS wanted (customer_id, id)
+    CROSS JOIN LATERAL (SELECT * FROM usage_record AS r WHERE r.customer_id = wanted.customer_id AND r.id = wanted.id LIMIT 1) AS r
+    CROSS JOIN LATERAL (
+        SELECT coalesce(sum(c.quantity), 0) AS quantity
+        FROM usage_record AS c WHERE c.customer_id = wanted.customer_id AND c.corrects = wanted.id
+        OFFSET 0
+    ) AS corrections
+    """
+)
+
+_KNOWN_EVENTS: Final = text(
+    """
+    SELECT wanted.customer_id, wanted.source, wanted.event_id
+    FROM unnest(CAST(:customer_ids AS text[]), CAST(:sources AS text[]), CAST(:event_ids AS text[]))
+        AS wanted (customer_id, source, event_id)
+    CROSS JOIN LATERAL (
+        SELECT 1 FROM usage_record AS r
+        WHERE r.customer_id = wanted.customer_id AND r.source = wanted.source AND r.event_id = wanted.event_id
+        LIMIT 1
+    ) AS known
+    """
+)
+
+
+class SqlLedger(Ledger):
+    """Within the transaction of a unit of work."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def find(self, ids: Iterable[tuple[str, UUID]]) -> dict[UUID, CorrectedRecord]:
+        wanted = list(dict.fromkeys(ids))
+        parameters = {"customer_ids": [customer_id for customer_id, _ in wanted], "ids": [id for _, id in wanted]}
+        rows = await self._connection.execute(_FIND, parameters)
+        return {row.id: CorrectedRecord(to_record(row), row.total) for row in rows}
+
+    async def known_events(self, events: Iterable[EventKey]) -> set[EventKey]:
+        wanted = list(dict.fromkeys(events))
+        parameters = {
+            "customer_ids": [event.customer_id for event in wanted],
+            "sources": [event.source for event in wanted],
+            "event_ids": [event.event_id for event in wanted],
+        }
+        return {EventKey(*row) for row in await self._connection.execute(_KNOWN_EVENTS, parameters)}
+
+
+async def used_within(connection: AsyncConnection, wanted: Sequence[tuple[str, str, Period]]) -> dict[tuple[str, str], int]:
+    """The ledger's own sums over these (customer id, feature, period): what their counters have to show."""
+    if not wanted:
+        return {}
+    parameters = {
+        "customer_ids": [customer_id for customer_id, _, _ in wanted],
+        "features": [feature for _, feature, _ in wanted],
+        "starts": [period.start for _, _, period in wanted],
+        "ends": [period.end for _, _, period in wanted],
+    }
+    return {(row.customer_id, row.feature): row.used for row in await connection.execute(_USED_WITHIN, parameters)}
+
+
+async def write(connection: AsyncConnection, accounts: Iterable[Account], rebuilt: Sequence[tuple[str, Balance]]) -> None:
+    """Writes what the accounts booked, and every counter that moved or was rebuilt, in one statement."""
+    records: list[UsageRecord] = []
+    counters = {(customer_id, balance.feature.key): balance for customer_id, balance in rebuilt}
+    for account in accounts:
+        records += account.records
+        for record in account.records:
+            counters[record.customer_id, record.feature] = account.balance(record.feature)
+    if not counters:
+        return
+    parameters: dict[str, Any] = {
+        "counter_customers": [customer_id for customer_id, _ in counters],
+        "counter_features": [feature for _, feature in counters],
+        "counter_used": [balance.used for balance in counters.values()],
+        "counter_starts": [balance.period.start for balance in counters.values()],
+        "counter_ends": [balance.period.end for balance in counters.values()],
+    }
+    if not records:
+        await connection.execute(_WRITE_COUNTERS, parameters)
+        return
+    await connection.execute(_WRITE_RECORDS_AND_COUNTERS, parameters | _columns(records))
+
+
+def _columns(records: Sequence[UsageRecord]) -> dict[str, Any]:
+    return {
+        "customer_ids": [record.customer_id for record in records],
+        "ids": [record.id for record in records],
+        "features": [record.feature for record in records],
+        "quantities": [record.quantity for record in records],
+        "occurred": [record.occurred_at for record in records],
+        "recorded": [record.recorded_at for record in records],
+        "sources": [record.origin.source for record in records],
+        "recorders": [record.origin.recorded_by for record in records],
+        "references": [record.origin.reference for record in records],
+        "overages": [record.overage for record in records],
+        "corrected": [record.corrects for record in records],
+        "reasons": [record.reason for record in records],
+        "event_ids": [record.event_id for record in records],
+    }
+
+
+def to_record(row: Row[Any]) -> UsageRecord:
+    """A ledger row as the domain knows it."""
+    return UsageRecord(
+        row.id,
+        row.customer_id,
+        row.feature,
+        row.quantity,
+        row.occurred_at,
+        row.recorded_at,
+        Origin(row.source, row.recorded_by, row.reference),
+        row.overage,
+        row.corrects,
+        row.reason,
+        row.event_id,
+    )

@@ -1,0 +1,73 @@
+"""Replies under idempotency keys in PostgreSQL."""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import Column, DateTime, Index, LargeBinary, PrimaryKeyConstraint, Table, Text, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core.metering.idempotency import StoredReply
+from core.metering.ports import Replies
+from infrastructure.sql.schema import metadata
+
+idempotency_key: Final = Table(
+    "idempotency_key",
+    metadata,
+    Column("customer_id", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("fingerprint", LargeBinary, nullable=False),
+    Column("reply", LargeBinary, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    PrimaryKeyConstraint("customer_id", "key"),
+    Index("ix_idempotency_key_created_at", "created_at"),
+)
+
+_FIND: Final = text(
+    """
+    SELECT stored.customer_id, stored.key, stored.fingerprint, stored.reply
+    FROM unnest(CAST(:customer_ids AS text[]), CAST(:keys AS text[])) AS wanted (customer_id, key)
+    CROSS JOIN LATERAL (
+        SELECT * FROM idempotency_key AS i WHERE i.customer_id = wanted.customer_id AND i.key = wanted.key LIMIT 1
+    ) AS stored
+    """
+)
+
+_ADD: Final = text(
+    """
+    INSERT INTO idempotency_key (customer_id, key, fingerprint, reply, created_at)
+    SELECT customer_id, key, fingerprint, reply, CAST(:at AS timestamptz)
+    FROM unnest(CAST(:customer_ids AS text[]), CAST(:keys AS text[]), CAST(:fingerprints AS bytea[]), CAST(:replies AS bytea[]))
+        AS added (customer_id, key, fingerprint, reply)
+    """
+)
+
+
+class SqlReplies(Replies):
+    """Within the transaction of a unit of work."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+        self._added: list[StoredReply] = []
+        self._at: datetime | None = None
+
+    async def find(self, keys: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], StoredReply]:
+        unique = list(dict.fromkeys(keys))
+        parameters = {"customer_ids": [customer_id for customer_id, _ in unique], "keys": [key for _, key in unique]}
+        rows = await self._connection.execute(_FIND, parameters)
+        return {(row.customer_id, row.key): StoredReply(row.customer_id, row.key, row.fingerprint, row.reply) for row in rows}
+
+    def add(self, reply: StoredReply, at: datetime) -> None:
+        self._added.append(reply)
+        self._at = at
+
+    async def flush(self) -> None:
+        if self._added:
+            parameters = {
+                "at": self._at,
+                "customer_ids": [reply.customer_id for reply in self._added],
+                "keys": [reply.key for reply in self._added],
+                "fingerprints": [reply.fingerprint for reply in self._added],
+                "replies": [reply.reply for reply in self._added],
+            }
+            await self._connection.execute(_ADD, parameters)

@@ -1,0 +1,153 @@
+"""Reservations and the holds that they put on features, in PostgreSQL."""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import BigInteger, Boolean, Column, DateTime, Index, PrimaryKeyConstraint, Row, Table, Text, Uuid, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core.metering.ports import Reservations
+from core.metering.reservations import Reservation, ReservationState
+from infrastructure.sql.schema import metadata
+
+reservation: Final = Table(
+    "reservation",
+    metadata,
+    Column("customer_id", Text, nullable=False),
+    Column("id", Uuid, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("usage", JSONB, nullable=False),
+    Column("held", JSONB, nullable=False),
+    Column("actual", JSONB),
+    Column("late", Boolean, nullable=False),
+    Column("reference", Text),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    Column("finished_at", DateTime(timezone=True)),
+    PrimaryKeyConstraint("customer_id", "id"),
+)
+
+usage_hold: Final = Table(
+    "usage_hold",
+    metadata,
+    Column("customer_id", Text, nullable=False),
+    Column("feature", Text, nullable=False),
+    Column("reservation_id", Uuid, nullable=False),
+    Column("quantity", BigInteger, nullable=False),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    PrimaryKeyConstraint("customer_id", "feature", "reservation_id"),
+    Index("ix_usage_hold_expires_at", "expires_at"),
+)
+
+_FIND: Final = text(
+    """
+    SELECT r.* FROM unnest(CAST(:customer_ids AS text[]), CAST(:ids AS uuid[])) AS wanted (customer_id, id)
+    CROSS JOIN LATERAL (SELECT * FROM reservation AS r WHERE r.customer_id = wanted.customer_id AND r.id = wanted.id LIMIT 1) AS r
+    """
+)
+
+_WRITE: Final = text(
+    """
+    INSERT INTO reservation (customer_id, id, state, usage, held, actual, late, reference, created_at, expires_at, finished_at)
+    SELECT customer_id, id, state, CAST(usage AS jsonb), CAST(held AS jsonb), CAST(actual AS jsonb), late, reference, created_at,
+        expires_at, finished_at
+    FROM unnest(
+        CAST(:customer_ids AS text[]), CAST(:ids AS uuid[]), CAST(:states AS text[]), CAST(:usages AS text[]), CAST(:helds AS text[]),
+        CAST(:actuals AS text[]), CAST(:lates AS boolean[]), CAST(:references AS text[]), CAST(:created AS timestamptz[]),
+        CAST(:expiring AS timestamptz[]), CAST(:finished AS timestamptz[])
+    ) AS next (customer_id, id, state, usage, held, actual, late, reference, created_at, expires_at, finished_at)
+    ON CONFLICT (customer_id, id) DO UPDATE
+    SET state = excluded.state, held = excluded.held, actual = excluded.actual, late = excluded.late, finished_at = excluded.finished_at
+    """
+)
+
+_HOLD: Final = text(
+    """
+    INSERT INTO usage_hold (customer_id, feature, reservation_id, quantity, expires_at)
+    SELECT * FROM unnest(
+        CAST(:customer_ids AS text[]), CAST(:features AS text[]), CAST(:ids AS uuid[]), CAST(:quantities AS bigint[]),
+        CAST(:expiring AS timestamptz[])
+    )
+    ON CONFLICT (customer_id, feature, reservation_id) DO UPDATE SET quantity = excluded.quantity
+    """
+)
+
+_LET_GO: Final = text(
+    """
+    DELETE FROM usage_hold AS h
+    USING unnest(CAST(:customer_ids AS text[]), CAST(:features AS text[]), CAST(:ids AS uuid[])) AS gone (customer_id, feature, id)
+    WHERE h.customer_id = gone.customer_id AND h.feature = gone.feature AND h.reservation_id = gone.id
+    """
+)
+
+
+class SqlReservations(Reservations):
+    """Within the transaction of a unit of work."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def find(self, ids: Iterable[tuple[str, UUID]]) -> dict[UUID, Reservation]:
+        wanted = list(dict.fromkeys(ids))
+        parameters = {"customer_ids": [customer_id for customer_id, _ in wanted], "ids": [id for _, id in wanted]}
+        return {row.id: _to_reservation(row) for row in await self._connection.execute(_FIND, parameters)}
+
+
+async def write(connection: AsyncConnection, reservations: Sequence[Reservation]) -> None:
+    """Writes each reservation's last state, and its holds to match: a hold row exists for what is still set aside."""
+    last = {(item.customer_id, item.id): item for item in reservations}
+    if not last:
+        return
+    await connection.execute(_WRITE, _columns(list(last.values())))
+    held = [(item, feature, quantity) for item in last.values() for feature, quantity in item.held.items() if quantity]
+    if held:
+        parameters = _hold_keys([(item, feature) for item, feature, _ in held])
+        parameters["quantities"] = [quantity for _, _, quantity in held]
+        parameters["expiring"] = [item.expires_at for item, _, _ in held]
+        await connection.execute(_HOLD, parameters)
+    gone = [(item, feature) for item in last.values() for feature in item.usage if not item.held.get(feature)]
+    if gone:
+        await connection.execute(_LET_GO, _hold_keys(gone))
+
+
+def _hold_keys(holds: Sequence[tuple[Reservation, str]]) -> dict[str, Any]:
+    return {
+        "customer_ids": [item.customer_id for item, _ in holds],
+        "features": [feature for _, feature in holds],
+        "ids": [item.id for item, _ in holds],
+    }
+
+
+def _columns(reservations: Sequence[Reservation]) -> dict[str, Any]:
+    return {
+        "customer_ids": [item.customer_id for item in reservations],
+        "ids": [item.id for item in reservations],
+        "states": [item.state.value for item in reservations],
+        "usages": [json.dumps(dict(item.usage)) for item in reservations],
+        "helds": [json.dumps(dict(item.held)) for item in reservations],
+        "actuals": [None if item.actual is None else json.dumps(dict(item.actual)) for item in reservations],
+        "lates": [item.late for item in reservations],
+        "references": [item.reference for item in reservations],
+        "created": [item.created_at for item in reservations],
+        "expiring": [item.expires_at for item in reservations],
+        "finished": [item.finished_at for item in reservations],
+    }
+
+
+def _to_reservation(row: Row[Any]) -> Reservation:
+    return Reservation(
+        row.id,
+        row.customer_id,
+        row.usage,
+        row.held,
+        row.created_at,
+        row.expires_at,
+        row.reference,
+        ReservationState(row.state),
+        row.finished_at,
+        row.actual,
+        row.late,
+    )

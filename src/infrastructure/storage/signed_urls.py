@@ -1,0 +1,78 @@
+"""Upload URLs that carry their grant with them, signed."""
+
+import hmac
+import re
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+from uuid import UUID
+
+import jwt
+
+from core.sessions.uploads import InvalidUploadUrl, UploadGrant, UploadTarget, UploadUrlExpired
+
+_ALGORITHM: Final = "HS256"
+_AUDIENCE: Final = "tollgate-upload"
+_KEY_PURPOSE: Final = b"tollgate upload URLs, version 1"
+"""Whoever changes the claims changes the version: URLs that are still out are then refused instead of misread."""
+
+_TOKEN: Final = re.compile(r"[A-Za-z0-9_.-]+")  # PyJWT itself would pass over padding at the end
+
+
+class SignedUploadUrls:
+    """Makes upload URLs, and reads the tokens in them: JSON Web Tokens under a key that is used for nothing else.
+
+    The key is derived from the secret, so that no upload token passes for a user token, or the other way round, even where both
+    kinds come from the same secret. Nor does a signature over a user token ever equal the key: what is signed there has no spaces.
+    """
+
+    def __init__(self, secret: bytes, public_url: str) -> None:
+        if not secret:
+            raise ValueError("Upload URLs are signed with a secret, and it is empty: anybody could forge them.")
+        self._key = hmac.digest(secret, _KEY_PURPOSE, "sha256")
+        self._url = f"{public_url.rstrip('/')}/api/v1/uploads/"
+        self._jwt = jwt.PyJWT({"require": ["aud", "sub"]})
+
+    def target(self, grant: UploadGrant) -> UploadTarget:
+        """What the caller is told: where the content goes, and with which header."""
+        token = self._jwt.encode(_to_claims(grant), self._key, _ALGORITHM)
+        return UploadTarget(self._url + token, "PUT", {"Content-Type": grant.content_type}, grant)
+
+    def grant(self, token: str, content_type: str | None, now: datetime) -> UploadGrant:
+        """What the token grants. Raises InvalidUploadUrl, also where the content is of another type, and UploadUrlExpired."""
+        if not _TOKEN.fullmatch(token):
+            raise InvalidUploadUrl
+        try:
+            claims = self._jwt.decode(token, self._key, [_ALGORITHM], audience=_AUDIENCE)
+        except jwt.InvalidTokenError as error:
+            raise InvalidUploadUrl from error
+        grant = _to_grant(claims)
+        if now >= grant.expires_at:
+            raise UploadUrlExpired
+        if content_type is None or content_type.lower() != grant.content_type.lower():
+            raise InvalidUploadUrl
+        return grant
+
+
+def _to_claims(grant: UploadGrant) -> dict[str, Any]:
+    """The expiry is no `exp`: PyJWT would compare that with a clock of its own, and cut it to whole seconds."""
+    return {
+        "aud": _AUDIENCE,
+        "sub": grant.customer_id,
+        "session": grant.session_id.hex,
+        "type": grant.content_type,
+        "bytes": grant.max_size_bytes,
+        "megabytes": str(grant.max_file_size_mb),
+        "until": grant.expires_at.isoformat(),
+    }
+
+
+def _to_grant(claims: dict[str, Any]) -> UploadGrant:
+    return UploadGrant(
+        claims["sub"],
+        UUID(claims["session"]),
+        claims["type"],
+        claims["bytes"],
+        Decimal(claims["megabytes"]),
+        datetime.fromisoformat(claims["until"]),
+    )
