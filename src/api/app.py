@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from api import docs, errors, operational
 from api.container import Container, running
 from api.settings import Settings
-from api.v1 import customers, plans, sessions, uploads
+from api.v1 import bulk, customers, plans, records, reservations, sessions, uploads, usage
 
 
 def create_app(container: Container) -> FastAPI:
@@ -24,8 +24,8 @@ def create_app(container: Container) -> FastAPI:
     app.state.container = container
     errors.install(app)
     docs.install(app)
-    for router in (customers.router, plans.router, sessions.router, uploads.router, operational.router):
-        app.include_router(router)
+    for part in (customers, plans, usage, records, reservations, bulk, sessions, uploads, operational):
+        app.include_router(part.router)
     return app
 
 

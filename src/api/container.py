@@ -9,14 +9,18 @@ from typing import Any, Final
 import httpx
 import uuid_utils.compat
 from dependency_injector import containers, providers
-from infrastructure.storage.local_disk import LocalDiskUploads
 
 from api.settings import Settings, revealed
 from core.access.authenticate import Authenticator
 from core.access.ports import UserTokens
 from core.customers.put_customer import ChangeCustomer, PutCustomer
+from core.metering.check_usage import CheckUsage
 from core.metering.consume_usage import ConsumeUsage
+from core.metering.correct_record import CorrectRecord
+from core.metering.finish_reservation import CommitReservation, ReleaseReservation
+from core.metering.ingest_events import IngestEvents
 from core.metering.publish_plan import DeclareFeature, PublishPlan
+from core.metering.reserve_usage import ReserveUsage
 from core.sessions.complete_session import CompleteSession
 from core.sessions.confirm_upload import ConfirmUpload
 from core.sessions.create_session import CreateSession
@@ -26,13 +30,17 @@ from core.sessions.request_upload import RequestUpload
 from infrastructure.data_directory import DataDirectory
 from infrastructure.gathered_keys import GatheredServiceKeys
 from infrastructure.group_commit import GroupCommit
+from infrastructure.sql.account_reader import SqlAccountReader
 from infrastructure.sql.customers import SqlCustomers
 from infrastructure.sql.engine import create_engine
 from infrastructure.sql.health import SqlHealth
+from infrastructure.sql.ledger_reader import SqlLedgerReader
 from infrastructure.sql.plans import SqlPlans
+from infrastructure.sql.reservations import SqlReservationReader
 from infrastructure.sql.service_keys import SqlServiceKeys
 from infrastructure.sql.sessions import SqlSessionReader
 from infrastructure.sql.unit_of_work import SqlUnitOfWork
+from infrastructure.storage.local_disk import LocalDiskUploads
 from infrastructure.user_tokens import JwtUserTokens, PublishedKeys
 
 TEMPORARY_FILES_KEPT_FOR: Final = timedelta(hours=6)
@@ -82,7 +90,16 @@ class Container(containers.DeclarativeContainer):
     publish_plan = providers.Factory(PublishPlan, plans)
     declare_feature = providers.Factory(DeclareFeature, plans)
 
+    account_reader = providers.Singleton(SqlAccountReader, engine, plans, new_id)
+    ledger_reader = providers.Singleton(SqlLedgerReader, engine)
+    reservation_reader = providers.Singleton(SqlReservationReader, engine)
+    check_usage = providers.Factory(CheckUsage, account_reader, clock)
     consume_usage = providers.Singleton(GroupCommit, providers.Factory(ConsumeUsage, unit_of_work.provider, clock))
+    ingest_events = providers.Singleton(GroupCommit, providers.Factory(IngestEvents, unit_of_work.provider, clock))
+    correct_record = providers.Singleton(GroupCommit, providers.Factory(CorrectRecord, unit_of_work.provider, clock))
+    reserve_usage = providers.Singleton(GroupCommit, providers.Factory(ReserveUsage, unit_of_work.provider, clock, new_id))
+    commit_reservation = providers.Singleton(GroupCommit, providers.Factory(CommitReservation, unit_of_work.provider, clock))
+    release_reservation = providers.Singleton(GroupCommit, providers.Factory(ReleaseReservation, unit_of_work.provider, clock))
 
     uploads = providers.Singleton(local_disk, settings, new_id)
     session_reader = providers.Singleton(SqlSessionReader, engine)

@@ -21,6 +21,7 @@ from core.access.service_keys import InvalidKeyName
 from core.customers.put_customer import InvalidBillingAnchor, InvalidTimeZone
 from core.errors import DomainError, Overloaded, StorageUnavailable
 from core.metering.account import CustomerNotFound, FeatureNotInPlan, FeatureNotMetered, LimitExceeded
+from core.metering.check_usage import GrantExceeded
 from core.metering.features import InvalidQuantity
 from core.metering.idempotency import IdempotencyKeyReused
 from core.metering.ledger import InvalidOccurredAt, RecordNotFound
@@ -45,6 +46,7 @@ TABLE: Final[Mapping[type[DomainError], Told]] = {
     Forbidden: Told(403, "forbidden"),
     FeatureNotInPlan: Told(403, "feature_not_in_plan"),
     LimitExceeded: Told(403, "usage_limit_exceeded"),
+    GrantExceeded: Told(403, "usage_limit_exceeded"),
     InvalidUploadUrl: Told(403, "invalid_upload_url"),
     CustomerNotFound: Told(404, "customer_not_found"),
     PlanNotFound: Told(404, "plan_not_found"),
@@ -142,6 +144,9 @@ def _wire(fact: object) -> object:
             return fact
 
 
+_HTTP_CODES: Final = {404: "not_found", 405: "method_not_allowed", 413: "request_too_large", 415: "unsupported_media_type"}
+
+
 def install(app: FastAPI) -> None:
     """Makes the tables the app's only way to answer an error."""
 
@@ -158,7 +163,7 @@ def install(app: FastAPI) -> None:
 
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "bad_request")
+        code = _HTTP_CODES.get(error.status_code, "bad_request")
         return JSONResponse({"detail": {"error": code, "message": error.detail}}, error.status_code, error.headers)
 
     async def unexpected(request: Request, error: Exception) -> Response:

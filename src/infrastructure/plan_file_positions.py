@@ -1,6 +1,6 @@
 """YAML text as plain data that remembers its lines and loses nothing: numbers keep their digits, repeated keys are noticed.
 
-Scalars are read as YAML 1.2 and JSON read them, not as YAML 1.1 does, where `1:30` is 90, `010` is 8 and `no` is false. An empty
+Scalars are read as YAML 1.2 reads them, not as YAML 1.1 does, where `1:30` is 90, `010` is 8 and `no` is false. An empty
 value is '' and not null, because `limit:` with the number forgotten must not come to mean unlimited.
 """
 
@@ -18,7 +18,11 @@ from yaml.reader import ReaderError
 Location = tuple[str, ...]
 """The keys that lead to a value."""
 
-_WORDS: Final = {"null": None, "~": None, "true": True, "false": False}
+_WORDS: Final = {"~": None} | {
+    spelling: meaning
+    for word, meaning in (("null", None), ("true", True), ("false", False))
+    for spelling in (word, word.title(), word.upper())
+}
 _NUMBER: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)(e[-+]?[0-9]{1,4})?", re.IGNORECASE)
 
 

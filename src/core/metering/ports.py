@@ -96,6 +96,14 @@ class AccountReader(ABC):
         """With these features, or with all that the plan meters. Raises CustomerNotFound."""
 
 
+class ReservationReader(ABC):
+    """Reservations as they stand."""
+
+    @abstractmethod
+    async def get(self, customer_id: str, id: UUID) -> Reservation:
+        """Raises ReservationNotFound."""
+
+
 class LedgerReader(ABC):
     """The ledger's entries."""
 

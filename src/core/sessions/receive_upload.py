@@ -26,7 +26,7 @@ class AttachFileCommand:
 
 
 class AttachFile(AccountUseCase[AttachFileCommand, UploadedFile | None, SessionsUnitOfWork, dict[UUID, Session]]):
-    """The session now has this file. The one that it had, if any, is returned, and nobody else's from here on.
+    """The session now has this file; the one that it took the place of, if any, is returned, for the caller to remove.
 
     Refused once the upload has been confirmed.
     """
@@ -43,7 +43,7 @@ class AttachFile(AccountUseCase[AttachFileCommand, UploadedFile | None, Sessions
         session = found(command.customer_id, command.session_id, facts)
         facts[session.id] = changed = session.with_file(command.file)
         uow.sessions.save(changed)
-        return session.file
+        return session.file if session.file != command.file else None
 
 
 class ReceiveUpload:

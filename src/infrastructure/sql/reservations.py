@@ -7,10 +7,11 @@ from uuid import UUID
 
 from sqlalchemy import BigInteger, Boolean, Column, DateTime, Index, PrimaryKeyConstraint, Row, Table, Text, Uuid, text
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from core.metering.ports import Reservations
-from core.metering.reservations import Reservation, ReservationState
+from core.metering.ports import ReservationReader, Reservations
+from core.metering.reservations import Reservation, ReservationNotFound, ReservationState
+from infrastructure.sql.errors import storage_errors
 from infrastructure.sql.schema import metadata
 
 reservation: Final = Table(
@@ -94,6 +95,21 @@ class SqlReservations(Reservations):
         wanted = list(dict.fromkeys(ids))
         parameters = {"customer_ids": [customer_id for customer_id, _ in wanted], "ids": [id for _, id in wanted]}
         return {row.id: _to_reservation(row) for row in await self._connection.execute(_FIND, parameters)}
+
+
+class SqlReservationReader(ReservationReader):
+    """Each method is one statement, and so a transaction of its own."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    async def get(self, customer_id: str, id: UUID) -> Reservation:
+        with storage_errors():
+            async with self._engine.connect() as connection:
+                found = await SqlReservations(connection).find([(customer_id, id)])
+        if id not in found:
+            raise ReservationNotFound(str(id))
+        return found[id]
 
 
 async def write(connection: AsyncConnection, reservations: Sequence[Reservation]) -> None:

@@ -35,10 +35,12 @@ class IncomingFile:
 
     def discard(self) -> None:
         """Leaves nothing of the file, however far it had come."""
-        self._temporary.unlink(missing_ok=True)
-        self._path.unlink(missing_ok=True)
-        if self._file is not None:
-            self._file.close()
+        try:
+            self._temporary.unlink(missing_ok=True)
+            self._path.unlink(missing_ok=True)
+        finally:
+            if self._file is not None:
+                self._file.close()
 
     def _opened(self) -> BinaryIO:
         """The temporary file, created when it is first asked for."""

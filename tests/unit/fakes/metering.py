@@ -1,7 +1,7 @@
 """The engine's ports in memory, faithful to the SQL adapters: what is committed, what is locked, and when a counter is rebuilt."""
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
@@ -17,7 +17,7 @@ from core.metering.idempotency import StoredReply
 from core.metering.ledger import UsageRecord
 from core.metering.periods import Period
 from core.metering.plans import Plan
-from core.metering.ports import Accounts, Replies, Reservations, UnitOfWork
+from core.metering.ports import Accounts, Replies, Reservations
 from core.metering.reservations import Reservation
 
 
@@ -79,13 +79,14 @@ class FakeAccounts(Accounts):
         self._held_locks: list[asyncio.Lock] = []
 
     async def lock(self, features: Mapping[str, Collection[str]], at: datetime) -> Mapping[str, Account]:
+        assert not self.locked, "accounts are locked once in a unit of work"
         store = self._store
-        known = {id: {feature for feature in wanted if store.catalog.get(feature)} for id, wanted in features.items() if id in store.customers}
+        known = {id: [key for key in set(wanted) if store.catalog.get(key)] for id, wanted in features.items() if id in store.customers}
         for key in sorted((id, feature) for id, wanted in known.items() for feature in wanted):
             lock = store.locks.setdefault(key, asyncio.Lock())
             await lock.acquire()
             self._held_locks.append(lock)
-        self.locked |= {id: self._account(store.customers[id], wanted, at) for id, wanted in known.items()}
+        self.locked = {id: self._account(store.customers[id], wanted, at) for id, wanted in known.items()}
         return self.locked
 
     def release(self) -> None:
@@ -134,8 +135,8 @@ class FakeReservations(Reservations):
         return {key[1]: self._store.reservations[key] for key in ids if key in self._store.reservations}
 
 
-class FakeUnitOfWork(UnitOfWork):
-    """Keeps what is to be written to itself until `commit`, which writes all of it or raises and writes nothing.
+class FakeUnitOfWork:
+    """Serves the `UnitOfWork` port: keeps what is to be written to itself until `commit`, which writes all of it or nothing.
 
     A product's fake extends it: repositories made in `__aenter__`, their writes made after `await super().commit()`.
     """
@@ -159,8 +160,8 @@ class FakeUnitOfWork(UnitOfWork):
         assert not self.committed, "a unit of work is committed once"
         accounts = self.accounts.locked.values()
         records = [record for account in accounts for record in account.records]
-        _require_new([_event(record) for record in records], {_event(record) for record in self.store.ledger})
-        _require_new([(reply.customer_id, reply.key) for reply in self.replies.added], self.store.replies)
+        _require_free(_event_keys(records), taken=_event_keys(self.store.ledger))
+        _require_free([(reply.customer_id, reply.key) for reply in self.replies.added], taken=self.store.replies)
         self.store.ledger += records
         self.store.counters |= self.accounts.rebuilt
         for account in accounts:
@@ -183,3 +184,13 @@ class FakeUnitOfWork(UnitOfWork):
                 self.store.holds[key] = Hold(quantity, reservation.expires_at)
             else:
                 self.store.holds.pop(key, None)
+
+
+def _event_keys(records: Iterable[UsageRecord]) -> list[tuple[str, str, str]]:
+    return [(record.customer_id, record.origin.source, record.event_id) for record in records if record.event_id is not None]
+
+
+def _require_free(keys: Sequence[tuple[str, ...]], taken: Collection[tuple[str, ...]]) -> None:
+    """A unique constraint."""
+    if len(set(keys)) < len(keys) or not set(keys).isdisjoint(taken):
+        raise ConcurrentUpdate

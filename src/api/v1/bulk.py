@@ -1,0 +1,207 @@
+"""/api/v1/usage/batch and /api/v1/events: many decisions in one request."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.exceptions import HTTPException
+
+from api.dependencies import ContainerOf, writer
+from api.docs import refusals
+from api.errors import told
+from api.replies import REPLAYED, Reply, idempotency_key
+from api.v1.usage import UsageBody, consumed, to_command
+from api.wire import Answer, CustomerId, ExactNumber, Instant, Key, Label, Wire
+from core.access.principal import Principal
+from core.errors import DomainError
+from core.metering.account import Amount
+from core.metering.consume_usage import Consumed, ConsumeUsageCommand
+from core.metering.idempotency import Idempotency, IdempotencyKeyReused, Replay
+from core.metering.ingest_events import IngestEventCommand
+
+router = APIRouter(prefix="/api/v1", tags=["bulk"])
+
+ITEMS_MAX: Final = 1_000
+ONE_EVENT: Final = "application/cloudevents+json"
+MANY_EVENTS: Final = "application/cloudevents-batch+json"
+ONE: Final = Decimal(1)
+
+Writer = Annotated[Principal, Depends(writer)]
+
+
+class BatchItem(UsageBody):
+    """One decision of a batch."""
+
+    customer_id: CustomerId
+    idempotency_key: Annotated[str | None, Field(min_length=1, max_length=255, pattern="^[!-~]+$")] = None
+
+
+class BatchBody(Wire):
+    """Decisions to take, in this order, each on its own."""
+
+    items: Annotated[Sequence[BatchItem], Field(min_length=1, max_length=ITEMS_MAX)]
+
+
+class BatchResult(Answer):
+    """What a single request would have been answered."""
+
+    status: int
+    body: dict[str, Any]
+
+
+class BatchAnswer(Answer):
+    """A result for each item, in the order of the items."""
+
+    results: Sequence[BatchResult]
+
+
+class EventData(BaseModel):
+    """How much."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    quantity: ExactNumber = Field(default_factory=lambda: ONE)
+
+
+class Event(BaseModel):
+    """A CloudEvent 1.0 as far as it concerns us; other attributes and extensions may be there."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    specversion: Annotated[str, Field(pattern=r"^1\.0$")]
+    id: Label
+    source: Label
+    type: Annotated[Key, Field(description="the feature")]
+    subject: Annotated[CustomerId, Field(description="the customer's id")]
+    time: Instant | None = None
+    data: EventData | None = None
+
+
+class Rejected(Answer):
+    """An event that was not booked, and why."""
+
+    index: int
+    id: str | None
+    error: str
+    message: str
+
+
+class EventsAnswer(Answer):
+    """What became of the events."""
+
+    accepted: int
+    duplicates: int
+    rejected: Sequence[Rejected]
+
+
+@router.post("/usage/batch", response_model=BatchAnswer, responses=refusals("idempotency_key_reused"))
+async def consume_batch(request: Request, body: BatchBody, who: Writer, container: ContainerOf) -> Response:
+    """Decide up to 1,000 requests to consume, each on its own, in order: for gateways and workers that gather decisions themselves."""
+    key = idempotency_key(request)
+    whole = hashlib.sha256(body.model_dump_json().encode()).digest() if key else b""
+    commands = [_to_command(item, index, who.name, key, whole) for index, item in enumerate(body.items)]
+    outcomes = await container.consume_usage().execute(commands)
+    if key and any(
+        isinstance(outcome, IdempotencyKeyReused) and outcome.key != item.idempotency_key
+        for outcome, item in zip(outcomes, body.items, strict=True)
+    ):
+        raise IdempotencyKeyReused(key)
+    content = b'{"results":[' + b",".join(map(_result, outcomes)) + b"]}"
+    replayed = key is not None and any(isinstance(outcome, Replay) for outcome in outcomes)
+    return Response(content, headers={REPLAYED: "true"} if replayed else None, media_type="application/json")
+
+
+def _to_command(item: BatchItem, index: int, recorded_by: str, key: str | None, whole: bytes) -> ConsumeUsageCommand:
+    once = None
+    if item.idempotency_key is not None:
+        asked = item.model_dump_json(exclude={"idempotency_key"})
+        once = Idempotency(item.idempotency_key, hashlib.sha256(asked.encode()).digest(), _encoded)
+    elif key is not None:
+        # The request's own key stands for each of its items; with a space in it, it can be nobody else's.
+        once = Idempotency(f"{key} {index}", whole, _encoded)
+    return to_command(item.customer_id, item, recorded_by, once)
+
+
+def _encoded(result: Consumed) -> bytes:
+    return consumed(result).encoded()
+
+
+def _result(outcome: Consumed | Replay | DomainError) -> bytes:
+    match outcome:
+        case DomainError():
+            refusal = told(outcome)
+            return b'{"status":%d,"body":%s}' % (refusal.status, json.dumps(refusal.body).encode())
+        case Replay(stored):
+            answer = Reply.decoded(stored)
+        case Consumed():
+            answer = consumed(outcome)
+    return b'{"status":%d,"body":%s}' % (answer.status, answer.body)
+
+
+@router.post(
+    "/events",
+    responses=refusals("unsupported_media_type"),
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                ONE_EVENT: {"schema": {"$ref": "#/components/schemas/Event"}},
+                MANY_EVENTS: {"schema": {"type": "array", "maxItems": ITEMS_MAX, "items": {"$ref": "#/components/schemas/Event"}}},
+            },
+        }
+    },
+)
+async def ingest_events(request: Request, who: Writer, container: ContainerOf) -> EventsAnswer:
+    """Book CloudEvents 1.0, each (source, id) once for ever; good events are booked though others are rejected."""
+    idempotency_key(request)
+    found = await _events(request)
+    commands: list[IngestEventCommand] = []
+    indexes: list[int] = []
+    rejected: list[Rejected] = []
+    for index, item in enumerate(found):
+        try:
+            event = Event.model_validate(item)
+        except ValidationError as error:
+            rejected.append(_invalid(index, item, error))
+        else:
+            commands.append(_to_event(event, who.name))
+            indexes.append(index)
+    outcomes = await container.ingest_events().execute(commands) if commands else ()
+    for index, command, outcome in zip(indexes, commands, outcomes, strict=True):
+        if isinstance(outcome, DomainError):
+            detail = told(outcome).detail
+            rejected.append(Rejected(index=index, id=command.event_id, error=detail["error"], message=detail["message"]))
+    booked = sum(outcome is True for outcome in outcomes)
+    known = sum(outcome is False for outcome in outcomes)
+    return EventsAnswer(accepted=booked, duplicates=known, rejected=sorted(rejected, key=lambda item: item.index))
+
+
+async def _events(request: Request) -> list[Any]:
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type not in (ONE_EVENT, MANY_EVENTS):
+        raise HTTPException(415, f"{ONE_EVENT} or {MANY_EVENTS} is expected.")
+    try:
+        content = json.loads(await request.body())
+    except (ValueError, RecursionError) as error:
+        raise HTTPException(400, "The body is no JSON.") from error
+    if content_type == ONE_EVENT:
+        return [content]
+    if not isinstance(content, list) or not 1 <= len(content) <= ITEMS_MAX:
+        raise HTTPException(422, f"An array of 1 to {ITEMS_MAX} events is expected.")
+    return content
+
+
+def _to_event(event: Event, recorded_by: str) -> IngestEventCommand:
+    quantity = event.data.quantity if event.data else ONE
+    return IngestEventCommand(event.subject, Amount(event.type, quantity), event.source, event.id, recorded_by, event.time)
+
+
+def _invalid(index: int, item: object, error: ValidationError) -> Rejected:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"]) or "event"
+    id = item.get("id") if isinstance(item, dict) else None
+    return Rejected(index=index, id=id if isinstance(id, str) else None, error="invalid_event", message=f"{where}: {first['msg']}")

@@ -1,0 +1,105 @@
+"""/api/v1/customers/{customer_id}/usage/records: the ledger, and its corrections."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Path, Query, Request, Response
+from pydantic import Field
+
+from api.dependencies import ContainerOf, CustomerAdmin, CustomerReader
+from api.docs import refusals
+from api.replies import Reply, idempotency, reply
+from api.v1.usage import BalanceAnswer
+from api.wire import Answer, Cursor, ExactNumber, Instant, Key, Limit, Number, Page, Prose, Wire, from_cursor, number, to_cursor
+from core.metering.correct_record import Corrected, CorrectRecordCommand
+from core.metering.features import Feature
+from core.metering.ledger import LedgerQuery, UsageRecord
+
+router = APIRouter(prefix="/api/v1/customers/{customer_id}/usage/records", tags=["usage"])
+
+
+class LedgerEntry(Answer):
+    """A ledger entry: what was used, when, and on whose word. `overage` is the part above the limit when it was booked."""
+
+    id: UUID
+    feature: str
+    quantity: Number
+    occurred_at: Instant
+    recorded_at: Instant
+    source: str
+    reference: str | None
+    recorded_by: str | None
+    overage: Number
+    corrects: UUID | None
+    reason: str | None
+    event_id: str | None
+
+    @classmethod
+    def of(cls, record: UsageRecord, feature: Feature) -> "LedgerEntry":
+        return cls(
+            id=record.id,
+            feature=record.feature,
+            quantity=number(record.quantity, feature),
+            occurred_at=record.occurred_at,
+            recorded_at=record.recorded_at,
+            source=record.origin.source,
+            reference=record.origin.reference,
+            recorded_by=record.origin.recorded_by,
+            overage=number(record.overage, feature),
+            corrects=record.corrects,
+            reason=record.reason,
+            event_id=record.event_id,
+        )
+
+
+class CorrectionBody(Wire):
+    """What is added to the record, and why."""
+
+    quantity: Annotated[ExactNumber, Field(examples=[-1])]
+    reason: Annotated[Prose, Field(min_length=1, examples=["refund"])]
+
+
+class CorrectionAnswer(LedgerEntry):
+    """The compensating entry, and where the feature stands."""
+
+    balance: BalanceAnswer
+
+
+def _corrected(result: Corrected) -> Reply:
+    entry = LedgerEntry.of(result.record, result.balance.feature)
+    return Reply.of(CorrectionAnswer(**dict(entry), balance=BalanceAnswer.of(result.balance)), 201)
+
+
+@router.get("", responses=refusals("customer_not_found"))
+async def list_records(
+    caller: CustomerReader,
+    container: ContainerOf,
+    feature: Annotated[Key | None, Query()] = None,
+    since: Annotated[Instant | None, Query(description="occurred at this instant or later")] = None,
+    until: Annotated[Instant | None, Query(description="occurred before this instant")] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Page[LedgerEntry]:
+    """The ledger, newest first by when the usage occurred. Entries that arrive while you page neither repeat nor hide others."""
+    query = LedgerQuery(caller.customer_id, limit + 1, feature, since, until, from_cursor(cursor))
+    records = await container.ledger_reader().newest(query)
+    page = records[:limit]
+    following = to_cursor(page[-1].occurred_at, page[-1].id) if len(records) > limit else None
+    catalog = await container.plans().features()
+    entries = [LedgerEntry.of(record, declared) for record in page if (declared := catalog.get(record.feature))]
+    return Page(items=entries, next_cursor=following)
+
+
+@router.post(
+    "/{record_id}/corrections",
+    status_code=201,
+    response_model=CorrectionAnswer,
+    responses=refusals("record_not_found", "customer_not_found", "invalid_quantity", "feature_not_metered", "idempotency_key_reused"),
+)
+async def correct_record(
+    request: Request, record_id: Annotated[UUID, Path()], body: CorrectionBody, caller: CustomerAdmin, container: ContainerOf
+) -> Response:
+    """Book a compensating record with a reason, in the period of the record that it corrects."""
+    once = idempotency(request, caller.customer_id, body, _corrected)
+    command = CorrectRecordCommand(caller.customer_id, record_id, body.quantity, body.reason, caller.name, once)
+    return await reply(container.correct_record(), command, _corrected)

@@ -1,0 +1,145 @@
+"""/api/v1/customers/{customer_id}/reservations: set usage aside, then commit or release it."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Path, Request, Response
+from pydantic import Field
+
+from api.dependencies import ContainerOf, CustomerReader, CustomerWriter
+from api.docs import refusals
+from api.replies import Reply, idempotency, reply
+from api.v1.usage import AmountBody, Amounts, BalanceAnswer, amounts, balances
+from api.wire import Answer, Instant, Label, Number, Wire, number
+from core.metering.account import Balance
+from core.metering.finish_reservation import CommitReservationCommand, ReleaseReservationCommand
+from core.metering.reservations import TTL_DEFAULT, TTL_MAX, Reservation, ReservationState
+from core.metering.reserve_usage import Reserved, ReserveUsageCommand
+
+router = APIRouter(prefix="/api/v1/customers/{customer_id}/reservations", tags=["reservations"])
+
+TTL_SECONDS_DEFAULT = int(TTL_DEFAULT.total_seconds())
+TTL_SECONDS_MAX = int(TTL_MAX.total_seconds())
+
+ReservationId = Annotated[UUID, Path(description="the reservation's id")]
+
+
+class ReservationBody(Wire):
+    """Usage to set aside."""
+
+    usage: Amounts
+    ttl_seconds: Annotated[int, Field(ge=1, le=TTL_SECONDS_MAX, strict=True)] = TTL_SECONDS_DEFAULT
+    reference: Annotated[Label | None, Field(description="yours, shown in the ledger when it is committed")] = None
+
+
+class CommitBody(Wire):
+    """What was really used; absent: what was held."""
+
+    usage: Annotated[Sequence[AmountBody] | None, Field(max_length=20)] = None
+
+
+class ReservedAmount(Answer):
+    """So much of one feature, in its unit."""
+
+    feature: str
+    quantity: Number
+
+
+class ReservationAnswer(Answer):
+    """A reservation. `usage` is what was held, and once it is committed what was really used."""
+
+    id: UUID
+    state: ReservationState
+    created_at: Instant
+    expires_at: Instant
+    finished_at: Instant | None
+    reference: str | None
+    late: Annotated[bool, Field(description="committed after it had expired")]
+    usage: Sequence[ReservedAmount]
+    balances: Mapping[str, BalanceAnswer]
+
+    @classmethod
+    def of(cls, reservation: Reservation, found: Mapping[str, Balance], now: datetime) -> "ReservationAnswer":
+        used = reservation.usage if reservation.actual is None else reservation.actual
+        return cls(
+            id=reservation.id,
+            state=reservation.state_at(now),
+            created_at=reservation.created_at,
+            expires_at=reservation.expires_at,
+            finished_at=reservation.finished_at,
+            reference=reservation.reference,
+            late=reservation.late,
+            usage=[ReservedAmount(feature=key, quantity=number(parts, found[key].feature)) for key, parts in used.items()],
+            balances=balances(found),
+        )
+
+
+def _held(result: Reserved) -> Reply:
+    answer = ReservationAnswer.of(result.reservation, result.balances, result.reservation.created_at)
+    where = f"/api/v1/customers/{result.reservation.customer_id}/reservations/{result.reservation.id}"
+    return Reply.of(answer, 201, location=where)
+
+
+def _finished(result: Reserved) -> Reply:
+    reservation = result.reservation
+    return Reply.of(ReservationAnswer.of(reservation, result.balances, reservation.finished_at or reservation.created_at))
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=ReservationAnswer,
+    responses=refusals(
+        "usage_limit_exceeded",
+        "budget_exceeded",
+        "conversation_quota_exceeded",
+        "feature_not_in_plan",
+        "customer_not_found",
+        "invalid_quantity",
+        "feature_not_metered",
+        "idempotency_key_reused",
+    ),
+)
+async def reserve_usage(request: Request, body: ReservationBody, caller: CustomerWriter, container: ContainerOf) -> Response:
+    """Set one or several features aside, all or none. What is held counts against the limit until it is committed, released or expires."""
+    once = idempotency(request, caller.customer_id, body, _held)
+    command = ReserveUsageCommand(caller.customer_id, amounts(body.usage), timedelta(seconds=body.ttl_seconds), body.reference, once)
+    return await reply(container.reserve_usage(), command, _held)
+
+
+@router.get("/{id}", responses=refusals("reservation_not_found", "customer_not_found"))
+async def get_reservation(id: ReservationId, caller: CustomerReader, container: ContainerOf) -> ReservationAnswer:
+    """A reservation in its present state, and where its features stand."""
+    now = container.clock()()
+    reservation = await container.reservation_reader().get(caller.customer_id, id)
+    features = {*reservation.usage, *(reservation.actual or {})}
+    account = await container.account_reader().read(caller.customer_id, features, now)
+    return ReservationAnswer.of(reservation, account.balances(features), now)
+
+
+@router.post(
+    "/{id}/commit",
+    response_model=ReservationAnswer,
+    responses=refusals("reservation_not_found", "customer_not_found", "reservation_not_held", "invalid_quantity", "feature_not_in_plan"),
+)
+async def commit_reservation(
+    request: Request, id: ReservationId, caller: CustomerWriter, container: ContainerOf, body: CommitBody | None = None
+) -> Response:
+    """Book what was really used. Always booked: above the hold, above the limit, and late."""
+    once = idempotency(request, caller.customer_id, body, _finished)
+    actual = None if body is None or body.usage is None else amounts(body.usage)
+    command = CommitReservationCommand(caller.customer_id, id, caller.name, actual, once)
+    return await reply(container.commit_reservation(), command, _finished)
+
+
+@router.post(
+    "/{id}/release",
+    response_model=ReservationAnswer,
+    responses=refusals("reservation_not_found", "customer_not_found", "reservation_not_held"),
+)
+async def release_reservation(request: Request, id: ReservationId, caller: CustomerWriter, container: ContainerOf) -> Response:
+    """Give back what is held. Releasing again changes nothing."""
+    once = idempotency(request, caller.customer_id, None, _finished)
+    return await reply(container.release_reservation(), ReleaseReservationCommand(caller.customer_id, id, once), _finished)

@@ -1,0 +1,243 @@
+"""/api/v1/customers/{customer_id}/usage: consume, check, and how things stand."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated
+
+from fastapi import APIRouter, Request, Response
+from pydantic import Field
+
+from api.dependencies import ContainerOf, CustomerReader, CustomerWriter
+from api.docs import refusals
+from api.errors import code_of
+from api.replies import Reply, idempotency, reply
+from api.v1.customers import PeriodBody
+from api.wire import Answer, ExactNumber, Instant, Key, Label, Number, Wire, decimal_number, number
+from core.metering.account import Account, Amount, Balance
+from core.metering.consume_usage import Consumed, ConsumeUsageCommand, Mode
+from core.metering.features import Feature
+from core.metering.idempotency import Idempotency
+from core.metering.ledger import Origin
+from core.metering.periods import Reset
+from core.metering.plans import Boolean, Metered, Static
+
+router = APIRouter(prefix="/api/v1/customers/{customer_id}/usage", tags=["usage"])
+
+FEATURES_MAX = 20
+
+
+class AmountBody(Wire):
+    """So much of one feature, in its unit."""
+
+    feature: Annotated[Key, Field(examples=["ai_cost"])]
+    quantity: Annotated[ExactNumber, Field(examples=[0.02])]
+
+
+Amounts = Annotated[Sequence[AmountBody], Field(min_length=1, max_length=FEATURES_MAX)]
+
+
+class UsageBody(Wire):
+    """Usage to consume, of one or several features: all or none."""
+
+    usage: Amounts
+    mode: Annotated[Mode, Field(description="enforce: refused beyond the limit. record: the work is done, and always booked")] = (
+        Mode.ENFORCE
+    )
+    occurred_at: Annotated[Instant | None, Field(description="recorded usage: up to 35 days ago; null: now")] = None
+    reference: Annotated[Label | None, Field(description="yours, shown in the ledger")] = None
+
+
+class BalanceAnswer(Answer):
+    """Where a feature stands in the period that contains now, in its unit. Null: unlimited, or never reset."""
+
+    used: Number
+    held: Number
+    limit: Number | None
+    remaining: Number | None
+    resets_at: Instant | None
+
+    @classmethod
+    def of(cls, balance: Balance) -> "BalanceAnswer":
+        feature, remaining = balance.feature, balance.remaining
+        return cls(
+            used=number(balance.used, feature),
+            held=number(balance.held, feature),
+            limit=None if balance.limit is None else number(balance.limit, feature),
+            remaining=None if remaining is None else number(remaining, feature),
+            resets_at=balance.period.resets_at,
+        )
+
+
+class RecordAnswer(Answer):
+    """A ledger entry, in short."""
+
+    id: str
+    feature: str
+    quantity: Number
+    occurred_at: Instant
+
+
+class UsageAnswer(Answer):
+    """What was booked, and where its features stand after it."""
+
+    records: Sequence[RecordAnswer]
+    balances: Mapping[str, BalanceAnswer]
+    over_limit: Annotated[bool, Field(description="whether something of it lies above a limit")]
+
+
+class CheckAnswer(Answer):
+    """Whether it would be admitted; if not, why (an error code) and by which feature."""
+
+    allowed: bool
+    reason: str | None
+    binding: str | None
+    balances: Mapping[str, BalanceAnswer]
+
+
+class FeatureStatus(Answer):
+    """A metered feature in the period that contains now."""
+
+    type: str = "metered"
+    unit: str
+    used: Number
+    held: Number
+    limit: Number | None
+    remaining: Number | None
+    overage: Number
+    percent: Annotated[Number | None, Field(description="used of limit; null: unlimited")]
+    display: Annotated[str, Field(description="remaining/limit", examples=["29/30"])]
+    resets_at: Instant | None
+
+
+class GrantStatus(Answer):
+    """A feature that the plan grants as a number or turns on."""
+
+    type: str
+    value: Number | None = None
+    enabled: bool | None = None
+    display: str
+
+
+class StatusAnswer(Answer):
+    """A customer's plan and where each of its features stands."""
+
+    customer_id: str
+    plan: str
+    plan_version: int
+    period: PeriodBody
+    features: Mapping[str, FeatureStatus | GrantStatus]
+
+
+@router.get("", responses=refusals("customer_not_found"))
+async def get_usage(caller: CustomerReader, container: ContainerOf) -> StatusAnswer:
+    """Where every feature of the customer's plan stands, at this moment."""
+    account = await container.account_reader().read(caller.customer_id, None, container.clock()())
+    return StatusAnswer(
+        customer_id=account.customer_id,
+        plan=account.plan.key,
+        plan_version=account.plan.version,
+        period=PeriodBody.of(account.billing.period(Reset.BILLING_PERIOD, account.now)),
+        features={key: _status(key, account) for key in account.plan.entitlements},
+    )
+
+
+@router.post(
+    "",
+    response_model=UsageAnswer,
+    responses=refusals(
+        "usage_limit_exceeded",
+        "budget_exceeded",
+        "conversation_quota_exceeded",
+        "feature_not_in_plan",
+        "customer_not_found",
+        "invalid_quantity",
+        "invalid_occurred_at",
+        "feature_not_metered",
+        "idempotency_key_reused",
+    ),
+)
+async def consume_usage(request: Request, body: UsageBody, caller: CustomerWriter, container: ContainerOf) -> Response:
+    """Consume one or several features at once: all of them, or none; the refusal names the one that bound."""
+    once = idempotency(request, caller.customer_id, body, consumed)
+    return await reply(container.consume_usage(), to_command(caller.customer_id, body, caller.name, once), consumed)
+
+
+@router.post("/check", responses=refusals("customer_not_found", "invalid_quantity"))
+async def check_usage(body: UsageBody, caller: CustomerReader, container: ContainerOf) -> CheckAnswer:
+    """Would this be admitted now? Books nothing, and locks nothing."""
+    checked = await container.check_usage().execute(caller.customer_id, amounts(body.usage), body.mode)
+    refusal = checked.refusal
+    return CheckAnswer(
+        allowed=refusal is None,
+        reason=refusal and code_of(refusal),
+        binding=refusal and refusal.feature,
+        balances=balances(checked.balances),
+    )
+
+
+def amounts(bodies: Sequence[AmountBody]) -> list[Amount]:
+    """What a caller asks for, as the domain knows it."""
+    return [Amount(body.feature, body.quantity) for body in bodies]
+
+
+def balances(found: Mapping[str, Balance]) -> dict[str, BalanceAnswer]:
+    """By feature."""
+    return {key: BalanceAnswer.of(balance) for key, balance in found.items()}
+
+
+def to_command(customer_id: str, body: UsageBody, recorded_by: str, once: Idempotency | None) -> ConsumeUsageCommand:
+    """A request to consume, as the domain knows it."""
+    origin = Origin("api", recorded_by, body.reference)
+    return ConsumeUsageCommand(customer_id, amounts(body.usage), origin, body.mode, body.occurred_at, once)
+
+
+def consumed(result: Consumed) -> Reply:
+    """What a caller gets for usage that was booked."""
+    records = [
+        RecordAnswer(
+            id=str(record.id),
+            feature=record.feature,
+            quantity=number(record.quantity, result.balances[record.feature].feature),
+            occurred_at=record.occurred_at,
+        )
+        for record in result.records
+    ]
+    return Reply.of(UsageAnswer(records=records, balances=balances(result.balances), over_limit=result.over_limit))
+
+
+def _status(key: str, account: Account) -> FeatureStatus | GrantStatus:
+    match account.plan.entitlements[key]:
+        case Metered():
+            return _metered(account.balance(key))
+        case Static(value):
+            return GrantStatus(type="static", value=decimal_number(value), display=f"{value:f}")
+        case Boolean(enabled):
+            return GrantStatus(type="boolean", enabled=enabled, display="on" if enabled else "off")
+
+
+def _metered(balance: Balance) -> FeatureStatus:
+    feature, told = balance.feature, BalanceAnswer.of(balance)
+    return FeatureStatus(
+        unit=feature.unit,
+        used=told.used,
+        held=told.held,
+        limit=told.limit,
+        remaining=told.remaining,
+        overage=number(balance.overage, feature),
+        percent=_percent(balance),
+        display=display(balance, feature),
+        resets_at=told.resets_at,
+    )
+
+
+def display(balance: Balance, feature: Feature) -> str:
+    """What is left of how much: `29/30`."""
+    if balance.limit is None or balance.remaining is None:
+        return "unlimited"
+    return f"{feature.units(balance.remaining):f}/{feature.units(balance.limit):f}"
+
+
+def _percent(balance: Balance) -> Number | None:
+    if balance.limit is None:
+        return None
+    percent = round(100 * balance.used / balance.limit, 1) if balance.limit else 100.0
+    return int(percent) if percent == int(percent) else percent

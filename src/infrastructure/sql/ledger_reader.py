@@ -1,0 +1,64 @@
+"""The ledger's listing in PostgreSQL."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from core.metering.account import CustomerNotFound
+from core.metering.ledger import LedgerQuery, UsageRecord
+from core.metering.periods import BEGINNING, END
+from core.metering.ports import LedgerReader
+from infrastructure.sql.errors import storage_errors
+from infrastructure.sql.ledger import to_record
+
+_NEWEST: Final = text(
+    """
+    SELECT r.*
+    FROM (
+        SELECT feature FROM usage_counter WHERE customer_id = :customer_id
+        AND (CAST(:feature AS text) IS NULL OR feature = :feature)
+    ) AS used
+    CROSS JOIN LATERAL (
+        SELECT * FROM usage_record AS r
+        WHERE r.customer_id = :customer_id AND r.feature = used.feature
+          AND r.occurred_at >= :since AND r.occurred_at < :until
+          AND (r.occurred_at, r.id) < (CAST(:before_at AS timestamptz), CAST(:before_id AS uuid))
+        ORDER BY r.occurred_at DESC, r.id DESC
+        LIMIT :limit
+    ) AS r
+    ORDER BY r.occurred_at DESC, r.id DESC
+    LIMIT :limit
+    """
+)
+"""Feature by feature, so that every page is read off the index that keeps periods, however long the history is."""
+
+_CUSTOMER: Final = text("SELECT 1 FROM customer WHERE customer_id = :customer_id")
+
+_LAST_ID: Final = "ffffffff-ffff-ffff-ffff-ffffffffffff"
+
+
+class SqlLedgerReader(LedgerReader):
+    """Every record has a counter of its feature, since it was booked under that counter's lock."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    async def newest(self, query: LedgerQuery) -> Sequence[UsageRecord]:
+        before_at, before_id = query.before or (END, _LAST_ID)
+        parameters = {
+            "customer_id": query.customer_id,
+            "feature": query.feature,
+            "since": query.since or BEGINNING,
+            "until": query.until or END,
+            "before_at": before_at,
+            "before_id": before_id,
+            "limit": query.limit,
+        }
+        with storage_errors():
+            async with self._engine.connect() as connection:
+                rows = (await connection.execute(_NEWEST, parameters)).all()
+                if not rows and (await connection.execute(_CUSTOMER, {"customer_id": query.customer_id})).one_or_none() is None:
+                    raise CustomerNotFound(query.customer_id)
+        return [to_record(row) for row in rows]

@@ -1,0 +1,56 @@
+"""One customer, one plan and one moment that the engine's tests are about."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from itertools import count
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from core.customers.customer import Customer
+from core.metering.account import Account, CounterState
+from core.metering.features import BUILT_IN, FeatureCatalog
+from core.metering.ledger import Origin
+from core.metering.periods import Billing, Interval, Period
+from core.metering.plans import Boolean, Enforcement, Metered, Plan, Static
+from core.metering.reservations import Reservation
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+PERIOD = Period(datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC))
+BILLING = Billing(datetime(2026, 1, 1, tzinfo=UTC), Interval.MONTH, ZoneInfo("UTC"))
+ORIGIN = Origin("test", "key 1", "order 7")
+
+PRO = Plan(
+    "pro",
+    3,
+    "Pro",
+    {
+        "sessions": Metered(10),
+        "minutes": Metered(500 * 60),
+        "assessments": Metered(0),
+        "ai_runs": Metered(None),
+        "ai_cost": Metered(3_000_000_000, enforcement=Enforcement.SOFT),
+        "max_file_size_mb": Static(Decimal(60)),
+        "exports": Boolean(True),
+        "single_sign_on": Boolean(False),
+    },
+)
+ACME = Customer("acme", PRO.key, PRO.version, BILLING)
+
+
+def open_account(used: Mapping[str, int] | None = None, held: Mapping[str, int] | None = None, *, now: datetime = NOW) -> Account:
+    """ACME's account on PRO, of which nothing is used or held but what is said."""
+    used, held, ids = used or {}, held or {}, count(1)
+    counters = {feature.key: CounterState(used.get(feature.key, 0), held.get(feature.key, 0)) for feature in BUILT_IN}
+    return Account(ACME.id, PRO, BILLING, counters, now=now, catalog=FeatureCatalog(), new_id=lambda: UUID(int=next(ids)))
+
+
+def standing(account: Account, feature: str) -> tuple[int, int]:
+    """What is used and what is held."""
+    balance = account.balance(feature)
+    return balance.used, balance.held
+
+
+def reservation(usage: Mapping[str, int], *, expires_at: datetime = NOW + timedelta(seconds=300)) -> Reservation:
+    """ACME's, made so that it lives for five minutes."""
+    return Reservation(UUID(int=99), ACME.id, usage, usage, created_at=expires_at - timedelta(seconds=300), expires_at=expires_at)
