@@ -7,6 +7,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 
 from api import docs, errors, operational
+from api.body_limit import BodyLimit
 from api.container import Container, running
 from api.settings import Settings
 from api.v1 import bulk, customers, plans, records, reservations, sessions, uploads, usage
@@ -22,6 +23,7 @@ def create_app(container: Container) -> FastAPI:
 
     app = FastAPI(title="Tollgate", version=version("tollgate"), lifespan=whole_life, redoc_url=None)
     app.state.container = container
+    app.add_middleware(BodyLimit)
     errors.install(app)
     docs.install(app)
     for part in (customers, plans, usage, records, reservations, bulk, sessions, uploads, operational):

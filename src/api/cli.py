@@ -144,6 +144,19 @@ def show_plans(data_dir: DataDir = None) -> None:
     out.print(table)
 
 
+@app.command()
+def reconcile(
+    customer: Annotated[str | None, typer.Option(help="Look at this customer only.")] = None,
+    repair: Annotated[bool, typer.Option("--repair", help="Rebuild counters and write missing ledger records.")] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Compare product records, ledger and counters. Exit status 0: all agree. 1: drift was found (and, with --repair, mended)."""
+    from api.commands.reconcile import reconcile as compare
+
+    if _with_container(data_dir, lambda container: compare(container, customer, repair=repair, out=out)):
+        raise typer.Exit(1)
+
+
 @db.command("upgrade")
 def upgrade_database(data_dir: DataDir = None) -> None:
     """Bring the database's schema up to date."""

@@ -1,5 +1,6 @@
 """The composition root: the only module that knows which adapter stands behind which port."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -20,6 +21,7 @@ from core.metering.correct_record import CorrectRecord
 from core.metering.finish_reservation import CommitReservation, ReleaseReservation
 from core.metering.ingest_events import IngestEvents
 from core.metering.publish_plan import DeclareFeature, PublishPlan
+from core.metering.reconcile import Reconcile, RepairUsage
 from core.metering.reserve_usage import ReserveUsage
 from core.sessions.complete_session import CompleteSession
 from core.sessions.confirm_upload import ConfirmUpload
@@ -32,6 +34,7 @@ from infrastructure.gathered_keys import GatheredServiceKeys
 from infrastructure.group_commit import GroupCommit
 from infrastructure.sql.account_reader import SqlAccountReader
 from infrastructure.sql.customers import SqlCustomers
+from infrastructure.sql.drift import SqlDriftReader
 from infrastructure.sql.engine import create_engine
 from infrastructure.sql.health import SqlHealth
 from infrastructure.sql.ledger_reader import SqlLedgerReader
@@ -39,6 +42,7 @@ from infrastructure.sql.plans import SqlPlans
 from infrastructure.sql.reservations import SqlReservationReader
 from infrastructure.sql.service_keys import SqlServiceKeys
 from infrastructure.sql.sessions import SqlSessionReader
+from infrastructure.sql.sweep import SqlSweeper
 from infrastructure.sql.unit_of_work import SqlUnitOfWork
 from infrastructure.storage.local_disk import LocalDiskUploads
 from infrastructure.user_tokens import JwtUserTokens, PublishedKeys
@@ -101,6 +105,11 @@ class Container(containers.DeclarativeContainer):
     commit_reservation = providers.Singleton(GroupCommit, providers.Factory(CommitReservation, unit_of_work.provider, clock))
     release_reservation = providers.Singleton(GroupCommit, providers.Factory(ReleaseReservation, unit_of_work.provider, clock))
 
+    drift_reader = providers.Singleton(SqlDriftReader, engine)
+    repair_usage = providers.Singleton(GroupCommit, providers.Factory(RepairUsage, unit_of_work.provider, clock))
+    reconcile = providers.Factory(Reconcile, drift_reader, account_reader, repair_usage)
+    sweeper = providers.Singleton(SqlSweeper, engine, clock)
+
     uploads = providers.Singleton(local_disk, settings, new_id)
     session_reader = providers.Singleton(SqlSessionReader, engine)
     create_session = providers.Singleton(GroupCommit, providers.Factory(CreateSession, unit_of_work.provider, clock, new_id))
@@ -116,9 +125,11 @@ class Container(containers.DeclarativeContainer):
 async def running(container: Container) -> AsyncIterator[None]:
     """A process from start to end: what was accepted is carried out before the connections are closed."""
     container.uploads().sweep(TEMPORARY_FILES_KEPT_FOR)
+    sweeping = asyncio.create_task(container.sweeper().run())
     try:
         yield
     finally:
+        sweeping.cancel()
         for provider in container.traverse([providers.Singleton]):
             if provider.provides is GroupCommit:
                 await provider().drain()

@@ -108,12 +108,19 @@ class FeatureStatus(Answer):
     resets_at: Instant | None
 
 
-class GrantStatus(Answer):
-    """A feature that the plan grants as a number or turns on."""
+class StaticStatus(Answer):
+    """A number that the plan grants."""
 
-    type: str
-    value: Number | None = None
-    enabled: bool | None = None
+    type: str = "static"
+    value: Number
+    display: str
+
+
+class BooleanStatus(Answer):
+    """A capability that the plan turns on or off."""
+
+    type: str = "boolean"
+    enabled: bool
     display: str
 
 
@@ -124,7 +131,7 @@ class StatusAnswer(Answer):
     plan: str
     plan_version: int
     period: PeriodBody
-    features: Mapping[str, FeatureStatus | GrantStatus]
+    features: Mapping[str, FeatureStatus | StaticStatus | BooleanStatus]
 
 
 @router.get("", responses=refusals("customer_not_found"))
@@ -204,14 +211,14 @@ def consumed(result: Consumed) -> Reply:
     return Reply.of(UsageAnswer(records=records, balances=balances(result.balances), over_limit=result.over_limit))
 
 
-def _status(key: str, account: Account) -> FeatureStatus | GrantStatus:
+def _status(key: str, account: Account) -> FeatureStatus | StaticStatus | BooleanStatus:
     match account.plan.entitlements[key]:
         case Metered():
             return _metered(account.balance(key))
         case Static(value):
-            return GrantStatus(type="static", value=decimal_number(value), display=f"{value:f}")
+            return StaticStatus(value=decimal_number(value), display=f"{value:f}")
         case Boolean(enabled):
-            return GrantStatus(type="boolean", enabled=enabled, display="on" if enabled else "off")
+            return BooleanStatus(enabled=enabled, display="on" if enabled else "off")
 
 
 def _metered(balance: Balance) -> FeatureStatus:

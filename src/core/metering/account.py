@@ -250,6 +250,10 @@ class Account:
             raise InvalidQuantity(record.feature, "the period's usage cannot go below zero")
         return self._book(record.feature, quantity, record.occurred_at, origin, corrects=record.id, reason=reason)
 
+    def rebook(self, feature: str, quantity: int, occurred_at: datetime, reason: str, origin: Origin) -> UsageRecord:
+        """Books what the ledger lacks of work that was done, however long ago; negative where it has too much."""
+        return self._book(feature, quantity, occurred_at, origin, reason=reason)
+
     def reserve(self, reservation: Reservation) -> None:
         """Sets the reservation's usage aside, all of it, or raises as `consume_all` does."""
         for feature, quantity in reservation.held.items():

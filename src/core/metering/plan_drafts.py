@@ -95,6 +95,8 @@ def _mistakes(key: str, entitlement: EntitlementDraft, catalog: FeatureCatalog) 
         known = did_you_mean(key, (declared.key for declared in catalog))
         how = known or f": declare it under 'features:' in the plan file, or by PUT /api/v1/features/{key}"
         yield Mistake(location, f"expected a declared metered feature{how}")
+    elif not isinstance(entitlement, MeteredDraft) and feature is not None:
+        yield Mistake((*location, "type"), f"expected 'metered', since {key!r} is a declared metered feature")
     match entitlement:
         case MeteredDraft(limit=Decimal() as limit):
             expected = _expected_limit(limit, feature)

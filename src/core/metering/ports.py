@@ -32,6 +32,10 @@ class Accounts(ABC):
         rebuilt from the ledger under the lock. What the accounts then collect is written by `UnitOfWork.commit`.
         """
 
+    @abstractmethod
+    async def forget(self, features: Mapping[str, Collection[str]]) -> None:
+        """Takes the counters of these features of these customers for wrong, so that `lock` rebuilds them."""
+
 
 class Replies(ABC):
     """What was answered under idempotency keys."""

@@ -51,6 +51,17 @@ _READ: Final = text(
 """A statement of its own after the lock, so that it sees what the last holder of the lock committed."""
 
 
+_FORGET: Final = text(
+    """
+    INSERT INTO usage_counter (customer_id, feature)
+    SELECT wanted.customer_id, wanted.feature
+    FROM unnest(CAST(:customer_ids AS text[]), CAST(:features AS text[])) AS wanted (customer_id, feature)
+    ORDER BY wanted.customer_id COLLATE "C", wanted.feature COLLATE "C"
+    ON CONFLICT (customer_id, feature) DO UPDATE SET period_start = NULL, period_end = NULL
+    """
+)
+
+
 class SqlAccounts(Accounts):
     """Within the transaction of a unit of work."""
 
@@ -83,6 +94,11 @@ class SqlAccounts(Accounts):
             for id, plan in plans.items()
         }
         return self._locked
+
+    async def forget(self, features: Mapping[str, Collection[str]]) -> None:
+        keys = [(id, feature) for id, wanted in features.items() for feature in wanted]
+        parameters = {"customer_ids": [id for id, _ in keys], "features": [feature for _, feature in keys]}
+        await self._connection.execute(_FORGET, parameters)
 
     async def flush(self) -> None:
         """Writes what the accounts have collected."""

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from sqlalchemy import BigInteger, Column, Integer, PrimaryKeyConstraint, Row, Table, Text, select, tuple_
-from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.dialects.postgresql import JSON, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.metering.features import Feature, FeatureCatalog
@@ -29,7 +29,7 @@ plan_version: Final = Table(
     Column("plan_key", Text, nullable=False),
     Column("version", Integer, nullable=False),
     Column("name", Text, nullable=False),
-    Column("entitlements", JSONB, nullable=False),
+    Column("entitlements", JSON, nullable=False),
     PrimaryKeyConstraint("plan_key", "version"),
 )
 

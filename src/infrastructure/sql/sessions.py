@@ -41,6 +41,16 @@ _FIND: Final = text(
     """
 )
 
+EVIDENCE: Final = """
+    SELECT customer_id, 'sessions' AS feature, 'sessions' AS source, CAST(id AS text) AS reference, CAST(1 AS bigint) AS quantity,
+        created_at AS occurred_at
+    FROM coaching_session
+    UNION ALL
+    SELECT customer_id, 'minutes', 'sessions', CAST(id AS text), duration_seconds, finished_at
+    FROM coaching_session WHERE status = 'completed' AND duration_seconds > 0
+"""
+"""The usage that the sessions themselves show, for reconciliation."""
+
 
 class SqlSessions(Sessions):
     """Within the transaction of a unit of work."""

@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from infrastructure.sql.accounts import SqlAccounts
+from infrastructure.sql.drift import SqlDriftReader
 from infrastructure.sql.errors import storage_errors
 from infrastructure.sql.ledger import SqlLedger
 from infrastructure.sql.plans import SqlPlans
@@ -20,6 +21,7 @@ class SqlUnitOfWork:
     """Serves every product's `UnitOfWork` port. What is not committed is rolled back."""
 
     accounts: SqlAccounts
+    drift: SqlDriftReader
     ledger: SqlLedger
     replies: SqlReplies
     reservations: SqlReservations
@@ -34,6 +36,7 @@ class SqlUnitOfWork:
         with storage_errors():
             self._connection: AsyncConnection = await self._engine.connect()
         self.accounts = SqlAccounts(self._connection, self._plans, self._new_id)
+        self.drift = SqlDriftReader(self._connection)
         self.ledger = SqlLedger(self._connection)
         self.replies = SqlReplies(self._connection)
         self.reservations = SqlReservations(self._connection)

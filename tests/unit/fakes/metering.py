@@ -14,10 +14,10 @@ from core.errors import ConcurrentUpdate, DomainError
 from core.metering.account import Account, CounterState, metered_entitlement
 from core.metering.features import Feature, FeatureCatalog
 from core.metering.idempotency import StoredReply
-from core.metering.ledger import UsageRecord
+from core.metering.ledger import CorrectedRecord, EventKey, UsageRecord
 from core.metering.periods import Period
 from core.metering.plans import Plan
-from core.metering.ports import Accounts, Replies, Reservations
+from core.metering.ports import Accounts, Ledger, Replies, Reservations
 from core.metering.reservations import Reservation
 
 
@@ -135,6 +135,22 @@ class FakeReservations(Reservations):
         return {key[1]: self._store.reservations[key] for key in ids if key in self._store.reservations}
 
 
+class FakeLedger(Ledger):
+    def __init__(self, store: FakeStore) -> None:
+        self._store = store
+
+    async def find(self, ids: Iterable[tuple[str, UUID]]) -> dict[UUID, CorrectedRecord]:
+        wanted = set(ids)
+        return {record.id: self._corrected(record) for record in self._store.ledger if (record.customer_id, record.id) in wanted}
+
+    async def known_events(self, events: Iterable[EventKey]) -> set[EventKey]:
+        return set(_event_keys(self._store.ledger)).intersection(events)
+
+    def _corrected(self, record: UsageRecord) -> CorrectedRecord:
+        corrections = [entry for entry in self._store.ledger if (entry.customer_id, entry.corrects) == (record.customer_id, record.id)]
+        return CorrectedRecord(record, record.quantity + sum(entry.quantity for entry in corrections))
+
+
 class FakeUnitOfWork:
     """Serves the `UnitOfWork` port: keeps what is to be written to itself until `commit`, which writes all of it or nothing.
 
@@ -142,6 +158,7 @@ class FakeUnitOfWork:
     """
 
     accounts: FakeAccounts
+    ledger: FakeLedger
     replies: FakeReplies
     reservations: FakeReservations
 
@@ -152,6 +169,7 @@ class FakeUnitOfWork:
 
     async def __aenter__(self) -> Self:
         self.accounts = FakeAccounts(self.store)
+        self.ledger = FakeLedger(self.store)
         self.replies = FakeReplies(self.store)
         self.reservations = FakeReservations(self.store)
         return self
@@ -186,8 +204,8 @@ class FakeUnitOfWork:
                 self.store.holds.pop(key, None)
 
 
-def _event_keys(records: Iterable[UsageRecord]) -> list[tuple[str, str, str]]:
-    return [(record.customer_id, record.origin.source, record.event_id) for record in records if record.event_id is not None]
+def _event_keys(records: Iterable[UsageRecord]) -> list[EventKey]:
+    return [EventKey(record.customer_id, record.origin.source, record.event_id) for record in records if record.event_id is not None]
 
 
 def _require_free(keys: Sequence[tuple[str, ...]], taken: Collection[tuple[str, ...]]) -> None:

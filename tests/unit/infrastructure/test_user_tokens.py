@@ -1,5 +1,6 @@
 import asyncio
 import base64
+import gzip
 import hmac
 import json
 import re
@@ -550,7 +551,6 @@ class TestPublishedKeys:
         "response",
         [
             httpx.Response(404),
-            httpx.Response(302, headers={"Location": "https://elsewhere.example/jwks"}),
             streamed(b""),
             streamed(b"\xff"),
             streamed(b"[" * 100_000),
@@ -571,6 +571,25 @@ class TestPublishedKeys:
         assert await tokens.verify(rs256(exp=NOW + 600)) == "alice"
         with pytest.raises(IdentityProviderUnavailable):
             await tokens.verify(rs256(kid="unknown"))
+
+    async def test_nobody_is_redirected_to_other_keys(self, tokens: JwtUserTokens, provider: FakeIdentityProvider) -> None:
+        elsewhere = "https://elsewhere.example/jwks"
+        redirect = httpx.Response(302, headers={"Location": elsewhere})
+        provider.answer = lambda request: provider.publish(request) if request.url == elsewhere else redirect
+
+        with pytest.raises(IdentityProviderUnavailable):
+            await tokens.verify(rs256())
+
+    async def test_packed_keys_are_not_asked_for_and_not_unpacked(self, tokens: JwtUserTokens, provider: FakeIdentityProvider) -> None:
+        def packed(request: httpx.Request) -> httpx.Response:
+            assert request.headers["Accept-Encoding"] == "identity"
+            body = gzip.compress(json.dumps({"keys": provider.keys}).encode())
+            return httpx.Response(200, headers={"Content-Encoding": "gzip"}, stream=httpx.ByteStream(body))
+
+        provider.answer = packed
+
+        with pytest.raises(IdentityProviderUnavailable):
+            await tokens.verify(rs256())
 
     async def test_a_network_failure_is_an_outage(self, tokens: JwtUserTokens, provider: FakeIdentityProvider) -> None:
         def unreachable(request: httpx.Request) -> httpx.Response:

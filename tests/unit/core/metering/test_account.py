@@ -7,12 +7,12 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.fakes.examples import NOW, ORIGIN, PERIOD, PRO, open_account, reservation, standing
 
 from core.errors import DomainError
 from core.metering.account import USED_PARTS_MAX, Account, Amount, FeatureNotInPlan, FeatureNotMetered, LimitExceeded, Usage, static_value
 from core.metering.features import InvalidQuantity
 from core.metering.ledger import UsageRecord
-from tests.unit.fakes.examples import NOW, ORIGIN, PERIOD, PRO, open_account, reservation, standing
 
 # Rule 2: used + held + requested <= limit.
 

@@ -6,11 +6,11 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.fakes.examples import NOW, ORIGIN, PERIOD, open_account, reservation, standing
 
 from core.metering.account import BACKDATING_MAX, CLOCK_SKEW_MAX, Account, LimitExceeded
 from core.metering.features import InvalidQuantity
 from core.metering.ledger import InvalidOccurredAt, Origin, UsageRecord
-from tests.unit.fakes.examples import NOW, ORIGIN, PERIOD, open_account, reservation, standing
 
 MICROSECOND = timedelta(microseconds=1)
 

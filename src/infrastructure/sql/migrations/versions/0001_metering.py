@@ -20,7 +20,7 @@ STATEMENTS = (
         plan_key text NOT NULL,
         version integer NOT NULL,
         name text NOT NULL,
-        entitlements jsonb NOT NULL,
+        entitlements json NOT NULL,
         CONSTRAINT pk_plan_version PRIMARY KEY (plan_key, version)
     )
     """,

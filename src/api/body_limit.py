@@ -1,0 +1,48 @@
+"""No request body may be larger than what any route needs; uploads are streamed and have limits of their own."""
+
+from typing import Final
+
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+BODY_BYTES_MAX: Final = 8 * 1024 * 1024
+STREAMED: Final = "/api/v1/uploads/"
+
+
+class BodyTooLarge(Exception):
+    """More bytes came than a body may have."""
+
+
+class BodyLimit:
+    """Answers 413 as soon as it is known that a body is too large, whether or not its length was announced."""
+
+    def __init__(self, app: ASGIApp, bytes_max: int = BODY_BYTES_MAX) -> None:
+        self._app = app
+        self._bytes_max = bytes_max
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] == "GET" or scope["path"].startswith(STREAMED):
+            await self._app(scope, receive, send)
+            return
+        announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+        if not announced.isdigit() or int(announced) > self._bytes_max:
+            await self._refuse(scope, receive, send)
+            return
+        received = 0
+
+        async def limited() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self._bytes_max:
+                raise BodyTooLarge
+            return message
+
+        try:
+            await self._app(scope, limited, send)
+        except BodyTooLarge:
+            await self._refuse(scope, receive, send)
+
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        message = f"A request body has at most {self._bytes_max:,} bytes."
+        await JSONResponse({"detail": {"error": "request_too_large", "message": message}}, 413)(scope, receive, send)

@@ -1,0 +1,55 @@
+"""Compare product records, ledger and counters, and repair them."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from api.commands import CommandFailed
+from api.container import Container
+from core.errors import DomainError
+from core.metering.reconcile import Drift
+
+
+async def reconcile(container: Container, customer: str | None, *, repair: bool, out: Console) -> bool:
+    """Prints what disagrees, mends it if asked to, and says whether there was anything. Raises CommandFailed."""
+    use_case = container.reconcile()
+    found: list[Drift] = []
+    written = 0
+    try:
+        if customer is not None:
+            await container.customers().get(customer)
+        with Progress(console=Console(stderr=True), transient=True) as progress:
+            bar = progress.add_task("customers", total=await use_case.count(customer))
+            async for page in use_case.customers(customer):
+                drift = await use_case.find(page)
+                found += drift
+                if repair and drift:
+                    written += await use_case.repair(drift)
+                progress.advance(bar, len(page))
+    except DomainError as error:
+        raise CommandFailed(error.message) from error
+    if not found:
+        out.print("Product records, ledger and counters agree.")
+        return False
+    out.print(await _table(container, found))
+    counters = len({(item.customer_id, item.feature) for item in found})
+    if repair:
+        out.print(f"Repaired: {counters} counters rebuilt, {written} ledger records written with the reason 'reconcile'.")
+    else:
+        out.print(f"{counters} counters drifted: 'tollgate reconcile --repair' mends them.")
+    return True
+
+
+async def _table(container: Container, found: Sequence[Drift]) -> Table:
+    catalog = await container.plans().features()
+    table = Table("customer", "feature", "period", "in", "recorded", "expected", "difference")
+    for item in found:
+        feature = catalog.get(item.feature)
+        assert feature is not None, "only declared features are counted"
+        start = item.period.starts_at.isoformat() if item.period.starts_at else "the beginning"
+        end = item.period.resets_at.isoformat() if item.period.resets_at else "open"
+        numbers = (f"{feature.units(parts):f}" for parts in (item.recorded, item.expected, item.difference))
+        table.add_row(item.customer_id, item.feature, f"{start} to {end}", item.where, *numbers)
+    return table

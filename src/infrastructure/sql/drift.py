@@ -1,0 +1,83 @@
+"""Finds drift in PostgreSQL. Each question is one statement, and so sees one moment: counters, ledger and products as committed."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sqlalchemy import Row, TextClause, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from core.metering.periods import Period
+from core.metering.reconcile import Drift, DriftReader, MissingUsage
+from infrastructure.sql import sessions
+from infrastructure.sql.errors import storage_errors
+
+EVIDENCE: Final = (sessions.EVIDENCE,)
+"""What each product's own tables show of usage: customer, feature, source, reference, quantity and instant."""
+
+_CUSTOMERS: Final = text(
+    'SELECT customer_id FROM customer WHERE customer_id COLLATE "C" > :after ORDER BY customer_id COLLATE "C" LIMIT :limit'
+)
+_COUNT: Final = text("SELECT count(*) FROM customer")
+
+_COUNTERS: Final = text(
+    """
+    SELECT c.customer_id, c.feature, c.used, c.period_start, c.period_end, ledger.used AS expected
+    FROM usage_counter AS c
+    CROSS JOIN LATERAL (
+        SELECT CAST(coalesce(sum(r.quantity), 0) AS bigint) AS used
+        FROM usage_record AS r
+        WHERE r.customer_id = c.customer_id AND r.feature = c.feature
+          AND r.occurred_at >= c.period_start AND r.occurred_at < c.period_end
+        OFFSET 0
+    ) AS ledger
+    WHERE c.customer_id = ANY(CAST(:customer_ids AS text[])) AND c.period_start IS NOT NULL AND c.used <> ledger.used
+    """
+)
+
+_MISSING: Final = text(
+    f"""
+    SELECT shown.customer_id, shown.feature, shown.source, shown.reference, shown.occurred_at,
+        shown.quantity - coalesce(ledger.quantity, 0) AS quantity
+    FROM ({" UNION ALL ".join(EVIDENCE)}) AS shown
+    LEFT JOIN (
+        SELECT customer_id, feature, source, reference, CAST(sum(quantity) AS bigint) AS quantity
+        FROM usage_record
+        WHERE customer_id = ANY(CAST(:customer_ids AS text[])) AND reference IS NOT NULL
+        GROUP BY customer_id, feature, source, reference
+    ) AS ledger USING (customer_id, feature, source, reference)
+    WHERE shown.customer_id = ANY(CAST(:customer_ids AS text[])) AND shown.quantity <> coalesce(ledger.quantity, 0)
+    ORDER BY shown.customer_id, shown.occurred_at
+    """
+)
+
+
+class SqlDriftReader(DriftReader):
+    """Over a connection, within its transaction, or over the pool, each question in a transaction of its own."""
+
+    def __init__(self, source: AsyncConnection | AsyncEngine) -> None:
+        self._source = source
+
+    async def customers(self, after: str, limit: int) -> Sequence[str]:
+        return [row.customer_id for row in await self._ask(_CUSTOMERS, {"after": after, "limit": limit})]
+
+    async def count(self) -> int:
+        return int((await self._ask(_COUNT, {}))[0][0])
+
+    async def counters(self, customer_ids: Sequence[str]) -> Sequence[Drift]:
+        return [
+            Drift(row.customer_id, row.feature, Period(row.period_start, row.period_end), "counter", row.used, row.expected)
+            for row in await self._ask(_COUNTERS, {"customer_ids": list(customer_ids)})
+        ]
+
+    async def missing(self, customer_ids: Sequence[str]) -> Sequence[MissingUsage]:
+        return [
+            MissingUsage(row.customer_id, row.feature, row.source, row.reference, row.quantity, row.occurred_at)
+            for row in await self._ask(_MISSING, {"customer_ids": list(customer_ids)})
+        ]
+
+    async def _ask(self, question: TextClause, parameters: dict[str, object]) -> Sequence[Row[Any]]:
+        if isinstance(self._source, AsyncConnection):
+            return (await self._source.execute(question, parameters)).all()
+        with storage_errors():
+            async with self._source.connect() as connection:
+                return (await connection.execute(question, parameters)).all()
