@@ -65,6 +65,7 @@ class EventData(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     quantity: ExactNumber = Field(default_factory=lambda: ONE)
+    dimension: Annotated[Label | None, Field(max_length=64)] = None
 
 
 class Event(BaseModel):
@@ -196,8 +197,10 @@ async def _events(request: Request) -> list[Any]:
 
 
 def _to_event(event: Event, recorded_by: str) -> IngestEventCommand:
-    quantity = event.data.quantity if event.data else ONE
-    return IngestEventCommand(event.subject, Amount(event.type, quantity), event.source, event.id, recorded_by, event.time)
+    data = event.data or EventData()
+    return IngestEventCommand(
+        event.subject, Amount(event.type, data.quantity, data.dimension), event.source, event.id, recorded_by, event.time
+    )
 
 
 def _invalid(index: int, item: object, error: ValidationError) -> Rejected:

@@ -10,7 +10,7 @@ from api.dependencies import ContainerOf, CustomerAdmin, CustomerReader
 from api.docs import refusals
 from api.replies import Reply, idempotency, reply
 from api.v1.usage import BalanceAnswer
-from api.wire import Answer, Cursor, ExactNumber, Instant, Key, Limit, Number, Page, Prose, Wire, from_cursor, number, to_cursor
+from api.wire import Answer, Cursor, ExactNumber, Instant, Key, Label, Limit, Number, Page, Prose, Wire, from_cursor, number, to_cursor
 from core.metering.correct_record import Corrected, CorrectRecordCommand
 from core.metering.features import Feature
 from core.metering.ledger import LedgerQuery, UsageRecord
@@ -33,6 +33,7 @@ class LedgerEntry(Answer):
     corrects: UUID | None
     reason: str | None
     event_id: str | None
+    dimension: str | None
 
     @classmethod
     def of(cls, record: UsageRecord, feature: Feature) -> "LedgerEntry":
@@ -49,6 +50,7 @@ class LedgerEntry(Answer):
             corrects=record.corrects,
             reason=record.reason,
             event_id=record.event_id,
+            dimension=record.dimension,
         )
 
 
@@ -75,13 +77,14 @@ async def list_records(
     caller: CustomerReader,
     container: ContainerOf,
     feature: Annotated[Key | None, Query()] = None,
+    dimension: Annotated[Label | None, Query()] = None,
     since: Annotated[Instant | None, Query(description="occurred at this instant or later")] = None,
     until: Annotated[Instant | None, Query(description="occurred before this instant")] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[LedgerEntry]:
     """The ledger, newest first by when the usage occurred. Entries that arrive while you page neither repeat nor hide others."""
-    query = LedgerQuery(caller.customer_id, limit + 1, feature, since, until, from_cursor(cursor))
+    query = LedgerQuery(caller.customer_id, limit + 1, feature, dimension, since, until, from_cursor(cursor))
     records = await container.ledger_reader().newest(query)
     page = records[:limit]
     following = to_cursor(page[-1].occurred_at, page[-1].id) if len(records) > limit else None

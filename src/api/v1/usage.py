@@ -16,7 +16,7 @@ from core.metering.account import Account, Amount, Balance
 from core.metering.consume_usage import Consumed, ConsumeUsageCommand, Mode
 from core.metering.features import Feature
 from core.metering.idempotency import Idempotency
-from core.metering.ledger import Origin
+from core.metering.ledger import Origin, Share, bounded
 from core.metering.periods import Reset
 from core.metering.plans import Boolean, Metered, Static
 
@@ -30,6 +30,7 @@ class AmountBody(Wire):
 
     feature: Annotated[Key, Field(examples=["ai_cost"])]
     quantity: Annotated[ExactNumber, Field(examples=[0.02])]
+    dimension: Annotated[Label | None, Field(description="what the usage can be broken down by: a model, a region", max_length=64)] = None
 
 
 Amounts = Annotated[Sequence[AmountBody], Field(min_length=1, max_length=FEATURES_MAX)]
@@ -93,6 +94,13 @@ class CheckAnswer(Answer):
     balances: Mapping[str, BalanceAnswer]
 
 
+class ShareAnswer(Answer):
+    """What one dimension contributes; null is usage without one. Beyond 100, the smallest are added up as `other`."""
+
+    dimension: str | None
+    used: Number
+
+
 class FeatureStatus(Answer):
     """A metered feature in the period that contains now."""
 
@@ -106,6 +114,9 @@ class FeatureStatus(Answer):
     percent: Annotated[Number | None, Field(description="used of limit; null: unlimited")]
     display: Annotated[str, Field(description="remaining/limit", examples=["29/30"])]
     resets_at: Instant | None
+    breakdown: Annotated[Sequence[ShareAnswer] | None, Field(description="by dimension, largest first; asked for by ?breakdown=true")] = (
+        None
+    )
 
 
 class StaticStatus(Answer):
@@ -135,15 +146,19 @@ class StatusAnswer(Answer):
 
 
 @router.get("", responses=refusals("customer_not_found"))
-async def get_usage(caller: CustomerReader, container: ContainerOf) -> StatusAnswer:
-    """Where every feature of the customer's plan stands, at this moment."""
+async def get_usage(caller: CustomerReader, container: ContainerOf, breakdown: bool = False) -> StatusAnswer:
+    """Where every feature of the customer's plan stands, at this moment; with `?breakdown=true` also by dimension."""
     account = await container.account_reader().read(caller.customer_id, None, container.clock()())
+    shares: Mapping[str, Sequence[Share]] = {}
+    if breakdown:
+        periods = {key: account.balance(key).period for key, item in account.plan.entitlements.items() if isinstance(item, Metered)}
+        shares = await container.ledger_reader().shares(caller.customer_id, periods)
     return StatusAnswer(
         customer_id=account.customer_id,
         plan=account.plan.key,
         plan_version=account.plan.version,
         period=PeriodBody.of(account.billing.period(Reset.BILLING_PERIOD, account.now)),
-        features={key: _status(key, account) for key in account.plan.entitlements},
+        features={key: _status(key, account, shares.get(key)) for key in account.plan.entitlements},
     )
 
 
@@ -183,7 +198,7 @@ async def check_usage(body: UsageBody, caller: CustomerReader, container: Contai
 
 def amounts(bodies: Sequence[AmountBody]) -> list[Amount]:
     """What a caller asks for, as the domain knows it."""
-    return [Amount(body.feature, body.quantity) for body in bodies]
+    return [Amount(body.feature, body.quantity, body.dimension) for body in bodies]
 
 
 def balances(found: Mapping[str, Balance]) -> dict[str, BalanceAnswer]:
@@ -211,17 +226,17 @@ def consumed(result: Consumed) -> Reply:
     return Reply.of(UsageAnswer(records=records, balances=balances(result.balances), over_limit=result.over_limit))
 
 
-def _status(key: str, account: Account) -> FeatureStatus | StaticStatus | BooleanStatus:
+def _status(key: str, account: Account, shares: Sequence[Share] | None) -> FeatureStatus | StaticStatus | BooleanStatus:
     match account.plan.entitlements[key]:
         case Metered():
-            return _metered(account.balance(key))
+            return _metered(account.balance(key), shares)
         case Static(value):
             return StaticStatus(value=decimal_number(value), display=f"{value:f}")
         case Boolean(enabled):
             return BooleanStatus(enabled=enabled, display="on" if enabled else "off")
 
 
-def _metered(balance: Balance) -> FeatureStatus:
+def _metered(balance: Balance, shares: Sequence[Share] | None) -> FeatureStatus:
     feature, told = balance.feature, BalanceAnswer.of(balance)
     return FeatureStatus(
         unit=feature.unit,
@@ -233,6 +248,7 @@ def _metered(balance: Balance) -> FeatureStatus:
         percent=_percent(balance),
         display=display(balance, feature),
         resets_at=told.resets_at,
+        breakdown=shares and [ShareAnswer(dimension=item.dimension, used=number(item.quantity, feature)) for item in bounded(shares)],
     )
 
 

@@ -34,14 +34,16 @@ class Amount:
 
     feature: str
     quantity: Decimal
+    dimension: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """So much of one feature, in smallest parts."""
+    """So much of one feature, in smallest parts; `dimension` is what it can be broken down by."""
 
     feature: str
     quantity: int
+    dimension: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,18 +213,25 @@ class Account:
         if not balance.admits(1):
             raise LimitExceeded(self.plan.key, balance, 0, self.now)
 
-    def consume(self, feature: str, quantity: int, origin: Origin) -> UsageRecord:
+    def consume(self, feature: str, quantity: int, origin: Origin, dimension: str | None = None) -> UsageRecord:
         """Admission: books the usage now, or raises LimitExceeded or FeatureNotInPlan."""
         self.require(feature, quantity)
-        return self._book(feature, quantity, self.now, origin)
+        return self._book(feature, quantity, self.now, origin, dimension=dimension)
 
     def consume_all(self, usage: Sequence[Usage], origin: Origin) -> list[UsageRecord]:
         """Admission of several features: all are booked, or the one that does not fit is raised and none is."""
         self.require_all(usage)
-        return [self._book(item.feature, item.quantity, self.now, origin) for item in usage]
+        return [self._book(item.feature, item.quantity, self.now, origin, dimension=item.dimension) for item in usage]
 
     def record(
-        self, feature: str, quantity: int, origin: Origin, *, occurred_at: datetime | None = None, event_id: str | None = None
+        self,
+        feature: str,
+        quantity: int,
+        origin: Origin,
+        *,
+        occurred_at: datetime | None = None,
+        event_id: str | None = None,
+        dimension: str | None = None,
     ) -> UsageRecord:
         """Books work that is already done, as overage if need be; it counts in the period in which it occurred.
 
@@ -234,7 +243,7 @@ class Account:
             earliest, latest = self.now - BACKDATING_MAX, self.now + CLOCK_SKEW_MAX
             if not earliest <= occurred_at <= latest:
                 raise InvalidOccurredAt(occurred_at, earliest, latest)
-        return self._book(feature, quantity, occurred_at, origin, event_id)
+        return self._book(feature, quantity, occurred_at, origin, event_id, dimension=dimension)
 
     def correct(self, record: UsageRecord, corrected_total: int, quantity: int, reason: str, origin: Origin) -> UsageRecord:
         """Books a compensating record beside the one that was wrong, in that one's period.
@@ -248,11 +257,15 @@ class Account:
             raise InvalidQuantity(record.feature, f"the record stands at {left:f} {balance.feature.unit} and cannot go below zero")
         if record.occurred_at in balance.period and balance.used + quantity < 0:
             raise InvalidQuantity(record.feature, "the period's usage cannot go below zero")
-        return self._book(record.feature, quantity, record.occurred_at, origin, corrects=record.id, reason=reason)
+        return self._book(
+            record.feature, quantity, record.occurred_at, origin, corrects=record.id, reason=reason, dimension=record.dimension
+        )
 
-    def rebook(self, feature: str, quantity: int, occurred_at: datetime, reason: str, origin: Origin) -> UsageRecord:
+    def rebook(
+        self, feature: str, quantity: int, occurred_at: datetime, reason: str, origin: Origin, dimension: str | None = None
+    ) -> UsageRecord:
         """Books what the ledger lacks of work that was done, however long ago; negative where it has too much."""
-        return self._book(feature, quantity, occurred_at, origin, reason=reason)
+        return self._book(feature, quantity, occurred_at, origin, reason=reason, dimension=dimension)
 
     def reserve(self, reservation: Reservation) -> None:
         """Sets the reservation's usage aside, all of it, or raises as `consume_all` does."""
@@ -272,7 +285,7 @@ class Account:
 
     def usage(self, amounts: Iterable[Amount]) -> list[Usage]:
         """What a caller asked for, in smallest parts. Raises InvalidQuantity, FeatureNotMetered or FeatureNotInPlan."""
-        return [Usage(item.feature, self.balance(item.feature).feature.positive_parts(item.quantity)) for item in amounts]
+        return [Usage(item.feature, self.balance(item.feature).feature.positive_parts(item.quantity), item.dimension) for item in amounts]
 
     def mark(self) -> "Mark":
         """A point to return to by `undo`."""
@@ -301,6 +314,7 @@ class Account:
         event_id: str | None = None,
         corrects: UUID | None = None,
         reason: str | None = None,
+        dimension: str | None = None,
     ) -> UsageRecord:
         before = self.balance(feature)
         if before.used + quantity > USED_PARTS_MAX:
@@ -311,7 +325,18 @@ class Account:
             overage = after.overage - before.overage
             self._balances[feature] = after
         record = UsageRecord(
-            self._new_id(), self.customer_id, feature, quantity, occurred_at, self.now, origin, overage, corrects, reason, event_id
+            self._new_id(),
+            self.customer_id,
+            feature,
+            quantity,
+            occurred_at,
+            self.now,
+            origin,
+            overage,
+            corrects,
+            reason,
+            event_id,
+            dimension,
         )
         self.records.append(record)
         return record

@@ -62,7 +62,10 @@ class ConsumeUsage(AccountUseCase[ConsumeUsageCommand, Consumed, UnitOfWork, Non
             _require_now(command.occurred_at, account.now)
             records = account.consume_all(usage, command.origin)
         else:
-            records = [account.record(item.feature, item.quantity, command.origin, occurred_at=command.occurred_at) for item in usage]
+            records = [
+                account.record(item.feature, item.quantity, command.origin, occurred_at=command.occurred_at, dimension=item.dimension)
+                for item in usage
+            ]
         return Consumed(records, account.balances(item.feature for item in usage))
 
 

@@ -46,6 +46,8 @@ class IngestEvents(AccountUseCase[IngestEventCommand, bool, UnitOfWork, set[Even
             return False
         (usage,) = account.usage([command.amount])
         origin = Origin(command.source, command.recorded_by)
-        account.record(usage.feature, usage.quantity, origin, occurred_at=command.occurred_at, event_id=command.event_id)
+        account.record(
+            usage.feature, usage.quantity, origin, occurred_at=command.occurred_at, event_id=command.event_id, dimension=usage.dimension
+        )
         facts.add(command.key)
         return True

@@ -1,12 +1,17 @@
 """The ledger: what was used, when, and on whose word. Entries are never changed; a correction is a further entry."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from core.errors import DomainError, NotFoundError
+
+SHARES_MAX: Final = 100
+"""How many shares a breakdown shows at most."""
+
+OTHER: Final = "other"
 
 
 class RecordNotFound(NotFoundError):
@@ -40,7 +45,8 @@ class Origin:
 class UsageRecord:
     """One ledger entry. `quantity` counts smallest parts, and is negative only in a correction.
 
-    `overage` is the part of it that lay above the limit when it was booked.
+    `overage` is the part of it that lay above the limit when it was booked. `dimension` is what the feature's usage can be broken
+    down by: the model, the region, the kind of operation.
     """
 
     id: UUID
@@ -54,6 +60,7 @@ class UsageRecord:
     corrects: UUID | None = None
     reason: str | None = None
     event_id: str | None = None
+    dimension: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +69,23 @@ class CorrectedRecord:
 
     record: UsageRecord
     total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one dimension contributes to a feature's usage; None stands for usage without one."""
+
+    dimension: str | None
+    quantity: int
+
+
+def bounded(shares: Sequence[Share], at_most: int = SHARES_MAX) -> list[Share]:
+    """The largest shares; where there are more than `at_most`, the smallest are added up as `other`. The total stays the same."""
+    ordered = sorted(shares, key=lambda share: (-share.quantity, share.dimension or ""))
+    if len(ordered) <= at_most:
+        return ordered
+    kept, rest = ordered[: at_most - 1], ordered[at_most - 1 :]
+    return [*kept, Share(OTHER, sum(share.quantity for share in rest))]
 
 
 class EventKey(NamedTuple):
@@ -79,6 +103,7 @@ class LedgerQuery:
     customer_id: str
     limit: int
     feature: str | None = None
+    dimension: str | None = None
     since: datetime | None = None
     until: datetime | None = None
     before: tuple[datetime, UUID] | None = None

@@ -46,6 +46,7 @@ class MissingUsage:
     reference: str
     quantity: int
     occurred_at: datetime
+    dimension: str | None = None
 
 
 class DriftReader(ABC):
@@ -108,7 +109,9 @@ class RepairUsage(AccountUseCase[RepairCommand, int, RepairUnitOfWork, Mapping[s
     def decide(self, command: RepairCommand, account: Account, facts: Mapping[str, Sequence[MissingUsage]], uow: RepairUnitOfWork) -> int:
         missing = [item for item in facts.get(command.customer_id, ()) if item.feature in command.features]
         for item in missing:
-            account.rebook(item.feature, item.quantity, item.occurred_at, REASON, Origin(item.source, REASON, item.reference))
+            account.rebook(
+                item.feature, item.quantity, item.occurred_at, REASON, Origin(item.source, REASON, item.reference), item.dimension
+            )
         return len(missing)
 
 

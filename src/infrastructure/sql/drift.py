@@ -12,7 +12,7 @@ from infrastructure.sql import sessions
 from infrastructure.sql.errors import storage_errors
 
 EVIDENCE: Final = (sessions.EVIDENCE,)
-"""What each product's own tables show of usage: customer, feature, source, reference, quantity and instant."""
+"""What each product's own tables show of usage: customer, feature, source, reference, quantity, instant and dimension."""
 
 _CUSTOMERS: Final = text(
     'SELECT customer_id FROM customer WHERE customer_id COLLATE "C" > :after ORDER BY customer_id COLLATE "C" LIMIT :limit'
@@ -36,7 +36,7 @@ _COUNTERS: Final = text(
 
 _MISSING: Final = text(
     f"""
-    SELECT shown.customer_id, shown.feature, shown.source, shown.reference, shown.occurred_at,
+    SELECT shown.customer_id, shown.feature, shown.source, shown.reference, shown.occurred_at, shown.dimension,
         shown.quantity - coalesce(ledger.quantity, 0) AS quantity
     FROM ({" UNION ALL ".join(EVIDENCE)}) AS shown
     LEFT JOIN (
@@ -71,7 +71,7 @@ class SqlDriftReader(DriftReader):
 
     async def missing(self, customer_ids: Sequence[str]) -> Sequence[MissingUsage]:
         return [
-            MissingUsage(row.customer_id, row.feature, row.source, row.reference, row.quantity, row.occurred_at)
+            MissingUsage(row.customer_id, row.feature, row.source, row.reference, row.quantity, row.occurred_at, row.dimension)
             for row in await self._ask(_MISSING, {"customer_ids": list(customer_ids)})
         ]
 

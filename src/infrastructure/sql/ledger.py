@@ -40,8 +40,9 @@ usage_record: Final = Table(
     Column("corrects", Uuid),
     Column("reason", Text),
     Column("event_id", Text),
+    Column("dimension", Text),
     PrimaryKeyConstraint("customer_id", "id"),
-    Index("ix_usage_record_period", "customer_id", "feature", "occurred_at", "id", postgresql_include=["quantity"]),
+    Index("ix_usage_record_period", "customer_id", "feature", "occurred_at", "id", postgresql_include=["quantity", "dimension"]),
     Index(
         "uq_usage_record_event",
         "customer_id",
@@ -65,14 +66,14 @@ usage_counter: Final = Table(
 )
 
 _RECORD_COLUMNS: Final = """customer_id, id, feature, quantity, occurred_at, recorded_at, source, recorded_by, reference, overage, corrects,
-    reason, event_id"""
+    reason, event_id, dimension"""
 
 _RECORDS: Final = """
     unnest(
         CAST(:customer_ids AS text[]), CAST(:ids AS uuid[]), CAST(:features AS text[]), CAST(:quantities AS bigint[]),
         CAST(:occurred AS timestamptz[]), CAST(:recorded AS timestamptz[]), CAST(:sources AS text[]), CAST(:recorders AS text[]),
         CAST(:references AS text[]), CAST(:overages AS bigint[]), CAST(:corrected AS uuid[]), CAST(:reasons AS text[]),
-        CAST(:event_ids AS text[])
+        CAST(:event_ids AS text[]), CAST(:dimensions AS text[])
     )
 """
 
@@ -207,6 +208,7 @@ def _columns(records: Sequence[UsageRecord]) -> dict[str, Any]:
         "corrected": [record.corrects for record in records],
         "reasons": [record.reason for record in records],
         "event_ids": [record.event_id for record in records],
+        "dimensions": [record.dimension for record in records],
     }
 
 
@@ -224,4 +226,5 @@ def to_record(row: Row[Any]) -> UsageRecord:
         row.corrects,
         row.reason,
         row.event_id,
+        row.dimension,
     )

@@ -1,14 +1,14 @@
 """The ledger's listing in PostgreSQL."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.metering.account import CustomerNotFound
-from core.metering.ledger import LedgerQuery, UsageRecord
-from core.metering.periods import BEGINNING, END
+from core.metering.ledger import LedgerQuery, Share, UsageRecord
+from core.metering.periods import BEGINNING, END, Period
 from core.metering.ports import LedgerReader
 from infrastructure.sql.errors import storage_errors
 from infrastructure.sql.ledger import to_record
@@ -24,6 +24,7 @@ _NEWEST: Final = text(
         SELECT * FROM usage_record AS r
         WHERE r.customer_id = :customer_id AND r.feature = used.feature
           AND r.occurred_at >= :since AND r.occurred_at < :until
+          AND (CAST(:dimension AS text) IS NULL OR r.dimension = :dimension)
           AND (r.occurred_at, r.id) < (CAST(:before_at AS timestamptz), CAST(:before_id AS uuid))
         ORDER BY r.occurred_at DESC, r.id DESC
         LIMIT :limit
@@ -39,6 +40,22 @@ _CUSTOMER: Final = text("SELECT 1 FROM customer WHERE customer_id = :customer_id
 _LAST_ID: Final = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 
 
+_SHARES: Final = text(
+    """
+    SELECT wanted.feature, share.dimension, share.quantity
+    FROM unnest(CAST(:features AS text[]), CAST(:starts AS timestamptz[]), CAST(:ends AS timestamptz[]))
+        AS wanted (feature, period_start, period_end)
+    CROSS JOIN LATERAL (
+        SELECT r.dimension, CAST(sum(r.quantity) AS bigint) AS quantity
+        FROM usage_record AS r
+        WHERE r.customer_id = :customer_id AND r.feature = wanted.feature
+          AND r.occurred_at >= wanted.period_start AND r.occurred_at < wanted.period_end
+        GROUP BY r.dimension
+    ) AS share
+    """
+)
+
+
 class SqlLedgerReader(LedgerReader):
     """Every record has a counter of its feature, since it was booked under that counter's lock."""
 
@@ -50,6 +67,7 @@ class SqlLedgerReader(LedgerReader):
         parameters = {
             "customer_id": query.customer_id,
             "feature": query.feature,
+            "dimension": query.dimension,
             "since": query.since or BEGINNING,
             "until": query.until or END,
             "before_at": before_at,
@@ -62,3 +80,17 @@ class SqlLedgerReader(LedgerReader):
                 if not rows and (await connection.execute(_CUSTOMER, {"customer_id": query.customer_id})).one_or_none() is None:
                     raise CustomerNotFound(query.customer_id)
         return [to_record(row) for row in rows]
+
+    async def shares(self, customer_id: str, periods: Mapping[str, Period]) -> Mapping[str, Sequence[Share]]:
+        parameters = {
+            "customer_id": customer_id,
+            "features": list(periods),
+            "starts": [period.start for period in periods.values()],
+            "ends": [period.end for period in periods.values()],
+        }
+        found: dict[str, list[Share]] = {feature: [] for feature in periods}
+        with storage_errors():
+            async with self._engine.connect() as connection:
+                for row in await connection.execute(_SHARES, parameters):
+                    found[row.feature].append(Share(row.dimension, row.quantity))
+        return found

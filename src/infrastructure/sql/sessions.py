@@ -43,10 +43,10 @@ _FIND: Final = text(
 
 EVIDENCE: Final = """
     SELECT customer_id, 'sessions' AS feature, 'sessions' AS source, CAST(id AS text) AS reference, CAST(1 AS bigint) AS quantity,
-        created_at AS occurred_at
+        created_at AS occurred_at, CAST(NULL AS text) AS dimension
     FROM coaching_session
     UNION ALL
-    SELECT customer_id, 'minutes', 'sessions', CAST(id AS text), duration_seconds, finished_at
+    SELECT customer_id, 'minutes', 'sessions', CAST(id AS text), duration_seconds, finished_at, NULL
     FROM coaching_session WHERE status = 'completed' AND duration_seconds > 0
 """
 """The usage that the sessions themselves show, for reconciliation."""

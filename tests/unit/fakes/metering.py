@@ -75,24 +75,33 @@ class FakeAccounts(Accounts):
     def __init__(self, store: FakeStore) -> None:
         self.locked: dict[str, Account] = {}
         self.rebuilt: dict[tuple[str, str], Counter] = {}
+        self.forgotten: set[tuple[str, str]] = set()
         self._store = store
-        self._held_locks: list[asyncio.Lock] = []
+        self._held_locks: dict[tuple[str, str], asyncio.Lock] = {}
 
     async def lock(self, features: Mapping[str, Collection[str]], at: datetime) -> Mapping[str, Account]:
         assert not self.locked, "accounts are locked once in a unit of work"
         store = self._store
         known = {id: [key for key in set(wanted) if store.catalog.get(key)] for id, wanted in features.items() if id in store.customers}
-        for key in sorted((id, feature) for id, wanted in known.items() for feature in wanted):
-            lock = store.locks.setdefault(key, asyncio.Lock())
-            await lock.acquire()
-            self._held_locks.append(lock)
+        await self._acquire((id, feature) for id, wanted in known.items() for feature in wanted)
         self.locked = {id: self._account(store.customers[id], wanted, at) for id, wanted in known.items()}
         return self.locked
 
+    async def forget(self, features: Mapping[str, Collection[str]]) -> None:
+        keys = {(id, feature) for id, wanted in features.items() for feature in wanted}
+        await self._acquire(keys)
+        self.forgotten |= keys
+
+    async def _acquire(self, keys: Iterable[tuple[str, str]]) -> None:
+        """In one order, so that units of work queue up and never wait for each other in a circle."""
+        for key in sorted(set(keys) - self._held_locks.keys()):
+            lock = self._store.locks.setdefault(key, asyncio.Lock())
+            await lock.acquire()
+            self._held_locks[key] = lock
+
     def release(self) -> None:
-        for lock in self._held_locks:
-            lock.release()
-        self._held_locks.clear()
+        while self._held_locks:
+            self._held_locks.popitem()[1].release()
 
     def _account(self, customer: Customer, features: Collection[str], at: datetime) -> Account:
         store = self._store
@@ -108,10 +117,10 @@ class FakeAccounts(Accounts):
             period = customer.billing.period(metered_entitlement(plan, feature).reset, at)
         except DomainError:  # the plan does not meter it
             return 0
-        counter = self._store.counters.get((customer.id, feature))
-        if counter is None or counter.period != period:
-            counter = Counter(period, self._store.used_within(customer.id, feature, period))
-            self.rebuilt[customer.id, feature] = counter
+        key = (customer.id, feature)
+        counter = self._store.counters.get(key)
+        if counter is None or counter.period != period or key in self.forgotten:
+            counter = self.rebuilt[key] = Counter(period, self._store.used_within(customer.id, feature, period))
         return counter.used
 
 
@@ -181,6 +190,8 @@ class FakeUnitOfWork:
         _require_free(_event_keys(records), taken=_event_keys(self.store.ledger))
         _require_free([(reply.customer_id, reply.key) for reply in self.replies.added], taken=self.store.replies)
         self.store.ledger += records
+        for key in self.accounts.forgotten:
+            self.store.counters.pop(key, None)
         self.store.counters |= self.accounts.rebuilt
         for account in accounts:
             for balance in account.touched():

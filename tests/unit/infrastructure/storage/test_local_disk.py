@@ -276,7 +276,7 @@ async def test_a_kept_file_is_on_the_disk_before_it_gets_its_name_and_its_direct
 
     def recording_fsync(descriptor: int) -> None:
         path = Path(os.readlink(f"/proc/self/fd/{descriptor}")).relative_to(directory)
-        steps.append(f"sync {path.parts[0] if path.suffix else len(path.parts)}")
+        steps.append(f"sync {os.fstat(descriptor).st_size} bytes" if path.suffix else f"sync {len(path.parts)}")
         threads.add(threading.current_thread())
         fsync(descriptor)
 
@@ -289,7 +289,7 @@ async def test_a_kept_file_is_on_the_disk_before_it_gets_its_name_and_its_direct
 
     await uploads.keep(GRANT, stream(b"content"))
 
-    assert steps == ["sync incoming", "rename", "sync 3", "sync 2", "sync 1", "sync 0"]
+    assert steps == ["sync 7 bytes", "rename", "sync 3", "sync 2", "sync 1", "sync 0"]
     assert threading.main_thread() not in threads
 
 

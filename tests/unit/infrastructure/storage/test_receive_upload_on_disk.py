@@ -118,6 +118,8 @@ async def test_of_uploads_at_the_same_time_the_one_that_the_session_points_to_is
     receive_upload: ReceiveUpload, sessions: StoredSessions, token: str, directory: Path
 ) -> None:
     """Whoever removed the file that it had seen before its upload would leave those that arrived meanwhile."""
+    await receive_upload.execute(token, "audio/mp4", stream(b"before them all"))
+
     await asyncio.gather(*(receive_upload.execute(token, "audio/mp4", stream(bytes([number]))) for number in range(10)))
 
     file = sessions.stored[SESSION.id].file

@@ -64,10 +64,11 @@ STATEMENTS = (
         corrects uuid,
         reason text,
         event_id text,
+        dimension text,
         CONSTRAINT pk_usage_record PRIMARY KEY (customer_id, id)
     ) WITH (autovacuum_vacuum_insert_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05)
     """,
-    "CREATE INDEX ix_usage_record_period ON usage_record (customer_id, feature, occurred_at, id) INCLUDE (quantity)",
+    "CREATE INDEX ix_usage_record_period ON usage_record (customer_id, feature, occurred_at, id) INCLUDE (quantity, dimension)",
     "CREATE UNIQUE INDEX uq_usage_record_event ON usage_record (customer_id, source, event_id) WHERE event_id IS NOT NULL",
     "CREATE INDEX ix_usage_record_corrects ON usage_record (customer_id, corrects) WHERE corrects IS NOT NULL",
     """

@@ -1,0 +1,16 @@
+"""AI operations and their steps."""
+
+from alembic import op
+
+revision = "0004"
+down_revision = "0003"
+branch_labels = None
+depends_on = None
+
+STATEMENTS: tuple[str, ...] = ()
+
+
+def upgrade() -> None:
+    """Statement by statement, since the driver prepares each."""
+    for statement in STATEMENTS:
+        op.execute(statement)
