@@ -23,6 +23,11 @@ def container_of(request: Request) -> Container:
     return container
 
 
+async def app_container(request: Request) -> Container:
+    """As `container_of`; asynchronous, since FastAPI would send a plain function to a thread for each request."""
+    return container_of(request)
+
+
 async def principal(request: Request) -> Principal:
     """Whoever holds the request's bearer credential. Raises Unauthenticated."""
     kind, _, credential = request.headers.get("authorization", "").partition(" ")
@@ -107,7 +112,7 @@ async def _for_product(request: Request, scope: Scope) -> Caller:
         raise RequestValidationError([{"type": "value_error", "loc": ("header", CUSTOMER_HEADER), "msg": expected}]) from error
 
 
-ContainerOf = Annotated[Container, Depends(container_of)]
+ContainerOf = Annotated[Container, Depends(app_container)]
 CustomerReader = Annotated[Caller, Depends(customer_reader)]
 CustomerWriter = Annotated[Caller, Depends(customer_writer)]
 CustomerAdmin = Annotated[Caller, Depends(customer_admin)]

@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Final, Generic, TypeVar
@@ -103,7 +102,7 @@ Prose = Annotated[str, StringConstraints(max_length=10_000), AfterValidator(_wit
 class Page(Answer, Generic[T]):
     """One page of a list."""
 
-    items: Sequence[T]
+    items: list[T]
     next_cursor: str | None = Field(description="pass it as ?cursor= to get what follows; null on the last page")
 
 

@@ -32,7 +32,7 @@ class NotFoundError(DomainError):
 
 
 class StorageUnavailable(DomainError):
-    """The database did not answer, or went away before the transaction was committed: nothing was booked.
+    """The database or the disk did not answer, or went away before the transaction was committed: nothing was booked.
 
     `outcome_unknown` is true where the connection broke while the commit was on its way, so that the effect may exist.
     Repeating the request with the same idempotency key is then the way to find out.
@@ -42,9 +42,9 @@ class StorageUnavailable(DomainError):
         super().__init__(outcome_unknown)
         self.outcome_unknown = outcome_unknown
         self.message = (
-            "The database went away during the commit: repeat the request with the same Idempotency-Key."
+            "The storage went away during the commit: repeat the request with the same Idempotency-Key."
             if outcome_unknown
-            else "The database is not available. Nothing was booked; try again shortly."
+            else "The storage is not available. Nothing was booked; try again shortly."
         )
 
     def facts(self) -> Mapping[str, object]:

@@ -179,7 +179,10 @@ class _Reader:
         return draft
 
     def _entitlement(self, value: object, location: Location) -> EntitlementDraft:
-        """One that cannot be read is noted and has a stand-in of its type, so that its feature and its limit are looked at too."""
+        """One that cannot be read is noted and has a stand-in of its type, so that its feature and its limit are looked at too.
+
+        A stand-in never leaves this module: its mistake keeps the file from being read.
+        """
         match value:
             case {"type": "metered", **fields}:
                 metered = self._read(_Metered, value, location)
@@ -195,7 +198,7 @@ class _Reader:
                 return Boolean(enabled=boolean is not None and boolean.enabled)
             case _:
                 self._read(_Entitlement, value, location)
-                return Boolean(enabled=False)
+                return MeteredDraft(Decimal(0)) if self._catalog.get(location[-1]) else Boolean(enabled=False)
 
     def _read(self, part: type[PartT], value: object, location: Location) -> PartT | None:
         try:

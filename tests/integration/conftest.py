@@ -6,18 +6,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.integration.service import Databases, Service, serving
 
-from infrastructure.embedded_postgres import EmbeddedPostgres
+from infrastructure import embedded_postgres
 from infrastructure.sql.engine import create_engine
 from infrastructure.sql.migrate import upgrade
-from tests.integration.service import Databases, Service, serving
 
 
 @pytest.fixture(scope="session")
 def databases() -> Iterator[Databases]:
     # Not pytest's own temporary directory: it is closed to the account that PostgreSQL runs as.
-    with tempfile.TemporaryDirectory(prefix="tollgate-test-") as name:
-        postgres = EmbeddedPostgres(Path(name))
+    with tempfile.TemporaryDirectory(prefix="tollgate-test-") as name, pytest.MonkeyPatch.context() as patch:
+        # None of it has to survive a power failure, and creating and dropping databases is ten times as quick.
+        patch.setattr(embedded_postgres, "SETTINGS", {**embedded_postgres.SETTINGS, "fsync": "off"})
+        postgres = embedded_postgres.EmbeddedPostgres(Path(name))
         try:
             databases = Databases(postgres.start())
             asyncio.run(migrate(databases.template_url))

@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 PLANS = ROOT / "plans.yaml"
 TOLLGATE = Path(sys.executable).with_name("tollgate")
 ADMIN_KEY = "tg_the-admin-key-of-the-integration-tests"
-JWT_SECRET = "the secret that signs the tokens of the integration tests"
+JWT_SECRET = "the secret that signs the user tokens of the integration tests, and is long enough"
 START_SECONDS_MAX = 60
 STOP_SECONDS_MAX = 40
 

@@ -1,10 +1,10 @@
 """A coaching session from creation to completion, held to a plan, over HTTP."""
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from uuid import UUID, uuid4
 
 import pytest
-
 from tests.integration.coaching import AUDIO, NEW_SESSION, Customer, at_once, days_ago
 from tests.integration.service import Service, refused
 
@@ -72,8 +72,14 @@ def test_a_customer_without_an_anchor_is_measured_over_everything(service: Servi
     assert refused(customer.create(), 403, "transcription_limit_exceeded") == {
         "error": "transcription_limit_exceeded",
         "message": "Total minutes limit exceeded: 500",
-        **{"plan": "pro", "feature": "minutes"},
-        **{"current_usage": 500, "held": 0, "requested": 0, "limit": 500, "remaining": 0, "resets_at": None},
+        "plan": "pro",
+        "feature": "minutes",
+        "current_usage": 500,
+        "held": 0,
+        "requested": 0,
+        "limit": 500,
+        "remaining": 0,
+        "resets_at": None,
     }
 
 
@@ -85,8 +91,14 @@ def test_the_refusal_of_one_session_too_many_has_all_the_facts(service: Service)
     assert refused(customer.create(), 403, "session_limit_exceeded") == {
         "error": "session_limit_exceeded",
         "message": "Session limit exceeded: 10",
-        **{"plan": "free", "feature": "sessions"},
-        **{"current_usage": 10, "held": 0, "requested": 1, "limit": 10, "remaining": 0, "resets_at": period["end"]},
+        "plan": "free",
+        "feature": "sessions",
+        "current_usage": 10,
+        "held": 0,
+        "requested": 1,
+        "limit": 10,
+        "remaining": 0,
+        "resets_at": period["end"],
     }
     assert customer.used("sessions") == 10
 
@@ -116,7 +128,9 @@ def test_a_file_over_the_plans_size_is_refused_when_its_url_is_asked_for(service
 def test_what_is_neither_audio_nor_video_is_refused(customer: Customer) -> None:
     id = customer.created()
     for content_type in ("application/pdf", "text/audio", "xaudio/mp4"):
-        assert refused(customer.request_upload(id, content_type=content_type), 415, "unsupported_media_type")["content_type"] == content_type
+        assert (
+            refused(customer.request_upload(id, content_type=content_type), 415, "unsupported_media_type")["content_type"] == content_type
+        )
     assert customer.request_upload(id, content_type="Video/MP4").status_code == 200
 
 
@@ -214,7 +228,12 @@ def test_states_only_move_forward(customer: Customer) -> None:
     customer.fail(failed)
     steps = {
         (pending, "pending"): (customer.request_upload,),
-        (completed, "completed"): (customer.request_upload, customer.confirm, customer.fail, lambda id: customer.complete(id, 61)),
+        (completed, "completed"): (
+            customer.request_upload,
+            customer.confirm,
+            customer.fail,
+            partial(customer.complete, duration_seconds=61),
+        ),
         (failed, "failed"): (customer.request_upload, customer.confirm, customer.complete),
     }
     for (id, status), back in steps.items():

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
 from decimal import Decimal
 from typing import Annotated, Any, Final
 
@@ -43,7 +42,7 @@ class BatchItem(UsageBody):
 class BatchBody(Wire):
     """Decisions to take, in this order, each on its own."""
 
-    items: Annotated[Sequence[BatchItem], Field(min_length=1, max_length=ITEMS_MAX)]
+    items: Annotated[list[BatchItem], Field(min_length=1, max_length=ITEMS_MAX)]
 
 
 class BatchResult(Answer):
@@ -56,7 +55,7 @@ class BatchResult(Answer):
 class BatchAnswer(Answer):
     """A result for each item, in the order of the items."""
 
-    results: Sequence[BatchResult]
+    results: list[BatchResult]
 
 
 class EventData(BaseModel):
@@ -96,7 +95,7 @@ class EventsAnswer(Answer):
 
     accepted: int
     duplicates: int
-    rejected: Sequence[Rejected]
+    rejected: list[Rejected]
 
 
 @router.post("/usage/batch", response_model=BatchAnswer, responses=refusals("idempotency_key_reused"))

@@ -1,6 +1,5 @@
 """/api/v1/plans and /api/v1/features: what customers may use."""
 
-from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Annotated, Literal
 
@@ -49,7 +48,7 @@ class PlanBody(Wire):
     """A plan's content."""
 
     name: str = Field(min_length=1, max_length=200)
-    entitlements: Mapping[str, EntitlementBody] = Field(max_length=200)
+    entitlements: dict[str, EntitlementBody] = Field(max_length=200)
 
 
 class PlanAnswer(Answer):
@@ -58,7 +57,7 @@ class PlanAnswer(Answer):
     key: str
     version: int
     name: str
-    entitlements: Mapping[str, Mapping[str, Number | str | bool | None]]
+    entitlements: dict[str, dict[str, Number | str | bool | None]]
 
     @classmethod
     def of(cls, plan: Plan, catalog: FeatureCatalog) -> "PlanAnswer":
@@ -69,7 +68,7 @@ class PlanAnswer(Answer):
 class PlansAnswer(Answer):
     """The newest version of every plan."""
 
-    items: Sequence[PlanAnswer]
+    items: list[PlanAnswer]
     next_cursor: None = None
 
 

@@ -1,6 +1,6 @@
 """/api/v1/customers/{customer_id}/reservations: set usage aside, then commit or release it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Annotated
 from uuid import UUID
@@ -37,7 +37,7 @@ class ReservationBody(Wire):
 class CommitBody(Wire):
     """What was really used; absent: what was held."""
 
-    usage: Annotated[Sequence[AmountBody] | None, Field(max_length=20)] = None
+    usage: Annotated[list[AmountBody] | None, Field(max_length=20)] = None
 
 
 class ReservedAmount(Answer):
@@ -57,8 +57,8 @@ class ReservationAnswer(Answer):
     finished_at: Instant | None
     reference: str | None
     late: Annotated[bool, Field(description="committed after it had expired")]
-    usage: Sequence[ReservedAmount]
-    balances: Mapping[str, BalanceAnswer]
+    usage: list[ReservedAmount]
+    balances: dict[str, BalanceAnswer]
 
     @classmethod
     def of(cls, reservation: Reservation, found: Mapping[str, Balance], now: datetime) -> "ReservationAnswer":

@@ -38,7 +38,7 @@ class NewUpload(Wire):
     """What the file will be."""
 
     filename: Annotated[Label, Field(description="for people; never used as a name on our side", examples=["monday.m4a"])]
-    content_type: Annotated[str, Field(pattern=r"^[!-~]+/[ -~]+$", max_length=127, examples=["audio/mp4"])]
+    content_type: Annotated[str, Field(pattern=r"^[!-~]+/[!-~]([ -~]*[!-~])?$", max_length=127, examples=["audio/mp4"])]
     size_bytes: Annotated[int, Field(ge=1, le=FILE_SIZE_BYTES_MAX, strict=True)]
 
 

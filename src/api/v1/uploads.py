@@ -17,7 +17,9 @@ router = APIRouter(prefix="/api/v1/uploads", tags=["coaching sessions"])
     "/{token}",
     status_code=204,
     response_class=Response,
-    responses=refusals("invalid_upload_url", "upload_url_expired", "file_size_exceeded", "invalid_session_state", "upload_interrupted"),
+    responses=refusals(
+        "invalid_upload_url", "session_not_found", "upload_url_expired", "file_size_exceeded", "invalid_session_state", "upload_interrupted"
+    ),
 )
 async def receive_upload(token: Annotated[str, Path()], request: Request, container: ContainerOf) -> Response:
     """Take the bytes, whole or not at all. The URL is the credential: no other is needed."""

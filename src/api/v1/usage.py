@@ -33,7 +33,7 @@ class AmountBody(Wire):
     dimension: Annotated[Label | None, Field(description="what the usage can be broken down by: a model, a region", max_length=64)] = None
 
 
-Amounts = Annotated[Sequence[AmountBody], Field(min_length=1, max_length=FEATURES_MAX)]
+Amounts = Annotated[list[AmountBody], Field(min_length=1, max_length=FEATURES_MAX)]
 
 
 class UsageBody(Wire):
@@ -80,8 +80,8 @@ class RecordAnswer(Answer):
 class UsageAnswer(Answer):
     """What was booked, and where its features stand after it."""
 
-    records: Sequence[RecordAnswer]
-    balances: Mapping[str, BalanceAnswer]
+    records: list[RecordAnswer]
+    balances: dict[str, BalanceAnswer]
     over_limit: Annotated[bool, Field(description="whether something of it lies above a limit")]
 
 
@@ -91,7 +91,7 @@ class CheckAnswer(Answer):
     allowed: bool
     reason: str | None
     binding: str | None
-    balances: Mapping[str, BalanceAnswer]
+    balances: dict[str, BalanceAnswer]
 
 
 class ShareAnswer(Answer):
@@ -114,7 +114,7 @@ class FeatureStatus(Answer):
     percent: Annotated[Number | None, Field(description="used of limit; null: unlimited")]
     display: Annotated[str, Field(description="remaining/limit", examples=["29/30"])]
     resets_at: Instant | None
-    breakdown: Annotated[Sequence[ShareAnswer] | None, Field(description="by dimension, largest first; asked for by ?breakdown=true")] = (
+    breakdown: Annotated[list[ShareAnswer] | None, Field(description="by dimension, largest first; asked for by ?breakdown=true")] = (
         None
     )
 
@@ -142,7 +142,7 @@ class StatusAnswer(Answer):
     plan: str
     plan_version: int
     period: PeriodBody
-    features: Mapping[str, FeatureStatus | StaticStatus | BooleanStatus]
+    features: dict[str, FeatureStatus | StaticStatus | BooleanStatus]
 
 
 @router.get("", responses=refusals("customer_not_found"))

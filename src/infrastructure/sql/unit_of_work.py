@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from core.errors import StorageUnavailable
 from infrastructure.sql.accounts import SqlAccounts
 from infrastructure.sql.drift import SqlDriftReader
 from infrastructure.sql.errors import storage_errors
@@ -35,6 +36,7 @@ class SqlUnitOfWork:
     async def __aenter__(self) -> Self:
         with storage_errors():
             self._connection: AsyncConnection = await self._engine.connect()
+        self._committed = False
         self.accounts = SqlAccounts(self._connection, self._plans, self._new_id)
         self.drift = SqlDriftReader(self._connection)
         self.ledger = SqlLedger(self._connection)
@@ -49,10 +51,16 @@ class SqlUnitOfWork:
         await self.sessions.flush()
         with storage_errors(committing=True):
             await self._connection.commit()
+        self._committed = True
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        with storage_errors():
+        try:
             # Closing rolls back what was not committed, and gives the connection back to the pool.
-            await self._connection.close()
+            with storage_errors():
+                await self._connection.close()
+        except StorageUnavailable:
+            if not self._committed and error is None:
+                raise
+        with storage_errors():
             if error is not None:
                 raise error

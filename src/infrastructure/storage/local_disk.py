@@ -29,7 +29,7 @@ R = TypeVar("R")
 
 
 class LocalDiskUploads(UploadStore):
-    """Files under names of our own making: `<hash>/<customer's hash>/<session id>/<file id>`. Construction creates the directory.
+    """Files under names of our own making: `<two digits>/<customer's hash>/<session id>/<file id>`. Construction creates the directory.
 
     A file grows in `incoming/`, and appears under its name when it is whole and on the disk. Nobody but the service's own user
     may read any of it.

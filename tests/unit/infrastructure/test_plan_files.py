@@ -164,7 +164,7 @@ def test_a_byte_order_mark_and_windows_line_ends_are_no_mistake() -> None:
             "sessions: {type: metered, limit: 1, resets: day}",
             "sessions.resets: unknown field, expected one of type, limit, reset, enforcement; did you mean 'reset'?",
         ),
-        ("sessions: {type: boolean, enabled: true, x: 1}", "sessions.x: unknown field, expected one of type, enabled"),
+        ("exports: {type: boolean, enabled: true, x: 1}", "exports.x: unknown field, expected one of type, enabled"),
         ("sessions: {type: metred, limit: 1}", "sessions.type: expected one of metered, static, boolean, got 'metred'"),
         ("sessions: {type: [metered], limit: 1}", "sessions.type: expected one of metered, static, boolean, got a list"),
         ("sessions: {limit: 1}", "sessions.type: expected one of metered, static, boolean, got nothing"),
@@ -301,6 +301,7 @@ def test_all_mistakes_of_a_file_are_told_at_once_in_the_order_of_its_lines() -> 
             entitlements:
               sessions: {type: metered, limit: ten}
               ai_cost: {type: static, value: much}
+              Exports: {type: bool}
               sessions: {type: metered, limit: 10}
         plan: {}
     """) == [
@@ -313,8 +314,11 @@ def test_all_mistakes_of_a_file_are_told_at_once_in_the_order_of_its_lines() -> 
         "plans.yaml:12: plans.free.entitlements.minutes.limit: expected a whole multiple of 1/60 minute, got 0.01",
         "plans.yaml:15: plans.pro.entitlements.sessions.limit: expected a number of at least 0 or null, got 'ten'",
         "plans.yaml:16: plans.pro.entitlements.ai_cost.value: expected a number, got 'much'",
-        "plans.yaml:17: plans.pro.entitlements.sessions: expected only once, and is on line 15 already",
-        "plans.yaml:18: plan: unknown field, expected one of features, plans; did you mean 'plans'?",
+        "plans.yaml:16: plans.pro.entitlements.ai_cost.type: expected 'metered', since 'ai_cost' is a declared metered feature",
+        "plans.yaml:17: plans.pro.entitlements.Exports.type: expected one of metered, static, boolean, got 'bool'",
+        "plans.yaml:17: plans.pro.entitlements.Exports: expected a key of 1 to 64 of a-z, 0-9, '_', '.' and '-', starting with a letter",
+        "plans.yaml:18: plans.pro.entitlements.sessions: expected only once, and is on line 15 already",
+        "plans.yaml:19: plan: unknown field, expected one of features, plans; did you mean 'plans'?",
     ]
 
 

@@ -103,9 +103,9 @@ def clock_changes(zone: ZoneInfo) -> list[datetime]:
     """The instants, to the minute, at which the zone's offset changes in some years that had hard ones."""
     changes = []
     for year in (1996, 2011, 2018, 2024):
-        for day in range(366):
-            low = datetime(year, 1, 1, tzinfo=UTC) + timedelta(days=day)
-            high = low + timedelta(days=1)
+        for week in range(53):
+            low = datetime(year, 1, 1, tzinfo=UTC) + timedelta(weeks=week)
+            high = low + timedelta(weeks=1)
             if offset_at(low, zone) != offset_at(high, zone):
                 while high - low > timedelta(minutes=1):
                     middle = low + (high - low) / 2

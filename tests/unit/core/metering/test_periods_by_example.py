@@ -91,6 +91,11 @@ def test_an_anchor_in_the_second_of_two_ambiguous_hours_is_kept_to_the_microseco
     assert cycle.period_at(anchor - MICROSECOND) == Period(utc(2026, 10, 1, 5, 30) + 7 * MICROSECOND, anchor)
 
 
+def test_only_the_anchor_itself_is_the_second_of_two_occurrences() -> None:
+    yearly = Cycle(utc(2026, 11, 1, 6, 30), Interval.YEAR, NEW_YORK)  # the second 01:30; 1 November 2020 had two as well
+    assert yearly.start_of(-6) == utc(2020, 11, 1, 5, 30)
+
+
 def test_a_change_of_half_an_hour_moves_the_start_by_half_an_hour() -> None:
     cycle = monthly(utc(2026, 3, 14, 13), "Australia/Lord_Howe")  # midnight at +11
     assert [clock(cycle.start_of(n), LORD_HOWE) for n in (0, 1)] == ["2026-03-15T00:00:00", "2026-04-15T00:00:00"]

@@ -94,6 +94,16 @@ def test_a_limit_that_is_shown_rounded_can_be_published_again() -> None:
             "expected a declared metered feature: declare it under 'features:' in the plan file, or by PUT /api/v1/features/tokens",
         ),
         (
+            {"sessions": Static(Decimal(3))},
+            "entitlements.sessions.type",
+            "expected 'metered', since 'sessions' is a declared metered feature",
+        ),
+        (
+            {"api_calls": Boolean(enabled=False)},
+            "entitlements.api_calls.type",
+            "expected 'metered', since 'api_calls' is a declared metered feature",
+        ),
+        (
             {"Exports": Boolean(enabled=True)},
             "entitlements.Exports",
             "expected a key of 1 to 64 of a-z, 0-9, '_', '.' and '-', starting with a letter",

@@ -134,12 +134,12 @@ def test_the_secret_itself_signs_no_upload_token(urls: SignedUploadUrls) -> None
 
 
 def test_a_user_token_is_no_upload_token(urls: SignedUploadUrls) -> None:
-    require_refused(urls, JwtUserTokens(lambda: NOW, secret=SECRET, audience="tollgate-upload").sign("acme", 3600))
+    require_refused(urls, JwtUserTokens(lambda: NOW, secret=SECRET).sign("acme", 3600))
 
 
 async def test_an_upload_token_is_no_user_token(urls: SignedUploadUrls) -> None:
     with pytest.raises(Unauthenticated):
-        await JwtUserTokens(lambda: NOW, secret=SECRET, audience="tollgate-upload").verify(token_of(urls))
+        await JwtUserTokens(lambda: NOW, secret=SECRET).verify(token_of(urls))
 
 
 def test_an_empty_secret_is_no_secret() -> None:

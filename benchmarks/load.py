@@ -1,0 +1,128 @@
+"""A load generator that costs little: keep-alive connections, requests made beforehand, answers read by their length.
+
+Run as a program, it reads a job from standard input and prints the result, so that it has an interpreter of its own.
+"""
+
+import asyncio
+import json
+import sys
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import uvloop
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to send. Each connection sends its share of `bodies` in turn, over and over, for `seconds`."""
+
+    url: str
+    paths: list[str]
+    bodies: list[str]
+    headers: dict[str, str]
+    connections: int
+    seconds: float
+    method: str = "POST"
+
+
+@dataclass(slots=True)
+class Result:
+    """What came back. Latencies in milliseconds."""
+
+    per_second: float
+    statuses: dict[str, int]
+    median_ms: float
+    p99_ms: float
+    sample: str = field(default="")
+
+
+class Connection(asyncio.Protocol):
+    """One keep-alive connection: the next request leaves when the last answer is complete."""
+
+    def __init__(self, requests: list[bytes], finished: "asyncio.Future[None]") -> None:
+        self._requests = requests
+        self._finished = finished
+        self._next = 0
+        self._buffer = b""
+        self._sent_at = 0.0
+        self.until = float("inf")
+        self.latencies: list[float] = []
+        self.statuses: Counter[str] = Counter()
+        self.sample = ""
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+        self._send()
+
+    def _send(self) -> None:
+        self._sent_at = time.perf_counter()
+        self._transport.write(self._requests[self._next])
+        self._next = (self._next + 1) % len(self._requests)
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        head = self._buffer.find(b"\r\n\r\n")
+        if head < 0:
+            return
+        at = self._buffer.lower().find(b"content-length: ", 0, head)
+        length = int(self._buffer[at + 16 : self._buffer.find(b"\r\n", at)]) if at >= 0 else 0
+        if len(self._buffer) < head + 4 + length:
+            return
+        now = time.perf_counter()
+        self.latencies.append(now - self._sent_at)
+        status = self._buffer[9:12].decode()
+        if status not in self.statuses:
+            self.sample = self._buffer[head + 4 :].decode()[:300]
+        self.statuses[status] += 1
+        self._buffer = b""
+        if now < self.until:
+            self._send()
+        else:
+            self._transport.close()
+            self._finished.set_result(None)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if not self._finished.done():
+            self.statuses["lost"] += 1
+            self._finished.set_result(None)
+
+
+async def run(job: Job) -> Result:
+    """Loads the server and counts what it answered."""
+    loop = asyncio.get_running_loop()
+    address = urlsplit(job.url)
+    headers = "".join(f"{name}: {value}\r\n" for name, value in {"Host": address.netloc, **job.headers}.items())
+    count = max(len(job.paths), len(job.bodies))
+    requests = []
+    for index in range(count):
+        path, body = job.paths[index % len(job.paths)], job.bodies[index % len(job.bodies)].encode()
+        head = f"{job.method} {path} HTTP/1.1\r\n{headers}Content-Length: {len(body)}\r\nContent-Type: application/json\r\n\r\n"
+        requests.append(head.encode() + body)
+    connections: list[Connection] = []
+    finished = []
+    started = time.perf_counter()
+    for index in range(job.connections):
+        done: asyncio.Future[None] = loop.create_future()
+        share = requests[index :: job.connections] or requests
+        _, connection = await loop.create_connection(lambda s=share, d=done: Connection(s, d), address.hostname, address.port)
+        connection.until = started + job.seconds
+        connections.append(connection)
+        finished.append(done)
+    await asyncio.wait_for(asyncio.gather(*finished), job.seconds + 60)
+    elapsed = time.perf_counter() - started
+    latencies = sorted(latency for connection in connections for latency in connection.latencies)
+    statuses = sum((connection.statuses for connection in connections), Counter())
+    return Result(
+        len(latencies) / elapsed,
+        dict(statuses),
+        1000 * latencies[len(latencies) // 2],
+        1000 * latencies[int(len(latencies) * 0.99)],
+        connections[0].sample,
+    )
+
+
+if __name__ == "__main__":
+    print(json.dumps(asdict(uvloop.run(run(Job(**json.load(sys.stdin)))))))
