@@ -27,7 +27,8 @@ app.add_typer(keys, name="keys")
 app.add_typer(plans, name="plans")
 app.add_typer(db, name="db")
 
-out = Console(soft_wrap=True, highlight=False)
+# Names are shown as they are, and where no terminal sets a width, a table's lines stay whole for whatever reads them.
+out = Console(soft_wrap=True, highlight=False, markup=False, width=None if sys.stdout.isatty() else 1000)
 
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Where data is kept (TOLLGATE_DATA_DIR, default .tollgate).")]
 PlanFileArgument = Annotated[Path, typer.Argument(help="The plan file, such as plans.yaml.")]

@@ -15,6 +15,10 @@ from api.settings import Settings, revealed
 from core.access.authenticate import Authenticator
 from core.access.ports import UserTokens
 from core.customers.put_customer import ChangeCustomer, PutCustomer
+from core.learning.create_learning_plan import CreateLearningPlan
+from core.learning.save_practice_session import SavePracticeSession
+from core.learning.start_practice_session import StartPracticeSession
+from core.learning.take_assessment import TakeAssessment
 from core.metering.check_usage import CheckUsage
 from core.metering.consume_usage import ConsumeUsage
 from core.metering.correct_record import CorrectRecord
@@ -37,6 +41,7 @@ from infrastructure.sql.customers import SqlCustomers
 from infrastructure.sql.drift import SqlDriftReader
 from infrastructure.sql.engine import create_engine
 from infrastructure.sql.health import SqlHealth
+from infrastructure.sql.learning import SqlLearningPlanReader
 from infrastructure.sql.ledger_reader import SqlLedgerReader
 from infrastructure.sql.plans import SqlPlans
 from infrastructure.sql.reservations import SqlReservationReader
@@ -119,6 +124,12 @@ class Container(containers.DeclarativeContainer):
     confirm_upload = providers.Singleton(GroupCommit, providers.Factory(ConfirmUpload, unit_of_work.provider, clock))
     complete_session = providers.Singleton(GroupCommit, providers.Factory(CompleteSession, unit_of_work.provider, clock))
     fail_session = providers.Singleton(GroupCommit, providers.Factory(FailSession, unit_of_work.provider, clock))
+
+    learning_plan_reader = providers.Singleton(SqlLearningPlanReader, engine)
+    create_learning_plan = providers.Singleton(GroupCommit, providers.Factory(CreateLearningPlan, unit_of_work.provider, clock, new_id))
+    start_practice_session = providers.Singleton(GroupCommit, providers.Factory(StartPracticeSession, unit_of_work.provider, clock, new_id))
+    save_practice_session = providers.Singleton(GroupCommit, providers.Factory(SavePracticeSession, unit_of_work.provider, clock, new_id))
+    take_assessment = providers.Singleton(GroupCommit, providers.Factory(TakeAssessment, unit_of_work.provider, clock, new_id))
 
 
 @asynccontextmanager

@@ -20,6 +20,9 @@ from core.access.principal import Forbidden, Unauthenticated
 from core.access.service_keys import InvalidKeyName
 from core.customers.put_customer import InvalidBillingAnchor, InvalidTimeZone
 from core.errors import DomainError, Overloaded, StorageUnavailable
+from core.learning.assessment import AssessmentConflict
+from core.learning.learning_plan import LearningPlanNotFound
+from core.learning.practice_session import PracticeSessionConflict
 from core.metering.account import CustomerNotFound, FeatureNotInPlan, FeatureNotMetered, LimitExceeded
 from core.metering.check_usage import GrantExceeded
 from core.metering.features import InvalidQuantity
@@ -49,13 +52,16 @@ TABLE: Final[Mapping[type[DomainError], Told]] = {
     GrantExceeded: Told(403, "usage_limit_exceeded"),
     InvalidUploadUrl: Told(403, "invalid_upload_url"),
     CustomerNotFound: Told(404, "customer_not_found"),
+    LearningPlanNotFound: Told(404, "learning_plan_not_found"),
     PlanNotFound: Told(404, "plan_not_found"),
     RecordNotFound: Told(404, "record_not_found"),
     ReservationNotFound: Told(404, "reservation_not_found"),
     SessionNotFound: Told(404, "session_not_found"),
+    AssessmentConflict: Told(409, "assessment_conflict"),
     FeatureConflict: Told(409, "feature_conflict"),
     InvalidSessionState: Told(409, "invalid_session_state"),
     PlanVersionConflict: Told(409, "plan_version_conflict"),
+    PracticeSessionConflict: Told(409, "practice_session_conflict"),
     ReservationNotHeld: Told(409, "reservation_not_held"),
     UploadMissing: Told(409, "upload_missing"),
     UploadUrlExpired: Told(410, "upload_url_expired"),

@@ -116,11 +116,12 @@ def server_pid(directory: Path) -> int:
     return int((directory / "postgres" / "postmaster.pid").read_text().split()[0])
 
 
-def test_data_survives_a_stop_and_a_second_start(new_directory: Path) -> None:
-    postgres = EmbeddedPostgres(new_directory)
-    book(postgres.start())
-    postgres.stop()
+def test_data_survives_a_stop_and_a_second_start(directory: Path) -> None:
+    postgres = EmbeddedPostgres(directory)
     assert booked(postgres.start()) == 7
+    ask(postgres.start(), "UPDATE booked SET units = 8")
+    postgres.stop()
+    assert booked(postgres.start()) == 8
 
 
 def test_commands_beside_a_service_find_its_server_while_it_runs(directory: Path) -> None:
@@ -210,22 +211,25 @@ def test_ctrl_c_in_the_terminal_does_not_reach_the_server(directory: Path, spawn
     assert EmbeddedPostgres(directory).running_url() is not None
 
 
-@pytest.mark.parametrize("kill", [os.kill, os.killpg], ids=["the service alone", "all its processes"])
-def test_the_making_of_new_data_may_be_interrupted(new_directory: Path, spawn: Spawn, kill: Callable[[int, int], None]) -> None:
-    service = spawn(SERVICE, new_directory)
-    while not list(new_directory.glob("postgres.new-*/PG_VERSION")):
+def interrupt_making(directory: Path, spawn: Spawn, kill: Callable[[int, int], None]) -> None:
+    service = spawn(SERVICE, directory)
+    while not list(directory.glob("postgres.new-*/PG_VERSION")):
         assert service.poll() is None
     kill(service.pid, signal.SIGKILL)
     service.wait()
-    assert not (new_directory / "postgres").exists()
+    assert not (directory / "postgres").exists()
+
+
+def test_the_making_of_new_data_begins_anew_after_it_was_killed(new_directory: Path, spawn: Spawn) -> None:
+    interrupt_making(new_directory, spawn, os.killpg)
+    (remains,) = new_directory.glob("postgres.new-*")
     book(EmbeddedPostgres(new_directory).start())
+    assert not remains.exists()
 
 
-def test_remains_of_interrupted_making_are_removed(new_directory: Path) -> None:
-    half_made = new_directory / "postgres.new-half" / "base"
-    half_made.mkdir(parents=True)
-    EmbeddedPostgres(new_directory).start()
-    assert not half_made.parent.exists()
+def test_the_making_of_new_data_is_not_disturbed_by_one_that_outlived_its_service(new_directory: Path, spawn: Spawn) -> None:
+    interrupt_making(new_directory, spawn, os.kill)
+    book(EmbeddedPostgres(new_directory).start())
 
 
 def test_what_is_not_a_postgresqls_data_is_left_alone(new_directory: Path) -> None:

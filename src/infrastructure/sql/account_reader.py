@@ -1,72 +1,137 @@
 """Accounts as they stand, read in one statement and locked by nobody."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from asyncpg import Record
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.metering.account import Account, CounterState, CustomerNotFound
 from core.metering.periods import Period
-from core.metering.plans import Metered
+from core.metering.plans import Metered, Plan
 from core.metering.ports import AccountReader
+from infrastructure.gathering import Gathering
 from infrastructure.sql.accounts import to_billing, wanted_period
 from infrastructure.sql.errors import storage_errors
 from infrastructure.sql.ledger import used_within
 from infrastructure.sql.plans import SqlPlans
+from infrastructure.sql.statements import HotStatement, driver_of
 
-_READ: Final = text(
+_READ: Final = HotStatement(
     """
-    SELECT 'customer' AS kind, plan_key, plan_version, billing_anchor, billing_interval, time_zone,
+    SELECT 'customer' AS kind, wanted.n, c.plan_key, c.plan_version, c.billing_anchor, c.billing_interval, c.time_zone,
         CAST(NULL AS text) AS feature, CAST(NULL AS bigint) AS quantity,
         CAST(NULL AS timestamptz) AS period_start, CAST(NULL AS timestamptz) AS period_end
-    FROM customer WHERE customer_id = :customer_id
+    FROM unnest(CAST(:customer_ids AS text[])) WITH ORDINALITY AS wanted (customer_id, n)
+    CROSS JOIN LATERAL (SELECT * FROM customer AS c WHERE c.customer_id = wanted.customer_id LIMIT 1) AS c
     UNION ALL
-    SELECT 'counter', NULL, NULL, NULL, NULL, NULL, feature, used, period_start, period_end
-    FROM usage_counter WHERE customer_id = :customer_id
+    SELECT 'counter', wanted.n, NULL, NULL, NULL, NULL, NULL, c.feature, c.used, c.period_start, c.period_end
+    FROM unnest(CAST(:customer_ids AS text[])) WITH ORDINALITY AS wanted (customer_id, n)
+    CROSS JOIN LATERAL (SELECT * FROM usage_counter AS c WHERE c.customer_id = wanted.customer_id OFFSET 0) AS c
     UNION ALL
-    SELECT 'hold', NULL, NULL, NULL, NULL, NULL, feature, CAST(sum(quantity) AS bigint), NULL, NULL
-    FROM usage_hold WHERE customer_id = :customer_id AND expires_at > :at GROUP BY feature
+    SELECT 'hold', wanted.n, NULL, NULL, NULL, NULL, NULL, h.feature, h.quantity, NULL, NULL
+    FROM unnest(CAST(:customer_ids AS text[]), CAST(:instants AS timestamptz[])) WITH ORDINALITY AS wanted (customer_id, instant, n)
+    CROSS JOIN LATERAL (
+        SELECT h.feature, CAST(sum(h.quantity) AS bigint) AS quantity
+        FROM usage_hold AS h WHERE h.customer_id = wanted.customer_id AND h.expires_at > wanted.instant
+        GROUP BY h.feature
+    ) AS h
     """
 )
 
 
+@dataclass(frozen=True, slots=True)
+class AccountQuery:
+    """Which account, with which features (None: all that its plan meters), at which moment."""
+
+    customer_id: str
+    features: Collection[str] | None
+    at: datetime
+
+
+@dataclass(slots=True)
+class _Found:
+    """The rows of one customer."""
+
+    customer: Record | None = None
+    counters: dict[str, Record] = field(default_factory=dict)
+    held: dict[str, int] = field(default_factory=dict)
+
+
 class SqlAccountReader(AccountReader):
-    """One round trip, and a second one only for counters that sum another period than the one that is asked about."""
+    """One round trip for everyone who asks at the same time.
+
+    A second one follows only for counters that sum another period than the one that is asked about.
+    """
 
     def __init__(self, engine: AsyncEngine, plans: SqlPlans, new_id: Callable[[], UUID]) -> None:
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._plans = plans
         self._new_id = new_id
+        self._gathering: Gathering[AccountQuery, Account | CustomerNotFound] = Gathering(self._read_all)
 
     async def read(self, customer_id: str, features: Collection[str] | None, at: datetime) -> Account:
+        found = await self._gathering.ask(AccountQuery(customer_id, features, at))
+        if isinstance(found, CustomerNotFound):
+            raise CustomerNotFound(customer_id)
+        return found
+
+    async def _read_all(self, queries: Sequence[AccountQuery]) -> Sequence[Account | CustomerNotFound]:
         with storage_errors():
             async with self._engine.connect() as connection:
-                rows = (await connection.execute(_READ, {"customer_id": customer_id, "at": at})).all()
-                customer = next((row for row in rows if row.kind == "customer"), None)
-                if customer is None:
-                    raise CustomerNotFound(customer_id)
-                billing = to_billing(customer)
-                version = (customer.plan_key, customer.plan_version)
-                plan = (await self._plans.versions(connection, {version}))[version]
-                if features is None:
-                    features = [key for key, entitlement in plan.entitlements.items() if isinstance(entitlement, Metered)]
-                catalog = await self._plans.learn_features(connection, features) if features else self._plans.catalog
-                counters = {row.feature: row for row in rows if row.kind == "counter"}
-                held = {row.feature: row.quantity for row in rows if row.kind == "hold"}
-                used: dict[str, int] = {}
-                stale: list[tuple[str, str, Period]] = []
-                for feature in features:
-                    period = wanted_period(plan, billing, feature, at) if catalog.get(feature) else None
-                    if period is None:
-                        continue
-                    counter = counters.get(feature)
-                    if counter is not None and (counter.period_start, counter.period_end) == (period.start, period.end):
-                        used[feature] = counter.quantity
-                    else:
-                        stale.append((customer_id, feature, period))
-                used |= {feature: total for (_, feature), total in (await used_within(connection, stale)).items()}
-        states = {feature: CounterState(total, held.get(feature, 0)) for feature, total in used.items()}
-        return Account(customer_id, plan, billing, states, now=at, catalog=catalog, new_id=self._new_id)
+                found = await self._rows(connection, queries)
+                versions = await self._versions(connection, found)
+                return [await self._account(connection, query, found[_moment(query)], versions) for query in queries]
+
+    async def _rows(self, connection: AsyncConnection, queries: Sequence[AccountQuery]) -> dict[tuple[str, datetime], _Found]:
+        """By customer and second: who asks about the same customer in the same second gets the same holds."""
+        moments = {_moment(query): query.at for query in queries}
+        parameters = {"customer_ids": [customer_id for customer_id, _ in moments], "instants": list(moments.values())}
+        found = [_Found() for _ in moments]
+        for row in await _READ.fetch(await driver_of(connection), parameters):
+            item = found[row["n"] - 1]
+            match row["kind"]:
+                case "customer":
+                    item.customer = row
+                case "counter":
+                    item.counters[row["feature"]] = row
+                case _:
+                    item.held[row["feature"]] = row["quantity"]
+        return dict(zip(moments, found, strict=True))
+
+    async def _versions(self, connection: AsyncConnection, found: Mapping[tuple[str, datetime], _Found]) -> Mapping[tuple[str, int], Plan]:
+        customers = [item.customer for item in found.values() if item.customer is not None]
+        return await self._plans.versions(connection, {(row["plan_key"], row["plan_version"]) for row in customers})
+
+    async def _account(
+        self, connection: AsyncConnection, query: AccountQuery, found: _Found, versions: Mapping[tuple[str, int], Plan]
+    ) -> Account | CustomerNotFound:
+        if found.customer is None:
+            return CustomerNotFound(query.customer_id)
+        billing = to_billing(found.customer)
+        plan = versions[found.customer["plan_key"], found.customer["plan_version"]]
+        features = query.features
+        if features is None:
+            features = [key for key, entitlement in plan.entitlements.items() if isinstance(entitlement, Metered)]
+        catalog = await self._plans.learn_features(connection, features) if features else self._plans.catalog
+        used: dict[str, int] = {}
+        stale: list[tuple[str, str, Period]] = []
+        for feature in features:
+            period = wanted_period(plan, billing, feature, query.at) if catalog.get(feature) else None
+            if period is None:
+                continue
+            counter = found.counters.get(feature)
+            if counter is not None and (counter["period_start"], counter["period_end"]) == (period.start, period.end):
+                used[feature] = counter["quantity"]
+            else:
+                stale.append((query.customer_id, feature, period))
+        used |= {feature: total for (_, feature), total in (await used_within(connection, stale)).items()}
+        states = {feature: CounterState(total, found.held.get(feature, 0)) for feature, total in used.items()}
+        return Account(query.customer_id, plan, billing, states, now=query.at, catalog=catalog, new_id=self._new_id)
+
+
+def _moment(query: AccountQuery) -> tuple[str, datetime]:
+    return query.customer_id, query.at.replace(microsecond=0)

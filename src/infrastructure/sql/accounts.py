@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Row, text
+from asyncpg import Record
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.errors import DomainError
@@ -16,8 +17,9 @@ from core.metering.plans import Plan
 from core.metering.ports import Accounts
 from infrastructure.sql import ledger, reservations
 from infrastructure.sql.plans import SqlPlans
+from infrastructure.sql.statements import Driver, HotStatement
 
-_LOCK: Final = text(
+_LOCK: Final = HotStatement(
     """
     INSERT INTO usage_counter (customer_id, feature)
     SELECT wanted.customer_id, wanted.feature
@@ -30,7 +32,7 @@ _LOCK: Final = text(
 )
 """Creates or locks, always in the same order, so that transactions queue up and never wait for each other in a circle."""
 
-_READ: Final = text(
+_READ: Final = HotStatement(
     """
     SELECT c.customer_id, c.plan_key, c.plan_version, c.billing_anchor, c.billing_interval, c.time_zone,
         CAST(NULL AS text) AS feature, CAST(NULL AS bigint) AS held
@@ -65,8 +67,9 @@ _FORGET: Final = text(
 class SqlAccounts(Accounts):
     """Within the transaction of a unit of work."""
 
-    def __init__(self, connection: AsyncConnection, plans: SqlPlans, new_id: Callable[[], UUID]) -> None:
+    def __init__(self, connection: AsyncConnection, driver: Driver, plans: SqlPlans, new_id: Callable[[], UUID]) -> None:
         self._connection = connection
+        self._driver = driver
         self._plans = plans
         self._new_id = new_id
         self._locked: dict[str, Account] = {}
@@ -77,18 +80,18 @@ class SqlAccounts(Accounts):
         catalog = await self._plans.learn_features(self._connection, asked) if asked else self._plans.catalog
         keys = [(id, feature) for id, wanted in features.items() for feature in wanted if catalog.get(feature) is not None]
         parameters = {"customer_ids": [id for id, _ in keys], "features": [feature for _, feature in keys]}
-        counters = (await self._connection.execute(_LOCK, parameters)).all() if keys else ()
-        rows = (await self._connection.execute(_READ, {"customers": list(features), "at": at, **parameters})).all()
-        held = {(row.customer_id, row.feature): row.held for row in rows if row.feature is not None}
-        customers = [row for row in rows if row.feature is None]
-        versions = await self._plans.versions(self._connection, {(row.plan_key, row.plan_version) for row in customers})
-        plans = {row.customer_id: versions[row.plan_key, row.plan_version] for row in customers}
-        billings = {row.customer_id: to_billing(row) for row in customers}
+        counters = await _LOCK.fetch(self._driver, parameters) if keys else ()
+        rows = await _READ.fetch(self._driver, {"customers": list(features), "at": at, **parameters})
+        held = {(row["customer_id"], row["feature"]): row["held"] for row in rows if row["feature"] is not None}
+        customers = [row for row in rows if row["feature"] is None]
+        versions = await self._plans.versions(self._connection, {(row["plan_key"], row["plan_version"]) for row in customers})
+        plans = {row["customer_id"]: versions[row["plan_key"], row["plan_version"]] for row in customers}
+        billings = {row["customer_id"]: to_billing(row) for row in customers}
         used = await self._used(counters, plans, billings, at)
         states: dict[str, dict[str, CounterState]] = {}
         for counter in counters:
-            key = (counter.customer_id, counter.feature)
-            states.setdefault(counter.customer_id, {})[counter.feature] = CounterState(used.get(key, 0), held.get(key, 0))
+            key = (counter["customer_id"], counter["feature"])
+            states.setdefault(counter["customer_id"], {})[counter["feature"]] = CounterState(used.get(key, 0), held.get(key, 0))
         self._locked = {
             id: Account(id, plan, billings[id], states.get(id, {}), now=at, catalog=catalog, new_id=self._new_id)
             for id, plan in plans.items()
@@ -103,23 +106,24 @@ class SqlAccounts(Accounts):
     async def flush(self) -> None:
         """Writes what the accounts have collected."""
         rebuilt = [(id, self._locked[id].balance(feature)) for id, feature in self._rebuilt]
-        await ledger.write(self._connection, self._locked.values(), rebuilt)
+        await ledger.write(self._driver, self._locked.values(), rebuilt)
         await reservations.write(self._connection, [item for account in self._locked.values() for item in account.reservations])
 
     async def _used(
-        self, counters: Sequence[Row[Any]], plans: Mapping[str, Plan], billings: Mapping[str, Billing], at: datetime
+        self, counters: Sequence[Record], plans: Mapping[str, Plan], billings: Mapping[str, Billing], at: datetime
     ) -> dict[tuple[str, str], int]:
         """Each counter's sum over the period that contains `at`: its own, or the ledger's where it sums another period."""
         used: dict[tuple[str, str], int] = {}
         stale: list[tuple[str, str, Period]] = []
         for row in counters:
-            period = wanted_period(plans[row.customer_id], billings[row.customer_id], row.feature, at)
+            customer_id, feature = row["customer_id"], row["feature"]
+            period = wanted_period(plans[customer_id], billings[customer_id], feature, at)
             if period is None:
                 continue
-            if (row.period_start, row.period_end) == (period.start, period.end):
-                used[row.customer_id, row.feature] = row.used
+            if (row["period_start"], row["period_end"]) == (period.start, period.end):
+                used[customer_id, feature] = row["used"]
             else:
-                stale.append((row.customer_id, row.feature, period))
+                stale.append((customer_id, feature, period))
         rebuilt = await ledger.used_within(self._connection, stale)
         self._rebuilt += rebuilt
         return used | rebuilt
@@ -133,6 +137,6 @@ def wanted_period(plan: Plan, billing: Billing, feature: str, at: datetime) -> P
         return None
 
 
-def to_billing(row: Row[Any]) -> Billing:
+def to_billing(row: Record) -> Billing:
     """The calendar in a customer's row."""
-    return Billing(row.billing_anchor, Interval(row.billing_interval), ZoneInfo(row.time_zone))
+    return Billing(row["billing_anchor"], Interval(row["billing_interval"]), ZoneInfo(row["time_zone"]))

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from sqlalchemy.exc import DBAPIError, InterfaceError
+import asyncpg
+from sqlalchemy.exc import DBAPIError, InterfaceError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from core.errors import ConcurrentUpdate, Overloaded, StorageUnavailable
@@ -19,33 +20,34 @@ _AWAY: Final = ("08", "57P", "53", "58", "XX", "25006")
 """SQLSTATE classes of a server that is gone, going, full or failing; 25006: it has become a read-only standby."""
 
 
+CONNECTION_LOST: Final = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+"""What working on a connection raises that is gone."""
+
+
 @contextmanager
 def storage_errors(*, committing: bool = False) -> Iterator[None]:
     """Raises ConcurrentUpdate where the transaction should be run again, and StorageUnavailable where the database is away.
 
-    What remains is a mistake in a statement or its parameters, and is raised as it is.
+    Knows SQLAlchemy's errors and the driver's own. What remains is a mistake in a statement or its parameters, and is raised as it is.
     """
     try:
         yield
     except PoolTimeout as error:
         raise Overloaded from error
-    except DBAPIError as error:
+    except (DBAPIError, asyncpg.PostgresError) as error:
         state = sqlstate(error)
         if state in _RUN_AGAIN:
             raise ConcurrentUpdate(state) from error
-        if state.startswith(_AWAY) or error.connection_invalidated or isinstance(error, InterfaceError):
+        if state.startswith(_AWAY) or isinstance(error, InterfaceError) or getattr(error, "connection_invalidated", False):
             raise StorageUnavailable(outcome_unknown=committing) from error
         raise
-    except (OSError, TimeoutError) as error:
+    except (asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        if isinstance(error, ValueError):  # the driver's word for a parameter that no column takes
+            raise
         raise StorageUnavailable(outcome_unknown=committing) from error
 
 
-def sqlstate(error: DBAPIError) -> str:
+def sqlstate(error: DBAPIError | asyncpg.PostgresError) -> str:
     """The five-character code, or an empty text where the server sent none."""
-    return str(getattr(error.orig, "sqlstate", None) or "")
-
-
-def constraint_name(error: DBAPIError) -> str | None:
-    """The violated constraint, by name."""
-    cause = error.orig.__cause__ if error.orig else None
-    return getattr(cause, "constraint_name", None)
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return str(getattr(cause, "sqlstate", None) or "")

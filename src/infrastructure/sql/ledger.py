@@ -23,6 +23,7 @@ from core.metering.ledger import CorrectedRecord, EventKey, Origin, UsageRecord
 from core.metering.periods import Period
 from core.metering.ports import Ledger
 from infrastructure.sql.schema import metadata
+from infrastructure.sql.statements import Driver, HotStatement
 
 usage_record: Final = Table(
     "usage_record",
@@ -87,10 +88,10 @@ _COUNTERS: Final = """
     SET used = excluded.used, period_start = excluded.period_start, period_end = excluded.period_end
 """
 
-_WRITE_RECORDS_AND_COUNTERS: Final = text(
+_WRITE_RECORDS_AND_COUNTERS: Final = HotStatement(
     f"WITH booked AS (INSERT INTO usage_record ({_RECORD_COLUMNS}) SELECT * FROM {_RECORDS}) {_COUNTERS}"
 )
-_WRITE_COUNTERS: Final = text(_COUNTERS)
+_WRITE_COUNTERS: Final = HotStatement(_COUNTERS)
 
 _USED_WITHIN: Final = text(
     """
@@ -170,7 +171,7 @@ async def used_within(connection: AsyncConnection, wanted: Sequence[tuple[str, s
     return {(row.customer_id, row.feature): row.used for row in await connection.execute(_USED_WITHIN, parameters)}
 
 
-async def write(connection: AsyncConnection, accounts: Iterable[Account], rebuilt: Sequence[tuple[str, Balance]]) -> None:
+async def write(driver: Driver, accounts: Iterable[Account], rebuilt: Sequence[tuple[str, Balance]]) -> None:
     """Writes what the accounts booked, and every counter that moved or was rebuilt, in one statement."""
     records: list[UsageRecord] = []
     counters = {(customer_id, balance.feature.key): balance for customer_id, balance in rebuilt}
@@ -188,9 +189,9 @@ async def write(connection: AsyncConnection, accounts: Iterable[Account], rebuil
         "counter_ends": [balance.period.end for balance in counters.values()],
     }
     if not records:
-        await connection.execute(_WRITE_COUNTERS, parameters)
+        await _WRITE_COUNTERS.fetch(driver, parameters)
         return
-    await connection.execute(_WRITE_RECORDS_AND_COUNTERS, parameters | _columns(records))
+    await _WRITE_RECORDS_AND_COUNTERS.fetch(driver, parameters | _columns(records))
 
 
 def _columns(records: Sequence[UsageRecord]) -> dict[str, Any]:

@@ -167,6 +167,7 @@ def test_a_byte_order_mark_and_windows_line_ends_are_no_mistake() -> None:
         ("exports: {type: boolean, enabled: true, x: 1}", "exports.x: unknown field, expected one of type, enabled"),
         ("sessions: {type: metred, limit: 1}", "sessions.type: expected one of metered, static, boolean, got 'metred'"),
         ("sessions: {type: [metered], limit: 1}", "sessions.type: expected one of metered, static, boolean, got a list"),
+        ("exports: {type: bool, enabled: true}", "exports.type: expected one of metered, static, boolean, got 'bool'"),
         ("sessions: {limit: 1}", "sessions.type: expected one of metered, static, boolean, got nothing"),
         ("sessions: 10", "sessions: expected an entitlement such as {type: metered, limit: 10}, got 10"),
         ("sessions: null", "sessions: expected an entitlement such as {type: metered, limit: 10}, got null"),

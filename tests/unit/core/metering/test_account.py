@@ -163,8 +163,8 @@ def test_what_is_no_static_entitlement_grants_no_number(feature: str) -> None:
 
 
 def test_amounts_are_read_in_the_units_of_their_features() -> None:
-    amounts = [Amount("minutes", Decimal("0.5")), Amount("ai_cost", Decimal("0.02"))]
-    assert open_account().usage(amounts) == [Usage("minutes", 30), Usage("ai_cost", 20_000_000)]
+    amounts = [Amount("minutes", Decimal("0.5")), Amount("ai_cost", Decimal("0.02"), dimension="scan")]
+    assert open_account().usage(amounts) == [Usage("minutes", 30), Usage("ai_cost", 20_000_000, dimension="scan")]
 
 
 def test_an_amount_of_less_than_a_part_is_no_usage() -> None:
@@ -177,8 +177,8 @@ def test_an_amount_of_less_than_a_part_is_no_usage() -> None:
 
 def test_several_features_are_booked_together() -> None:
     account = open_account()
-    records = account.consume_all([Usage("sessions", 1), Usage("minutes", 60)], ORIGIN)
-    assert [(record.feature, record.quantity) for record in records] == [("sessions", 1), ("minutes", 60)]
+    records = account.consume_all([Usage("sessions", 1), Usage("minutes", 60, "live")], ORIGIN)
+    assert [(record.feature, record.quantity, record.dimension) for record in records] == [("sessions", 1, None), ("minutes", 60, "live")]
     assert account.records == records
     assert (standing(account, "sessions"), standing(account, "minutes")) == ((1, 0), (60, 0))
 

@@ -160,6 +160,21 @@ def test_a_correction_of_an_earlier_period_leaves_this_periods_usage_alone() -> 
     assert standing(account, "sessions") == (0, 0)
 
 
+def test_a_correction_keeps_the_dimension_of_what_it_corrects() -> None:
+    account = open_account()
+    wrong = account.record("ai_runs", 2, ORIGIN, dimension="scan")
+    assert account.correct(wrong, 2, -1, "refund", CORRECTOR).dimension == "scan"
+
+
+@pytest.mark.parametrize("quantity", [3, -3])
+def test_what_the_ledger_lacks_is_booked_again_however_long_ago_it_occurred(quantity: int) -> None:
+    account = open_account({"sessions": 5})
+    occurred_at = NOW - timedelta(days=400)
+    record = account.rebook("sessions", quantity, occurred_at, "reconcile", CORRECTOR)
+    assert (record.quantity, record.occurred_at, record.recorded_at, record.reason) == (quantity, occurred_at, NOW, "reconcile")
+    assert standing(account, "sessions") == (5, 0)
+
+
 # Reservations take from the limit until they are settled.
 
 

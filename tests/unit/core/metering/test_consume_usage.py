@@ -50,6 +50,13 @@ async def test_where_one_amount_does_not_fit_none_is_booked(store: FakeStore) ->
     assert store.ledger == []
 
 
+async def test_usage_is_over_the_limit_where_one_of_its_amounts_is(store: FakeStore) -> None:
+    amounts = [Amount("sessions", Decimal(1)), Amount("assessments", Decimal(1)), Amount("ai_runs", Decimal(1))]
+    consumed = await execute_one(consume_usage(store), ConsumeUsageCommand("acme", amounts, ORIGIN, Mode.RECORD))
+    assert isinstance(consumed, Consumed)
+    assert consumed.over_limit is True
+
+
 # Rule 7: enforced usage happens now.
 
 

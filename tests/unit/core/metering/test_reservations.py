@@ -40,7 +40,6 @@ def test_a_commit_keeps_what_was_asked_for_beside_what_was_used() -> None:
     committed = HELD.committed({"sessions": 4}, BEFORE)
     assert (committed.usage, committed.actual) == ({"sessions": 3, "minutes": 60}, {"sessions": 4})
     assert (committed.state, committed.finished_at, committed.late) == (ReservationState.COMMITTED, BEFORE, False)
-    assert [committed.held_at(feature, BEFORE) for feature in HELD.usage] == [0, 0]
 
 
 @pytest.mark.parametrize("now", [EXPIRES_AT, AFTER])
@@ -49,10 +48,15 @@ def test_an_expired_reservation_can_still_be_committed_and_is_marked_late(now: d
     assert (committed.state, committed.late, committed.finished_at) == (ReservationState.COMMITTED, True, now)
 
 
-def test_a_release_holds_nothing_and_used_nothing() -> None:
+def test_a_release_says_when_and_used_nothing() -> None:
     released = HELD.released(BEFORE)
     assert (released.state, released.finished_at, released.actual) == (ReservationState.RELEASED, BEFORE, None)
-    assert released.held_at("sessions", BEFORE) == 0
+
+
+@pytest.mark.parametrize("end", [commit, release])
+def test_a_reservation_that_came_to_its_end_keeps_no_hold_that_could_leak(end: Callable[[Reservation], Reservation]) -> None:
+    assert end(HELD).held == {}
+    assert end(HELD).held_at("sessions", BEFORE) == 0
 
 
 def test_an_expired_reservation_can_be_released() -> None:

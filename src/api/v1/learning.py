@@ -1,0 +1,139 @@
+"""/api/v1/learning-plans, /practice-sessions, /assessments and /subscription-status: practice, held to a plan."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request, Response
+
+from api.dependencies import ContainerOf, ProductReader, ProductWriter
+from api.docs import refusals
+from api.replies import Reply, idempotency, reply
+from api.v1.learning_bodies import (
+    AssessmentAnswer,
+    FinishedPractice,
+    LearningPlanAnswer,
+    NewAssessment,
+    NewLearningPlan,
+    PracticeStart,
+    SavedAnswer,
+    StartedAnswer,
+    SubscriptionStatus,
+)
+from api.wire import Label
+from core.learning.create_learning_plan import CreateLearningPlanCommand
+from core.learning.learning_plan import LearningPlan
+from core.learning.practice_session import Practice
+from core.learning.save_practice_session import SavedPractice, SavePracticeSessionCommand
+from core.learning.start_practice_session import StartedPractice, StartPracticeSessionCommand
+from core.learning.take_assessment import TakeAssessmentCommand, TakenAssessment
+from core.metering.features import ASSESSMENTS, PRACTICE_SESSIONS
+
+router = APIRouter(prefix="/api/v1", tags=["learning plans"])
+
+
+def _created(plan: LearningPlan) -> Reply:
+    return Reply.of(LearningPlanAnswer.of(plan), 201, location=f"/api/v1/learning-plans/{plan.id}")
+
+
+def _started(started: StartedPractice) -> Reply:
+    return Reply.of(StartedAnswer.of(started), 201 if started.is_new else 200)
+
+
+def _saved(saved: SavedPractice) -> Reply:
+    return Reply.of(SavedAnswer.of(saved), 201 if saved.is_new else 200)
+
+
+def _taken(taken: TakenAssessment) -> Reply:
+    return Reply.of(AssessmentAnswer.of(taken.assessment, taken.balance), 201 if taken.is_new else 200)
+
+
+@router.post(
+    "/learning-plans",
+    status_code=201,
+    response_model=LearningPlanAnswer,
+    responses=refusals("customer_not_found", "idempotency_key_reused"),
+)
+async def create_learning_plan(request: Request, body: NewLearningPlan, caller: ProductWriter, container: ContainerOf) -> Response:
+    """Create a learning plan. It books nothing: the practice sessions do, when they are saved."""
+    once = idempotency(request, caller.customer_id, body, _created)
+    command = CreateLearningPlanCommand(caller.customer_id, body.language, body.level, body.total_sessions, body.sessions_per_week, once)
+    return await reply(container.create_learning_plan(), command, _created)
+
+
+@router.get("/learning-plans/{id}", responses=refusals("learning_plan_not_found"))
+async def get_learning_plan(
+    id: Annotated[Label, Path(description="the learning plan's id")], caller: ProductReader, container: ContainerOf
+) -> LearningPlanAnswer:
+    """A learning plan and how far it has come. Another customer's answers 404."""
+    return LearningPlanAnswer.of(await container.learning_plan_reader().get(caller.customer_id, id))
+
+
+@router.post(
+    "/practice-sessions/start",
+    status_code=201,
+    response_model=StartedAnswer,
+    responses={
+        200: {"model": StartedAnswer, "description": "It was started before, and is still held."},
+        **refusals(
+            "practice_session_limit_exceeded",
+            "feature_not_in_plan",
+            "customer_not_found",
+            "learning_plan_not_found",
+            "practice_session_conflict",
+            "idempotency_key_reused",
+        ),
+    },
+)
+async def start_practice_session(request: Request, body: PracticeStart, caller: ProductWriter, container: ContainerOf) -> Response:
+    """Start a practice session and hold one of the plan's sessions for it. Refused where none is left in this billing period.
+
+    A start that is abandoned gives the session back after three hours. What was practised can be saved even then.
+    """
+    once = idempotency(request, caller.customer_id, body, _started)
+    command = StartPracticeSessionCommand(caller.customer_id, body.id, body.learning_plan_id, once)
+    return await reply(container.start_practice_session(), command, _started)
+
+
+@router.post(
+    "/practice-sessions/save",
+    status_code=201,
+    response_model=SavedAnswer,
+    responses={
+        200: {"model": SavedAnswer, "description": "It was saved before: this is what is stored."},
+        **refusals("customer_not_found", "learning_plan_not_found", "practice_session_conflict", "idempotency_key_reused"),
+    },
+)
+async def save_practice_session(request: Request, body: FinishedPractice, caller: ProductWriter, container: ContainerOf) -> Response:
+    """Save a finished practice session, started before or not, and book one of the plan's sessions for it: once, and always.
+
+    It is never refused for a limit: above it, the session is booked as overage. Saving the same id again changes nothing and is answered
+    with what is stored; other content under the same id is a conflict.
+    """
+    once = idempotency(request, caller.customer_id, body, _saved)
+    practice = Practice(body.duration_seconds, body.conversation_type, body.summary)
+    command = SavePracticeSessionCommand(caller.customer_id, practice, caller.name, body.id, body.learning_plan_id, once)
+    return await reply(container.save_practice_session(), command, _saved)
+
+
+@router.post(
+    "/assessments",
+    status_code=201,
+    response_model=AssessmentAnswer,
+    responses={
+        200: {"model": AssessmentAnswer, "description": "It was taken before: this is what is stored."},
+        **refusals(
+            "assessment_limit_exceeded", "feature_not_in_plan", "customer_not_found", "assessment_conflict", "idempotency_key_reused"
+        ),
+    },
+)
+async def take_assessment(request: Request, body: NewAssessment, caller: ProductWriter, container: ContainerOf) -> Response:
+    """Take an assessment and book one of the plan's assessments for it. Refused where none is left in this billing period."""
+    once = idempotency(request, caller.customer_id, body, _taken)
+    command = TakeAssessmentCommand(caller.customer_id, body.kind, body.score, caller.name, body.id, once)
+    return await reply(container.take_assessment(), command, _taken)
+
+
+@router.get("/subscription-status", responses=refusals("customer_not_found"))
+async def get_subscription_status(caller: ProductReader, container: ContainerOf) -> SubscriptionStatus:
+    """What is left of the customer's practice sessions and assessments, at this moment."""
+    features = (PRACTICE_SESSIONS.key, ASSESSMENTS.key)
+    return SubscriptionStatus.of(await container.account_reader().read(caller.customer_id, features, container.clock()()))

@@ -1,0 +1,52 @@
+"""Create a learning plan."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from core.learning.learning_plan import LearningPlan
+from core.learning.ports import LearningUnitOfWork
+from core.metering.account import Account
+from core.metering.features import PRACTICE_SESSIONS
+from core.metering.idempotency import Idempotency
+from core.metering.ports import Clock
+from core.metering.use_case import AccountUseCase
+
+
+@dataclass(frozen=True, slots=True)
+class CreateLearningPlanCommand:
+    """What the plan is for, and how much practice it asks for."""
+
+    customer_id: str
+    language: str
+    level: str
+    total_sessions: int
+    sessions_per_week: int
+    idempotency: Idempotency | None = None
+
+
+class CreateLearningPlan(AccountUseCase[CreateLearningPlanCommand, LearningPlan, LearningUnitOfWork, None]):
+    """Create a learning plan. It books nothing: the practice sessions do, when they are saved."""
+
+    def __init__(self, unit_of_work: Callable[[], LearningUnitOfWork], clock: Clock, new_id: Callable[[], UUID]) -> None:
+        super().__init__(unit_of_work, clock)
+        self._new_id = new_id
+
+    def features(self, command: CreateLearningPlanCommand) -> Collection[str]:
+        return (PRACTICE_SESSIONS.key,)
+
+    async def read(self, commands: Sequence[CreateLearningPlanCommand], uow: LearningUnitOfWork) -> None:
+        return None
+
+    def decide(self, command: CreateLearningPlanCommand, account: Account, facts: None, uow: LearningUnitOfWork) -> LearningPlan:
+        plan = LearningPlan(
+            str(self._new_id()),
+            command.customer_id,
+            command.language,
+            command.level,
+            command.total_sessions,
+            command.sessions_per_week,
+            created_at=account.now,
+        )
+        uow.learning_plans.add(plan)
+        return plan

@@ -1,0 +1,76 @@
+"""Start an AI operation, if the plan has left what it is expected to take."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from typing import Final
+from uuid import UUID
+
+from core.metering.account import Account
+from core.metering.idempotency import Idempotency
+from core.metering.reservations import Reservation
+from core.operations.estimate import Estimate
+from core.operations.operation import Operation
+from core.operations.operation_command import OperationFacts, OperationUseCase
+from core.operations.ports import OperationKey, OperationsUnitOfWork, WholeOperation
+from core.operations.step import Step
+
+HELD_FOR: Final = timedelta(hours=1)
+"""Longer than nearly every operation runs, and short enough that one that was never finished does not block the customer for long."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartOperationCommand:
+    """`operation_id` is the caller's name for the operation (None: it gets one); `estimated_cost` is in dollars."""
+
+    customer_id: str
+    feature: str
+    estimated_cost: Decimal
+    estimated_runs: int
+    operation_id: str | None = None
+    idempotency: Idempotency | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StartFacts:
+    """The operations that have been started before, and their steps."""
+
+    known: OperationFacts
+    steps: Mapping[OperationKey, Sequence[Step]]
+
+
+class StartOperation(OperationUseCase[StartOperationCommand, WholeOperation, StartFacts]):
+    """Start an operation and hold what it is estimated to take.
+
+    - Refused where the estimate does not fit into what is neither used nor held by other operations, or no budget is left at all.
+    - The hold ends with the operation, or after an hour; the operation may run longer, and its steps keep counting.
+    - Starting again with the same id and content answers with the operation as it stands; with other content it is refused.
+    """
+
+    async def read(self, commands: Sequence[StartOperationCommand], uow: OperationsUnitOfWork) -> StartFacts:
+        known = await self.known(commands, uow)
+        return StartFacts(known, await uow.operations.steps_of(known.operations) if known.operations else {})
+
+    def decide(self, command: StartOperationCommand, account: Account, facts: StartFacts, uow: OperationsUnitOfWork) -> WholeOperation:
+        estimate = Estimate.of(command.estimated_cost, command.estimated_runs)
+        key = OperationKey(command.customer_id, command.operation_id or str(self._new_id()))
+        known = facts.known.operations.get(key)
+        if known is not None:
+            known.require_same(command.feature, estimate)
+            return WholeOperation(known, facts.steps.get(key, ()))
+        estimate.require_affordable(account)
+        operation = Operation(*key, command.feature, account.now, estimate, self._hold(key, estimate, account))
+        facts.known.operations[key] = operation
+        uow.operations.save(operation)
+        return WholeOperation(operation, ())
+
+    def _hold(self, key: OperationKey, estimate: Estimate, account: Account) -> UUID | None:
+        usage = estimate.usage()
+        if not usage:
+            return None
+        hold = Reservation(
+            self._new_id(), account.customer_id, usage, usage, account.now, account.now + HELD_FOR, reference=key.operation_id
+        )
+        account.reserve(hold)
+        return hold.id
