@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from itertools import count
@@ -121,14 +121,15 @@ class Service:
         port: int = 0,
         workers: int = 1,
         plans: Path | None = PLANS,
+        arguments: Iterable[object] = (),
         **settings: object,
     ) -> None:
         self._stack = ExitStack()
         self.data_dir = data_dir or Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="tollgate-test-")))
         files = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="tollgate-output-")))
         self._out, self._err = files / "stdout", files / "stderr"
-        arguments = ["--port", port, "--data-dir", self.data_dir, "--workers", workers, *(["--plans", plans] if plans else [])]
-        self._command = [str(TOLLGATE), "serve", *map(str, arguments)]
+        flags = ["--port", port, "--data-dir", self.data_dir, "--workers", workers, *(["--plans", plans] if plans else [])]
+        self._command = [str(TOLLGATE), "serve", *map(str, flags), *map(str, arguments)]
         self._environment = environment(**({"database_url": database_url, "admin_key": ADMIN_KEY, "jwt_secret": JWT_SECRET} | settings))
         self._database_url = database_url
 

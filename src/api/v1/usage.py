@@ -16,7 +16,7 @@ from core.metering.account import Account, Amount, Balance
 from core.metering.consume_usage import Consumed, ConsumeUsageCommand, Mode
 from core.metering.features import Feature
 from core.metering.idempotency import Idempotency
-from core.metering.ledger import Origin, Share, bounded
+from core.metering.ledger import Breakdown, Origin, bounded
 from core.metering.periods import Reset
 from core.metering.plans import Boolean, Metered, Static
 
@@ -149,16 +149,16 @@ class StatusAnswer(Answer):
 async def get_usage(caller: CustomerReader, container: ContainerOf, breakdown: bool = False) -> StatusAnswer:
     """Where every feature of the customer's plan stands, at this moment; with `?breakdown=true` also by dimension."""
     account = await container.account_reader().read(caller.customer_id, None, container.clock()())
-    shares: Mapping[str, Sequence[Share]] = {}
+    breakdowns: Mapping[str, Breakdown] = {}
     if breakdown:
         periods = {key: account.balance(key).period for key, item in account.plan.entitlements.items() if isinstance(item, Metered)}
-        shares = await container.ledger_reader().shares(caller.customer_id, periods)
+        breakdowns = await container.ledger_reader().breakdown(caller.customer_id, periods, account.now)
     return StatusAnswer(
         customer_id=account.customer_id,
         plan=account.plan.key,
         plan_version=account.plan.version,
         period=PeriodBody.of(account.billing.period(Reset.BILLING_PERIOD, account.now)),
-        features={key: _status(key, account, shares.get(key)) for key in account.plan.entitlements},
+        features={key: _status(key, account, breakdowns.get(key)) for key in account.plan.entitlements},
     )
 
 
@@ -226,17 +226,19 @@ def consumed(result: Consumed) -> Reply:
     return Reply.of(UsageAnswer(records=records, balances=balances(result.balances), over_limit=result.over_limit))
 
 
-def _status(key: str, account: Account, shares: Sequence[Share] | None) -> FeatureStatus | StaticStatus | BooleanStatus:
+def _status(key: str, account: Account, breakdown: Breakdown | None) -> FeatureStatus | StaticStatus | BooleanStatus:
     match account.plan.entitlements[key]:
         case Metered():
-            return _metered(account.balance(key), shares)
+            balance = account.balance(key)
+            # With a breakdown, the totals are the ledger's too: they agree with the shares while usage is being booked.
+            return _metered(balance.seen(breakdown) if breakdown else balance, breakdown)
         case Static(value):
             return StaticStatus(value=decimal_number(value), display=f"{value:f}")
         case Boolean(enabled):
             return BooleanStatus(enabled=enabled, display="on" if enabled else "off")
 
 
-def _metered(balance: Balance, shares: Sequence[Share] | None) -> FeatureStatus:
+def _metered(balance: Balance, breakdown: Breakdown | None) -> FeatureStatus:
     feature, told = balance.feature, BalanceAnswer.of(balance)
     return FeatureStatus(
         unit=feature.unit,
@@ -248,7 +250,7 @@ def _metered(balance: Balance, shares: Sequence[Share] | None) -> FeatureStatus:
         percent=_percent(balance),
         display=display(balance, feature),
         resets_at=told.resets_at,
-        breakdown=shares and [ShareAnswer(dimension=item.dimension, used=number(item.quantity, feature)) for item in bounded(shares)],
+        breakdown=breakdown and [ShareAnswer(dimension=it.dimension, used=number(it.quantity, feature)) for it in bounded(breakdown.shares)],
     )
 
 

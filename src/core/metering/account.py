@@ -1,7 +1,7 @@
 """The account: a customer seen through its plan, with the usage of the features that a decision is about."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
@@ -9,10 +9,10 @@ from uuid import UUID
 
 from core.errors import DomainError, NotFoundError
 from core.metering.features import Feature, FeatureCatalog, InvalidQuantity
-from core.metering.ledger import InvalidOccurredAt, Origin, UsageRecord
+from core.metering.ledger import Breakdown, InvalidOccurredAt, Origin, UsageRecord
 from core.metering.periods import Billing, Period
 from core.metering.plans import Boolean, Enforcement, Metered, Plan, Static
-from core.metering.reservations import Reservation
+from core.metering.reservations import Reservation, ReservationState
 
 BACKDATING_MAX: Final = timedelta(days=35)
 CLOCK_SKEW_MAX: Final = timedelta(minutes=5)
@@ -70,6 +70,10 @@ class Balance:
     def admits(self, quantity: int) -> bool:
         """Rule 2: used + held + requested <= limit. A soft limit admits everything."""
         return self.limit is None or not self.hard or self.used + self.held + quantity <= self.limit
+
+    def seen(self, breakdown: Breakdown) -> "Balance":
+        """As the ledger itself shows it, at the moment of the breakdown."""
+        return replace(self, used=breakdown.used, held=breakdown.held)
 
     def plus(self, used: int, held: int = 0) -> "Balance":
         return Balance(self.feature, self.limit, self.hard, self.period, self.used + used, self.held + held)
@@ -282,6 +286,16 @@ class Account:
             if change:
                 self._balances[feature] = self.balance(feature).plus(0, change)
         self.reservations.append(after)
+
+    def draw(self, hold: Reservation, usage: Iterable[Usage]) -> Reservation:
+        """After work that was booked: uses up what was set aside for it, as far as that goes. An ended or expired hold stays as it is."""
+        if hold.state_at(self.now) is not ReservationState.HELD:
+            return hold
+        drawn = hold
+        for item in usage:
+            drawn = drawn.drawn(item.feature, item.quantity)
+        self.settle(hold, drawn)
+        return drawn
 
     def usage(self, amounts: Iterable[Amount]) -> list[Usage]:
         """What a caller asked for, in smallest parts. Raises InvalidQuantity, FeatureNotMetered or FeatureNotInPlan."""

@@ -65,6 +65,13 @@ class Feature:
             raise InvalidQuantity(self.key, f"at least {smallest} is expected")
         return parts
 
+    def parts_of_work(self, quantity: Decimal) -> int:
+        """As `parts`, for work that may have used nothing: raises InvalidQuantity also where it is negative, however little."""
+        parts = self.parts(quantity)
+        if quantity < 0:
+            raise InvalidQuantity(self.key, "at least 0 is expected")
+        return parts
+
     def units(self, parts: int) -> Decimal:
         """A count of smallest parts in units, exact to 15 significant digits."""
         if self.resolution == 1:

@@ -7,7 +7,6 @@ from typing import Protocol, TypeVar
 from uuid import UUID
 
 from core.metering.account import Account, Amount
-from core.metering.features import InvalidQuantity
 from core.metering.idempotency import Idempotency
 from core.metering.ledger import Origin
 from core.metering.ports import UnitOfWork
@@ -115,8 +114,6 @@ def _actual(amounts: Sequence[Amount], account: Account) -> dict[str, int]:
     """Amounts of work that was done; none of a feature is possible."""
     actual: dict[str, int] = {}
     for amount in amounts:
-        parts = account.balance(amount.feature).feature.parts(amount.quantity)
-        if parts < 0:
-            raise InvalidQuantity(amount.feature, "at least 0 is expected")
+        parts = account.balance(amount.feature).feature.parts_of_work(amount.quantity)
         actual[amount.feature] = actual.get(amount.feature, 0) + parts
     return actual

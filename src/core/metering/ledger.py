@@ -79,13 +79,28 @@ class Share:
     quantity: int
 
 
+@dataclass(frozen=True, slots=True)
+class Breakdown:
+    """A feature's usage by dimension, and what is held of it: as of one moment, and over one period."""
+
+    shares: Sequence[Share]
+    held: int = 0
+
+    @property
+    def used(self) -> int:
+        return sum(share.quantity for share in self.shares)
+
+
 def bounded(shares: Sequence[Share], at_most: int = SHARES_MAX) -> list[Share]:
-    """The largest shares; where there are more than `at_most`, the smallest are added up as `other`. The total stays the same."""
+    """The largest shares; where there are more than `at_most`, the smallest are added up as `other`. The total stays the same.
+
+    `other` comes up once, also where usage has been booked under that very name.
+    """
     ordered = sorted(shares, key=lambda share: (-share.quantity, share.dimension or ""))
     if len(ordered) <= at_most:
         return ordered
-    kept, rest = ordered[: at_most - 1], ordered[at_most - 1 :]
-    return [*kept, Share(OTHER, sum(share.quantity for share in rest))]
+    kept = [share for share in ordered if share.dimension != OTHER][: at_most - 1]
+    return [*kept, Share(OTHER, sum(share.quantity for share in ordered) - sum(share.quantity for share in kept))]
 
 
 class EventKey(NamedTuple):

@@ -10,7 +10,7 @@ from uuid import UUID
 from core.metering.account import Account
 from core.metering.features import Feature, FeatureCatalog
 from core.metering.idempotency import StoredReply
-from core.metering.ledger import CorrectedRecord, EventKey, LedgerQuery, Share, UsageRecord
+from core.metering.ledger import Breakdown, CorrectedRecord, EventKey, LedgerQuery, UsageRecord
 from core.metering.periods import Period
 from core.metering.plans import Plan
 from core.metering.reservations import Reservation
@@ -117,8 +117,8 @@ class LedgerReader(ABC):
         """Newest first: by when it occurred, and then by id. Raises CustomerNotFound."""
 
     @abstractmethod
-    async def shares(self, customer_id: str, periods: Mapping[str, Period]) -> Mapping[str, Sequence[Share]]:
-        """By feature, what each dimension contributes within that feature's period; they add up to the feature's usage."""
+    async def breakdown(self, customer_id: str, periods: Mapping[str, Period], at: datetime) -> Mapping[str, Breakdown]:
+        """By feature, what each dimension contributes within that feature's period, and what is held at `at`: all of one moment."""
 
 
 class PlanRepository(ABC):

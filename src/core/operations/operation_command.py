@@ -1,6 +1,6 @@
 """What the commands on an operation have in common: what is known of it is read under the lock of its customer's runs and cost."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 from uuid import UUID
@@ -10,7 +10,8 @@ from core.metering.ports import Clock
 from core.metering.reservations import Reservation
 from core.metering.use_case import AccountCommand, AccountUseCase
 from core.operations.operation import Operation, OperationNotFound
-from core.operations.ports import OperationKey, OperationsUnitOfWork
+from core.operations.ports import OperationKey, OperationsUnitOfWork, WholeOperation
+from core.operations.step import Step
 
 
 class OperationCommand(AccountCommand, Protocol):
@@ -38,6 +39,18 @@ class OperationFacts:
         return self.holds.get(operation.hold_id) if operation.hold_id else None
 
 
+@dataclass(frozen=True, slots=True)
+class WholeFacts:
+    """The operations that commands name, with all of their steps."""
+
+    known: OperationFacts
+    steps: Mapping[OperationKey, Sequence[Step]]
+
+    def whole(self, operation: Operation) -> WholeOperation:
+        """The operation's present state, with its steps."""
+        return WholeOperation(operation, self.steps.get(OperationKey(operation.customer_id, operation.id), ()))
+
+
 C = TypeVar("C", bound=OperationCommand)
 R = TypeVar("R")
 F = TypeVar("F")
@@ -59,3 +72,8 @@ class OperationUseCase(AccountUseCase[C, R, OperationsUnitOfWork, F]):
         operations = await uow.operations.find(named) if named else {}
         holds = [(operation.customer_id, operation.hold_id) for operation in operations.values() if operation.hold_id is not None]
         return OperationFacts(operations, await uow.reservations.find(holds) if holds else {})
+
+    async def whole(self, commands: Sequence[C], uow: OperationsUnitOfWork) -> WholeFacts:
+        """The same, with all of their steps."""
+        known = await self.known(commands, uow)
+        return WholeFacts(known, await uow.operations.steps_of(known.operations) if known.operations else {})

@@ -1,6 +1,6 @@
 """Start an AI operation, if the plan has left what it is expected to take."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -12,9 +12,8 @@ from core.metering.idempotency import Idempotency
 from core.metering.reservations import Reservation
 from core.operations.estimate import Estimate
 from core.operations.operation import Operation
-from core.operations.operation_command import OperationFacts, OperationUseCase
+from core.operations.operation_command import OperationUseCase, WholeFacts
 from core.operations.ports import OperationKey, OperationsUnitOfWork, WholeOperation
-from core.operations.step import Step
 
 HELD_FOR: Final = timedelta(hours=1)
 """Longer than nearly every operation runs, and short enough that one that was never finished does not block the customer for long."""
@@ -32,15 +31,7 @@ class StartOperationCommand:
     idempotency: Idempotency | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StartFacts:
-    """The operations that have been started before, and their steps."""
-
-    known: OperationFacts
-    steps: Mapping[OperationKey, Sequence[Step]]
-
-
-class StartOperation(OperationUseCase[StartOperationCommand, WholeOperation, StartFacts]):
+class StartOperation(OperationUseCase[StartOperationCommand, WholeOperation, WholeFacts]):
     """Start an operation and hold what it is estimated to take.
 
     - Refused where the estimate does not fit into what is neither used nor held by other operations, or no budget is left at all.
@@ -48,22 +39,21 @@ class StartOperation(OperationUseCase[StartOperationCommand, WholeOperation, Sta
     - Starting again with the same id and content answers with the operation as it stands; with other content it is refused.
     """
 
-    async def read(self, commands: Sequence[StartOperationCommand], uow: OperationsUnitOfWork) -> StartFacts:
-        known = await self.known(commands, uow)
-        return StartFacts(known, await uow.operations.steps_of(known.operations) if known.operations else {})
+    async def read(self, commands: Sequence[StartOperationCommand], uow: OperationsUnitOfWork) -> WholeFacts:
+        return await self.whole(commands, uow)
 
-    def decide(self, command: StartOperationCommand, account: Account, facts: StartFacts, uow: OperationsUnitOfWork) -> WholeOperation:
+    def decide(self, command: StartOperationCommand, account: Account, facts: WholeFacts, uow: OperationsUnitOfWork) -> WholeOperation:
         estimate = Estimate.of(command.estimated_cost, command.estimated_runs)
         key = OperationKey(command.customer_id, command.operation_id or str(self._new_id()))
         known = facts.known.operations.get(key)
         if known is not None:
             known.require_same(command.feature, estimate)
-            return WholeOperation(known, facts.steps.get(key, ()))
+            return facts.whole(known)
         estimate.require_affordable(account)
         operation = Operation(*key, command.feature, account.now, estimate, self._hold(key, estimate, account))
         facts.known.operations[key] = operation
         uow.operations.save(operation)
-        return WholeOperation(operation, ())
+        return facts.whole(operation)
 
     def _hold(self, key: OperationKey, estimate: Estimate, account: Account) -> UUID | None:
         usage = estimate.usage()

@@ -1,13 +1,14 @@
 """The ledger's listing in PostgreSQL."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Final
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.metering.account import CustomerNotFound
-from core.metering.ledger import LedgerQuery, Share, UsageRecord
+from core.metering.ledger import Breakdown, LedgerQuery, Share, UsageRecord
 from core.metering.periods import BEGINNING, END, Period
 from core.metering.ports import LedgerReader
 from infrastructure.sql.errors import storage_errors
@@ -40,9 +41,9 @@ _CUSTOMER: Final = text("SELECT 1 FROM customer WHERE customer_id = :customer_id
 _LAST_ID: Final = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 
 
-_SHARES: Final = text(
+_BREAKDOWN: Final = text(
     """
-    SELECT wanted.feature, share.dimension, share.quantity
+    SELECT wanted.feature, share.dimension, share.quantity, FALSE AS is_hold
     FROM unnest(CAST(:features AS text[]), CAST(:starts AS timestamptz[]), CAST(:ends AS timestamptz[]))
         AS wanted (feature, period_start, period_end)
     CROSS JOIN LATERAL (
@@ -52,8 +53,14 @@ _SHARES: Final = text(
           AND r.occurred_at >= wanted.period_start AND r.occurred_at < wanted.period_end
         GROUP BY r.dimension
     ) AS share
+    UNION ALL
+    SELECT h.feature, NULL, CAST(sum(h.quantity) AS bigint), TRUE
+    FROM usage_hold AS h
+    WHERE h.customer_id = :customer_id AND h.feature = ANY(CAST(:features AS text[])) AND h.expires_at > :at
+    GROUP BY h.feature
     """
 )
+"""One statement, so that all of it is of one moment, though usage is booked meanwhile."""
 
 
 class SqlLedgerReader(LedgerReader):
@@ -81,16 +88,21 @@ class SqlLedgerReader(LedgerReader):
                     raise CustomerNotFound(query.customer_id)
         return [to_record(row) for row in rows]
 
-    async def shares(self, customer_id: str, periods: Mapping[str, Period]) -> Mapping[str, Sequence[Share]]:
+    async def breakdown(self, customer_id: str, periods: Mapping[str, Period], at: datetime) -> Mapping[str, Breakdown]:
         parameters = {
             "customer_id": customer_id,
             "features": list(periods),
             "starts": [period.start for period in periods.values()],
             "ends": [period.end for period in periods.values()],
+            "at": at,
         }
-        found: dict[str, list[Share]] = {feature: [] for feature in periods}
+        shares: dict[str, list[Share]] = {feature: [] for feature in periods}
+        held: dict[str, int] = {}
         with storage_errors():
             async with self._engine.connect() as connection:
-                for row in await connection.execute(_SHARES, parameters):
-                    found[row.feature].append(Share(row.dimension, row.quantity))
-        return found
+                for row in await connection.execute(_BREAKDOWN, parameters):
+                    if row.is_hold:
+                        held[row.feature] = row.quantity
+                    else:
+                        shares[row.feature].append(Share(row.dimension, row.quantity))
+        return {feature: Breakdown(found, held.get(feature, 0)) for feature, found in shares.items()}
