@@ -51,6 +51,14 @@ def serve(
 
 
 @app.command()
+def demo() -> None:
+    """Start a service of its own, play the stories of the four reference products on it, and print what happened."""
+    from api.commands.demo import demo as play
+
+    play(_settings(), out)
+
+
+@app.command()
 def token(
     customer: Annotated[str, typer.Argument(help="The customer's id.")],
     ttl: Annotated[int, typer.Option(min=1, max=366 * 24 * 3600, help="Seconds until it expires.")] = 3600,

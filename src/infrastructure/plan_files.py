@@ -3,6 +3,7 @@
 import reprlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, TypeVar
@@ -16,6 +17,10 @@ from core.metering.plan_drafts import (
     EXPECTED_KEY,
     EXPECTED_LIMIT,
     EXPECTED_NAME,
+    EXPECTED_WINDOW_MESSAGES,
+    EXPECTED_WINDOW_SECONDS,
+    WINDOW_MESSAGES_MAX,
+    WINDOW_SECONDS_MAX,
     EntitlementDraft,
     MeteredDraft,
     PlanDraft,
@@ -23,7 +28,7 @@ from core.metering.plan_drafts import (
     is_key,
     is_name,
 )
-from core.metering.plans import Boolean, Enforcement, Static
+from core.metering.plans import Boolean, Enforcement, Static, Window
 from infrastructure.plan_file_positions import Document, Location, UnreadableDocument, read_document
 
 
@@ -115,6 +120,17 @@ class _Metered(_Part):
     limit: Decimal | None = Field(description=EXPECTED_LIMIT)
     reset: Reset = Field(default=Reset.BILLING_PERIOD, strict=False, description=f"one of {', '.join(Reset)}")
     enforcement: Enforcement = Field(default=Enforcement.HARD, strict=False, description=f"one of {', '.join(Enforcement)}")
+    window: object = Field(default=None, description="a mapping such as {length_seconds: 86400}")
+
+
+class _Window(_Part):
+    shape = "a window such as {length_seconds: 86400, extending: true, messages_max: null}"
+
+    length_seconds: Decimal = Field(
+        default=Decimal(24 * 3600), ge=1, le=WINDOW_SECONDS_MAX, multiple_of=1, description=EXPECTED_WINDOW_SECONDS
+    )
+    extending: bool = Field(default=True, description="true or false")
+    messages_max: Decimal | None = Field(default=None, ge=1, le=WINDOW_MESSAGES_MAX, multiple_of=1, description=EXPECTED_WINDOW_MESSAGES)
 
 
 class _Static(_Part):
@@ -186,8 +202,9 @@ class _Reader:
         match value:
             case {"type": "metered", **fields}:
                 metered = self._read(_Metered, value, location)
+                window = self._window(fields.get("window"), (*location, "window"))
                 if metered:
-                    return MeteredDraft(metered.limit, metered.reset, metered.enforcement)
+                    return MeteredDraft(metered.limit, metered.reset, metered.enforcement, window)
                 limit = fields.get("limit")
                 return MeteredDraft(limit if isinstance(limit, Decimal) else Decimal(0))
             case {"type": "static"}:
@@ -199,6 +216,14 @@ class _Reader:
             case _:
                 self._read(_Entitlement, value, location)
                 return MeteredDraft(Decimal(0)) if self._catalog.get(location[-1]) else Boolean(enabled=False)
+
+    def _window(self, value: object, location: Location) -> Window | None:
+        part = None if value is None else self._read(_Window, value, location)
+        if part is None:
+            return None
+        return Window(
+            timedelta(seconds=int(part.length_seconds)), part.extending, None if part.messages_max is None else int(part.messages_max)
+        )
 
     def _read(self, part: type[PartT], value: object, location: Location) -> PartT | None:
         try:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 import httpx
+
 from tests.integration.service import Service, new_id
 
 NEW_SESSION = {"title": "Weekly coaching", "language": "en-US", "stt_provider": "auto"}

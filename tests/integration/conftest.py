@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.integration.service import Databases, Service, serving
 
 from infrastructure import embedded_postgres
 from infrastructure.sql.engine import create_engine
 from infrastructure.sql.migrate import upgrade
+from tests.integration.service import Databases, Service, serving
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,6 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from tests.integration.service import new_id
-
 from api.container import Container
 from api.settings import Settings
 from core.customers.customer import Customer
@@ -23,6 +21,7 @@ from core.metering.ledger import Origin
 from core.metering.periods import Billing, Interval
 from core.metering.plan_drafts import EntitlementDraft, MeteredDraft, PlanDraft
 from core.metering.reconcile import Drift
+from tests.integration.service import new_id
 
 ANCHOR = datetime(2026, 1, 1, tzinfo=UTC)
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)

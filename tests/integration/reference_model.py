@@ -11,8 +11,6 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 from uuid import UUID
 
-from tests.integration.reference_plans import NOT_IN_PLAN, PLANS, RESOLUTIONS, Owner
-
 from core.metering.account import Amount
 from core.metering.consume_usage import ConsumeUsageCommand, Mode
 from core.metering.correct_record import CorrectRecordCommand
@@ -23,6 +21,7 @@ from core.metering.periods import END
 from core.metering.plan_drafts import MeteredDraft
 from core.metering.plans import Boolean, Enforcement, Static
 from core.metering.reserve_usage import ReserveUsageCommand
+from tests.integration.reference_plans import NOT_IN_PLAN, PLANS, RESOLUTIONS, Owner
 
 
 @dataclass(eq=False)

@@ -9,12 +9,12 @@ from uuid import uuid4
 import httpx
 import pytest
 import uuid_utils.compat
-from tests.integration.coaching import NEW_SESSION, Customer
-from tests.integration.service import ADMIN_KEY, Service, new_id, refused, user_token
 
 from core.access.service_keys import Scope, ServiceKey, generate
 from infrastructure.sql.engine import create_engine
 from infrastructure.sql.service_keys import SqlServiceKeys
+from tests.integration.coaching import NEW_SESSION, Customer
+from tests.integration.service import ADMIN_KEY, Service, new_id, refused, user_token
 
 OPEN = {"/healthz", "/readyz", "/api/v1/uploads/{token}"}
 PLAN = {"name": "Own", "entitlements": {}}

@@ -5,6 +5,7 @@ from functools import partial
 from uuid import UUID, uuid4
 
 import pytest
+
 from tests.integration.coaching import AUDIO, NEW_SESSION, Customer, at_once, days_ago
 from tests.integration.service import Service, refused
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+
 from tests.integration.coaching import Customer
 from tests.integration.service import JWT_SECRET, PLANS, Databases, Service, new_id, refused, tollgate
 

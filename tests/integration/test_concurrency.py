@@ -11,8 +11,6 @@ from zoneinfo import ZoneInfo
 import pytest
 import uuid_utils.compat
 from sqlalchemy.ext.asyncio import AsyncEngine
-from tests.integration.coaching import Customer, at_once, days_ago
-from tests.integration.service import Database, Service, refused, until
 
 from core.customers.customer import Customer as StoredCustomer
 from core.metering.account import Amount, LimitExceeded
@@ -25,6 +23,8 @@ from infrastructure.sql.customers import SqlCustomers
 from infrastructure.sql.engine import create_engine
 from infrastructure.sql.plans import SqlPlans
 from infrastructure.sql.unit_of_work import SqlUnitOfWork
+from tests.integration.coaching import Customer, at_once, days_ago
+from tests.integration.service import Database, Service, refused, until
 
 LIMIT = 3
 ORIGIN = Origin("test")

@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
+
 from tests.integration.coaching import Customer, at_once
 from tests.integration.service import Service, new_id, refused
 

@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
+
 from tests.integration.coaching import AUDIO, NEW_SESSION, Customer, at_once, days_ago
 from tests.integration.service import ADMIN_KEY, Service, refused
 

@@ -15,10 +15,10 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-from tests.integration.coaching import Customer, at_once
-from tests.integration.service import PLANS, Database, Databases, Service, environment, tollgate, until
 
 from infrastructure.embedded_postgres import EmbeddedPostgres
+from tests.integration.coaching import Customer, at_once
+from tests.integration.service import PLANS, Database, Databases, Service, environment, tollgate, until
 
 Kill = Callable[[Service], object]
 

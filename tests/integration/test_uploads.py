@@ -18,11 +18,11 @@ import httpx
 import jwt
 import psutil
 import pytest
-from tests.integration.coaching import AUDIO, Customer, at_once
-from tests.integration.service import JWT_SECRET, Service, refused, until, user_token
 
 from core.sessions.uploads import UploadGrant
 from infrastructure.storage.signed_urls import SignedUploadUrls
+from tests.integration.coaching import AUDIO, Customer, at_once
+from tests.integration.service import JWT_SECRET, Service, refused, until, user_token
 
 MB = 1_000_000
 STUDIO = {

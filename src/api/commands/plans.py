@@ -8,7 +8,7 @@ from api.commands import CommandFailed
 from api.container import Container
 from core.errors import DomainError
 from core.metering.features import Feature, FeatureCatalog
-from core.metering.plans import Boolean, Entitlement, Metered, Plan, Static
+from core.metering.plans import Boolean, Entitlement, Metered, Plan, Static, Window
 from infrastructure.plan_files import PlanFile, PlanFileError, read_plan_file
 
 
@@ -60,14 +60,19 @@ async def diff(container: Container, file: PlanFile) -> list[Change]:
 def told(entitlement: Entitlement, feature: Feature | None) -> str:
     """An entitlement in a few words."""
     match entitlement:
-        case Metered(limit, reset, enforcement):
+        case Metered(limit, reset, enforcement, window):
             assert feature is not None
             amount = "unlimited" if limit is None else f"{feature.units(limit):f}"
-            return f"{amount} {feature.unit} per {reset.value} ({enforcement.value})"
+            return f"{amount} {feature.unit} per {reset.value} ({enforcement.value})" + (f" of {_told_window(window)}" if window else "")
         case Static(value):
             return f"{value:f}"
         case Boolean(enabled):
             return "on" if enabled else "off"
+
+
+def _told_window(window: Window) -> str:
+    most = "" if window.messages_max is None else f", at most {window.messages_max} messages"
+    return f"{window.length.total_seconds():.0f} s {'after the latest' if window.extending else 'from the first'} message{most}"
 
 
 def _change(before: Plan | None, after: Plan, catalog: FeatureCatalog) -> Change:

@@ -1,5 +1,6 @@
 """/api/v1/plans and /api/v1/features: what customers may use."""
 
+from datetime import timedelta
 from decimal import Decimal
 from typing import Annotated, Literal
 
@@ -11,11 +12,19 @@ from api.docs import refusals
 from api.wire import Answer, ExactNumber, Key, Number, Wire, decimal_number, number
 from core.metering.features import Feature, FeatureCatalog
 from core.metering.periods import Reset
-from core.metering.plan_drafts import EntitlementDraft, MeteredDraft, PlanDraft, is_key, is_name
-from core.metering.plans import Boolean, Enforcement, Entitlement, Metered, Plan, PlanNotFound, Static
+from core.metering.plan_drafts import WINDOW_MESSAGES_MAX, WINDOW_SECONDS_MAX, EntitlementDraft, MeteredDraft, PlanDraft, is_key, is_name
+from core.metering.plans import Boolean, Enforcement, Entitlement, Metered, Plan, PlanNotFound, Static, Window
 from core.metering.publish_plan import InvalidFeature
 
 router = APIRouter(prefix="/api/v1", tags=["plans"])
+
+
+class WindowBody(Wire):
+    """What one unit of `conversations` pays for."""
+
+    length_seconds: int = Field(24 * 3600, ge=1, le=WINDOW_SECONDS_MAX, strict=True)
+    extending: bool = Field(True, strict=True, description="whether each message moves the end to its own instant plus the length")
+    messages_max: int | None = Field(None, ge=1, le=WINDOW_MESSAGES_MAX, strict=True, description="the next one opens a new conversation")
 
 
 class MeteredBody(Wire):
@@ -25,6 +34,7 @@ class MeteredBody(Wire):
     limit: ExactNumber | None
     reset: Reset = Reset.BILLING_PERIOD
     enforcement: Enforcement = Enforcement.HARD
+    window: WindowBody | None = Field(None, description="for `conversations` only; null: 24 hours after the latest message")
 
 
 class StaticBody(Wire):
@@ -51,13 +61,16 @@ class PlanBody(Wire):
     entitlements: dict[str, EntitlementBody] = Field(max_length=200)
 
 
+Told = Number | str | bool | dict[str, int | bool | None] | None
+
+
 class PlanAnswer(Answer):
     """One published version of a plan."""
 
     key: str
     version: int
     name: str
-    entitlements: dict[str, dict[str, Number | str | bool | None]]
+    entitlements: dict[str, dict[str, Told]]
 
     @classmethod
     def of(cls, plan: Plan, catalog: FeatureCatalog) -> "PlanAnswer":
@@ -138,21 +151,30 @@ async def put_feature(key: Annotated[Key, Path()], body: FeatureBody, container:
 def _draft(body: MeteredBody | StaticBody | BooleanBody) -> EntitlementDraft:
     match body:
         case MeteredBody():
-            return MeteredDraft(body.limit, body.reset, body.enforcement)
+            return MeteredDraft(body.limit, body.reset, body.enforcement, _window(body.window))
         case StaticBody():
             return Static(body.value)
         case BooleanBody():
             return Boolean(body.enabled)
 
 
-def _told(key: str, entitlement: Entitlement, catalog: FeatureCatalog) -> dict[str, Number | str | bool | None]:
+def _window(body: WindowBody | None) -> Window | None:
+    return body and Window(timedelta(seconds=body.length_seconds), body.extending, body.messages_max)
+
+
+def _told(key: str, entitlement: Entitlement, catalog: FeatureCatalog) -> dict[str, Told]:
     match entitlement:
-        case Metered(limit, reset, enforcement):
+        case Metered(limit, reset, enforcement, window):
             feature = catalog.get(key)
             assert feature is not None, "published plans name declared features only"
             shown = None if limit is None else number(limit, feature)
-            return {"type": "metered", "limit": shown, "reset": reset.value, "enforcement": enforcement.value}
+            told: dict[str, Told] = {"type": "metered", "limit": shown, "reset": reset.value, "enforcement": enforcement.value}
+            return told if window is None else told | {"window": _told_window(window)}
         case Static(value):
             return {"type": "static", "value": decimal_number(Decimal(value))}
         case Boolean(enabled):
             return {"type": "boolean", "enabled": enabled}
+
+
+def _told_window(window: Window) -> dict[str, int | bool | None]:
+    return {"length_seconds": int(window.length.total_seconds()), "extending": window.extending, "messages_max": window.messages_max}

@@ -145,7 +145,7 @@ class Account:
     All of its methods either do everything or raise and change nothing.
     """
 
-    __slots__ = ("_balances", "_catalog", "_counters", "_new_id", "billing", "customer_id", "now", "plan", "records", "reservations")
+    __slots__ = ("_balances", "_catalog", "_counters", "_new_id", "billing", "customer_id", "now", "phone_region", "plan", "records", "reservations")
 
     def __init__(
         self,
@@ -157,11 +157,13 @@ class Account:
         now: datetime,
         catalog: FeatureCatalog,
         new_id: Callable[[], UUID],
+        phone_region: str | None = None,
     ) -> None:
         self.customer_id = customer_id
         self.plan = plan
         self.billing = billing
         self.now = now
+        self.phone_region = phone_region
         self.records: list[UsageRecord] = []
         self.reservations: list[Reservation] = []
         self._counters = counters
@@ -201,6 +203,7 @@ class Account:
         balance = self.balance(feature)
         if not balance.admits(quantity):
             raise LimitExceeded(self.plan.key, balance, quantity, self.now)
+        _require_capacity(balance, quantity)
 
     def require_all(self, usage: Iterable[Usage]) -> None:
         """As `require`, for several features together; the same one may come up more than once."""
@@ -309,7 +312,7 @@ class Account:
         """Forgets all that was booked since the mark."""
         del self.records[mark.records :]
         del self.reservations[mark.reservations :]
-        self._balances = mark.balances
+        self._balances = dict(mark.balances)
 
     def touched(self) -> Iterable[Balance]:
         """The balances that decisions looked at, as they now stand."""
@@ -331,8 +334,7 @@ class Account:
         dimension: str | None = None,
     ) -> UsageRecord:
         before = self.balance(feature)
-        if before.used + quantity > USED_PARTS_MAX:
-            raise InvalidQuantity(feature, "the period's total would be too large")
+        _require_capacity(before, quantity)
         overage = 0
         if occurred_at in before.period:
             after = before.plus(quantity)
@@ -363,6 +365,11 @@ class Mark:
     records: int
     reservations: int
     balances: dict[str, Balance]
+
+
+def _require_capacity(balance: Balance, quantity: int) -> None:
+    if balance.used + quantity > USED_PARTS_MAX:
+        raise InvalidQuantity(balance.feature.key, "the period's total would be too large")
 
 
 def metered_entitlement(plan: Plan, feature: str) -> Metered:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
 
@@ -61,12 +62,33 @@ class Enforcement(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Window:
+    """What one unit pays for where a unit is a stretch of time, as a conversation is.
+
+    `length` is how long it stays open after the message that opened it or, if `extending`, after its latest one; `messages_max` is
+    how many messages it takes at most.
+    """
+
+    length: timedelta = timedelta(hours=24)
+    extending: bool = True
+    messages_max: int | None = None
+
+    def holds(self, messages: int) -> bool:
+        """Whether one unit pays for so many messages."""
+        return self.messages_max is None or messages <= self.messages_max
+
+
+@dataclass(frozen=True, slots=True)
 class Metered:
-    """Usage of a feature is counted and held to `limit`, in smallest parts; None is unlimited."""
+    """Usage of a feature is counted and held to `limit`, in smallest parts; None is unlimited.
+
+    `window` is for features that are counted by windows; None there is a window of 24 hours that every message extends.
+    """
 
     limit: int | None
     reset: Reset = Reset.BILLING_PERIOD
     enforcement: Enforcement = Enforcement.HARD
+    window: Window | None = None
 
 
 @dataclass(frozen=True, slots=True)

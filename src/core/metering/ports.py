@@ -25,6 +25,9 @@ NewId = Callable[[], UUID]
 class Accounts(ABC):
     """Customers' accounts, locked for the rest of the transaction."""
 
+    locked: Mapping[str, Account]
+    """What `lock` has answered."""
+
     @abstractmethod
     async def lock(self, features: Mapping[str, Collection[str]], at: datetime) -> Mapping[str, Account]:
         """Locks these features of these customers, in one order for everyone, and says where they stand at `at`.

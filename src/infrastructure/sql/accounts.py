@@ -76,6 +76,7 @@ class SqlAccounts(Accounts):
         self._rebuilt: list[tuple[str, str]] = []
 
     async def lock(self, features: Mapping[str, Collection[str]], at: datetime) -> Mapping[str, Account]:
+        assert not self._locked, "a unit of work locks once, everything that it needs, or the order of locks would be lost"
         asked = {feature for wanted in features.values() for feature in wanted}
         catalog = await self._plans.learn_features(self._connection, asked) if asked else self._plans.catalog
         keys = [(id, feature) for id, wanted in features.items() for feature in wanted if catalog.get(feature) is not None]

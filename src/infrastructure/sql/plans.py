@@ -1,6 +1,7 @@
 """Plans and features in PostgreSQL: added to, never changed."""
 
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Final
 
@@ -10,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.metering.features import Feature, FeatureCatalog
 from core.metering.periods import Reset
-from core.metering.plans import Boolean, Enforcement, Entitlement, Metered, Plan, PlanVersionConflict, Static
+from core.metering.plans import Boolean, Enforcement, Entitlement, Metered, Plan, PlanVersionConflict, Static, Window
 from core.metering.ports import PlanRepository
 from infrastructure.sql.errors import storage_errors
 from infrastructure.sql.schema import metadata
@@ -112,8 +113,9 @@ async def _latest(connection: AsyncConnection, key: str) -> Plan | None:
 
 def _to_json(entitlement: Entitlement) -> dict[str, Any]:
     match entitlement:
-        case Metered(limit, reset, enforcement):
-            return {"type": "metered", "limit": limit, "reset": reset.value, "enforcement": enforcement.value}
+        case Metered(limit, reset, enforcement, window):
+            stored = {"type": "metered", "limit": limit, "reset": reset.value, "enforcement": enforcement.value}
+            return stored if window is None else {**stored, "window": _window_to_json(window)}
         case Static(value):
             return {"type": "static", "value": str(value)}
         case Boolean(enabled):
@@ -123,11 +125,20 @@ def _to_json(entitlement: Entitlement) -> dict[str, Any]:
 def _to_entitlement(stored: dict[str, Any]) -> Entitlement:
     match stored["type"]:
         case "metered":
-            return Metered(stored["limit"], Reset(stored["reset"]), Enforcement(stored["enforcement"]))
+            window = _to_window(stored["window"]) if "window" in stored else None
+            return Metered(stored["limit"], Reset(stored["reset"]), Enforcement(stored["enforcement"]), window)
         case "static":
             return Static(Decimal(stored["value"]))
         case _:
             return Boolean(stored["enabled"])
+
+
+def _window_to_json(window: Window) -> dict[str, Any]:
+    return {"length_seconds": int(window.length.total_seconds()), "extending": window.extending, "messages_max": window.messages_max}
+
+
+def _to_window(stored: dict[str, Any]) -> Window:
+    return Window(timedelta(seconds=stored["length_seconds"]), stored["extending"], stored["messages_max"])
 
 
 def _to_plan(row: Row[Any]) -> Plan:

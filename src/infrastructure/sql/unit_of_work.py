@@ -13,6 +13,7 @@ from infrastructure.sql.drift import SqlDriftReader
 from infrastructure.sql.errors import CONNECTION_LOST, storage_errors
 from infrastructure.sql.learning import SqlAssessments, SqlLearningPlans, SqlPracticeSessions
 from infrastructure.sql.ledger import SqlLedger
+from infrastructure.sql.operations import SqlOperations
 from infrastructure.sql.plans import SqlPlans
 from infrastructure.sql.replies import SqlReplies
 from infrastructure.sql.reservations import SqlReservations
@@ -28,6 +29,7 @@ class SqlUnitOfWork:
     drift: SqlDriftReader
     learning_plans: SqlLearningPlans
     ledger: SqlLedger
+    operations: SqlOperations
     practice_sessions: SqlPracticeSessions
     replies: SqlReplies
     reservations: SqlReservations
@@ -56,6 +58,7 @@ class SqlUnitOfWork:
         self.replies = SqlReplies(self._connection)
         self.reservations = SqlReservations(self._connection)
         self.sessions = SqlSessions(self._connection)
+        self.operations = SqlOperations(self._connection)
         self.learning_plans = SqlLearningPlans(self._connection)
         self.practice_sessions = SqlPracticeSessions(self._connection)
         self.assessments = SqlAssessments(self._connection)

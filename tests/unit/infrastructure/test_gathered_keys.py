@@ -4,11 +4,11 @@ from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import pytest
-from tests.unit.fakes.service_keys import FakeServiceKeys
 
 from core.access.service_keys import Scope, ServiceKey, generate
 from core.errors import StorageUnavailable
 from infrastructure.gathered_keys import GatheredServiceKeys
+from tests.unit.fakes.service_keys import FakeServiceKeys
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 FIRST, SECOND, THIRD = (generate(uuid4(), Scope.READ, NOW)[0] for _ in range(3))

@@ -4,12 +4,12 @@ from uuid import uuid4
 
 import pytest
 from pytest_mock import MockerFixture
-from tests.unit.fakes.service_keys import FakeServiceKeys
 
 from core.access.authenticate import Authenticator
 from core.access.ports import UserTokens
 from core.access.principal import Principal, Unauthenticated
 from core.access.service_keys import Scope, digest, generate
+from tests.unit.fakes.service_keys import FakeServiceKeys
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 

@@ -6,8 +6,6 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from tests.unit.fakes.examples import ACME, NOW, ORIGIN, PERIOD, PRO
-from tests.unit.fakes.metering import Counter, FakeStore, Hold
 
 from core.metering.account import Amount, LimitExceeded
 from core.metering.consume_usage import Consumed, ConsumeUsage, ConsumeUsageCommand, Mode
@@ -16,6 +14,8 @@ from core.metering.periods import Period
 from core.metering.plans import Metered, Plan
 from core.metering.ports import UnitOfWork
 from core.metering.use_case import execute_one
+from tests.unit.fakes.examples import ACME, NOW, ORIGIN, PERIOD, PRO
+from tests.unit.fakes.metering import Counter, FakeStore, Hold
 
 STARTER = Plan("starter", 1, "Starter", {"sessions": Metered(3)})
 

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import pytest
-from tests.unit.fakes.examples import NOW, reservation
 
 from core.metering.reservations import Reservation, ReservationNotHeld, ReservationState
+from tests.unit.fakes.examples import NOW, reservation
 
 EXPIRES_AT = NOW + timedelta(minutes=5)
 BEFORE, AFTER = EXPIRES_AT - timedelta(microseconds=1), EXPIRES_AT + timedelta(days=40)

@@ -7,8 +7,6 @@ from decimal import Decimal
 
 import pytest
 from pytest_mock import MockerFixture
-from tests.unit.fakes.examples import ACME, NOW, ORIGIN, PERIOD, PRO
-from tests.unit.fakes.metering import Counter, FakeStore, FakeUnitOfWork
 
 from core.errors import ConcurrentUpdate, StorageUnavailable
 from core.metering.account import USED_PARTS_MAX, Amount, CustomerNotFound, LimitExceeded
@@ -17,6 +15,8 @@ from core.metering.features import InvalidQuantity
 from core.metering.idempotency import Idempotency, IdempotencyKeyReused, Replay, StoredReply
 from core.metering.plans import Metered, Plan
 from core.metering.use_case import execute_one
+from tests.unit.fakes.examples import ACME, NOW, ORIGIN, PERIOD, PRO
+from tests.unit.fakes.metering import Counter, FakeStore, FakeUnitOfWork
 
 STARTER = Plan("starter", 1, "Starter", {"sessions": Metered(3)})
 GLOBEX = replace(ACME, id="globex", plan_key="starter", plan_version=1)

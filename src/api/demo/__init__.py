@@ -1,0 +1,1 @@
+"""The stories of the reference products, played over HTTP against a running service."""

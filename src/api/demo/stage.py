@@ -1,0 +1,73 @@
+"""What a story is played on: a service, customers on plans, and the rows of a table that tell what happened."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One scene: what somebody did, and what they saw."""
+
+    scene: str
+    answer: str
+
+
+class StoryFailed(Exception):
+    """A story took another turn than it should have."""
+
+
+class Customer:
+    """A customer of the product, calling with a user token of its own."""
+
+    def __init__(self, client: httpx.Client, id: str) -> None:
+        self._client = client
+        self.id = id
+
+    def post(self, path: str, body: dict[str, Any] | None = None, *, expect: int = 201) -> dict[str, Any]:
+        """Raises StoryFailed where the answer has another status."""
+        return _checked(self._client.post(path, json=body), expect)
+
+    def get(self, path: str, **parameters: Any) -> dict[str, Any]:
+        """Raises StoryFailed where the answer is no 200."""
+        return _checked(self._client.get(path, params=parameters), 200)
+
+    def upload(self, target: dict[str, Any], content: bytes) -> None:
+        """Sends the bytes where a signed URL says."""
+        _checked(httpx.request(target["method"], target["upload_url"], content=content, headers=target["headers"]), 204)
+
+
+class Stage:
+    """A running service, and the key to set it up."""
+
+    def __init__(self, address: str, admin_key: str, sign: Callable[[str], str]) -> None:
+        self._address = address
+        self._admin = _client(address, admin_key)
+        self._sign = sign
+
+    def customer(self, id: str, plan: str, **details: Any) -> Customer:
+        """A customer on this plan, new or put back on it."""
+        _checked(self._admin.put(f"/customers/{id}", json={"plan": plan, **details}), 200, 201)
+        return Customer(_client(self._address, self._sign(id)), id)
+
+
+Story = Callable[[Stage], Iterator[Row]]
+
+
+def refusal(answer: dict[str, Any]) -> str:
+    """A refusal in a few words."""
+    detail = answer["detail"]
+    return f"{detail['error']}: {detail['message']}"
+
+
+def _client(address: str, credential: str) -> httpx.Client:
+    return httpx.Client(base_url=f"{address}/api/v1", headers={"Authorization": f"Bearer {credential}"}, timeout=30)
+
+
+def _checked(response: httpx.Response, *expected: int) -> dict[str, Any]:
+    if response.status_code not in expected:
+        raise StoryFailed(f"{response.request.method} {response.request.url} answered {response.status_code}: {response.text}")
+    answer: dict[str, Any] = response.json() if response.content else {}
+    return answer
