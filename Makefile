@@ -6,7 +6,7 @@ PORT ?= 8000
 DATA_DIR ?= .tollgate
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format unit integration lock clean
+.PHONY: help setup run test check format unit integration lock clean bench bench-quick
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -50,3 +50,9 @@ lock: setup ## pin the newest versions of all dependencies, with hashes
 
 clean: ## remove what was set up (not the data)
 	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+bench: setup ## compare speed with other ways, under ten minutes; writes benchmarks/results
+	@$(BIN)/python -m benchmarks.run
+
+bench-quick: setup ## the same in under a minute, with a line for each bar
+	@$(BIN)/python -m benchmarks.run --quick

@@ -14,18 +14,26 @@ from urllib.parse import urlsplit
 
 import uvloop
 
+from benchmarks import bodies
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What to send. Each connection sends its share of `bodies` in turn, over and over, for `seconds`."""
+    """What to send. Each connection sends its share of the bodies in turn for `seconds`, over and over unless `once`.
+
+    `bodies` names a function of benchmarks.bodies, `arguments` are its arguments.
+    """
 
     url: str
     paths: list[str]
-    bodies: list[str]
+    bodies: str
     headers: dict[str, str]
     connections: int
     seconds: float
     method: str = "POST"
+    arguments: dict[str, Any] = field(default_factory=dict)
+    content_type: str = "application/json"
+    once: bool = False
 
 
 @dataclass(slots=True)
@@ -42,8 +50,9 @@ class Result:
 class Connection(asyncio.Protocol):
     """One keep-alive connection: the next request leaves when the last answer is complete."""
 
-    def __init__(self, requests: list[bytes], finished: "asyncio.Future[None]") -> None:
+    def __init__(self, requests: list[bytes], finished: "asyncio.Future[None]", *, once: bool) -> None:
         self._requests = requests
+        self._once = once
         self._finished = finished
         self._next = 0
         self._buffer = b""
@@ -78,7 +87,8 @@ class Connection(asyncio.Protocol):
             self.sample = self._buffer[head + 4 :].decode()[:300]
         self.statuses[status] += 1
         self._buffer = b""
-        if now < self.until:
+        exhausted = self._once and self._next == 0
+        if now < self.until and not exhausted:
             self._send()
         else:
             self._transport.close()
@@ -95,11 +105,11 @@ async def run(job: Job) -> Result:
     loop = asyncio.get_running_loop()
     address = urlsplit(job.url)
     headers = "".join(f"{name}: {value}\r\n" for name, value in {"Host": address.netloc, **job.headers}.items())
-    count = max(len(job.paths), len(job.bodies))
+    made: list[str] = getattr(bodies, job.bodies)(**job.arguments)
     requests = []
-    for index in range(count):
-        path, body = job.paths[index % len(job.paths)], job.bodies[index % len(job.bodies)].encode()
-        head = f"{job.method} {path} HTTP/1.1\r\n{headers}Content-Length: {len(body)}\r\nContent-Type: application/json\r\n\r\n"
+    for index in range(max(len(job.paths), len(made))):
+        path, body = job.paths[index % len(job.paths)], made[index % len(made)].encode()
+        head = f"{job.method} {path} HTTP/1.1\r\n{headers}Content-Length: {len(body)}\r\nContent-Type: {job.content_type}\r\n\r\n"
         requests.append(head.encode() + body)
     connections: list[Connection] = []
     finished = []
@@ -107,7 +117,9 @@ async def run(job: Job) -> Result:
     for index in range(job.connections):
         done: asyncio.Future[None] = loop.create_future()
         share = requests[index :: job.connections] or requests
-        _, connection = await loop.create_connection(lambda s=share, d=done: Connection(s, d), address.hostname, address.port)
+        _, connection = await loop.create_connection(
+            lambda share=share, done=done: Connection(share, done, once=job.once), address.hostname, address.port
+        )
         connection.until = started + job.seconds
         connections.append(connection)
         finished.append(done)

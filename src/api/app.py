@@ -10,7 +10,7 @@ from api import docs, errors, operational
 from api.body_limit import BodyLimit
 from api.container import Container, running
 from api.settings import Settings
-from api.v1 import bulk, customers, learning, plans, records, reservations, sessions, uploads, usage
+from api.v1 import budget, bulk, conversations, customers, learning, operations, plans, records, reservations, sessions, uploads, usage
 
 
 def create_app(container: Container) -> FastAPI:
@@ -27,7 +27,7 @@ def create_app(container: Container) -> FastAPI:
     errors.install(app)
     docs.install(app)
     # Routes are tried in this order for each request: the busiest come first.
-    for part in (usage, reservations, bulk, sessions, learning, records, uploads, customers, plans, operational):
+    for part in (usage, reservations, bulk, conversations, sessions, learning, operations, budget, records, uploads, customers, plans, operational):
         app.include_router(part.router)
     return app
 

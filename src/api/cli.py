@@ -119,8 +119,7 @@ def push_plans(file: PlanFileArgument, data_dir: DataDir = None) -> None:
     """Publish what changed in the plan file; unchanged plans stay as they are."""
     from api.commands import plans as commands
 
-    content = commands.read(file)
-    for change in _with_container(data_dir, lambda container: commands.push(container, content)):
+    for change in _with_container(data_dir, lambda container: commands.push(container, file)):
         print(f"{change.key}: {change.kind}, version {change.version}")
 
 
@@ -129,8 +128,7 @@ def diff_plans(file: PlanFileArgument, data_dir: DataDir = None) -> None:
     """Show what a push would change."""
     from api.commands import plans as commands
 
-    content = commands.read(file)
-    for change in _with_container(data_dir, lambda container: commands.diff(container, content)):
+    for change in _with_container(data_dir, lambda container: commands.diff(container, file)):
         print(f"{change.key}: {change.kind}" + (f", would be version {change.version}" if change.kind != "unchanged" else ""))
         for line in change.details:
             print(f"  {line}")

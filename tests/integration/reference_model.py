@@ -184,7 +184,7 @@ class Reference:
             raise Refused("InvalidOccurredAt", {"occurred_at": occurred_at, "earliest": earliest, "latest": latest})
 
     def _balances(self, customer_id: str, features: Iterable[str]) -> dict[str, Any]:
-        return {feature: self.balance(customer_id, feature) for feature in sorted(features)}
+        return in_order({feature: self.balance(customer_id, feature) for feature in features})
 
     def _decide(self, command: Any) -> Any:
         id = command.customer_id
@@ -226,8 +226,9 @@ class Reference:
                 self.holds.append(hold)
         if not isinstance(command, ReserveUsageCommand):
             hold = self._finish(command)
-        features = hold.actual or hold.usage
-        return "Reserved", hold.state_at(self.now), hold.usage, hold.actual, hold.late, self._balances(id, features)
+        actual = None if hold.actual is None else in_order(hold.actual)
+        balances = self._balances(id, hold.actual or hold.usage)
+        return "Reserved", hold.state_at(self.now), in_order(hold.usage), actual, hold.late, balances
 
     def _finish(self, command: CommitReservationCommand | ReleaseReservationCommand) -> Hold:
         id = command.customer_id
@@ -252,3 +253,7 @@ class Reference:
             if quantity:
                 self._book(id, feature, quantity, origin)
         return hold
+
+
+def in_order(by_feature: dict[str, Any]) -> dict[str, Any]:
+    return dict(sorted(by_feature.items()))

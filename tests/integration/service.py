@@ -139,31 +139,28 @@ class Service:
             self.process = subprocess.Popen(self._command, env=self._environment, stdout=out, stderr=err, start_new_session=True)
         return self
 
-    def start(self) -> Self:
-        self.begin()
+    def until_ready(self) -> Self:
         until(lambda: self.ended or "is ready at" in self.output, START_SECONDS_MAX, "the service to say where it listens")
         until(lambda: self.ended or self._is_ready(), START_SECONDS_MAX, "/readyz")
         assert not self.ended, f"The service ended:\n{self.output}\n{self.errors}"
         return self
 
-    def stop(self, number: int = signal.SIGTERM) -> None:
+    def stop(self) -> None:
         """Asks the service to end, and expects that it does so without complaint."""
-        self.process.send_signal(number)
-        self.close()
-        assert self.process.returncode == 0, self.errors
+        self.process.terminate()
+        status = self.wait()
+        self.discard()
+        assert status == 0, self.errors
         assert "Traceback" not in self.errors, self.errors
 
     def wait(self) -> int:
         return self.process.wait(STOP_SECONDS_MAX)
 
-    def close(self) -> None:
-        """Waits for the process's end, and gives up what it had."""
-        try:
-            self.wait()
-        finally:
-            self.kill_group()
-            self._errors_at_the_end = self.errors
-            self._stack.close()
+    def discard(self) -> None:
+        """Gives up what it had; kill -9 of whatever still runs of it."""
+        self.kill_group()
+        self._errors_at_the_end = self.errors
+        self._stack.close()
 
     def kill_group(self) -> None:
         """kill -9 of the service and its workers, if there are any left."""
@@ -175,15 +172,17 @@ class Service:
 
     def __enter__(self) -> Self:
         try:
-            return self.start()
+            return self.begin().until_ready()
         except BaseException:
-            self.kill_group()
-            self._stack.close()
+            self.discard()
             raise
 
     def __exit__(self, *raised: object) -> None:
-        if not self.ended:
-            self.stop()
+        try:
+            if not self.ended:
+                self.stop()
+        finally:
+            self.discard()
 
     @property
     def ended(self) -> bool:

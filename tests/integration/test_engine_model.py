@@ -6,7 +6,7 @@ How hard it tries is hypothesis' profile: `CI=true` makes it the same every time
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import count
 from typing import Any
@@ -21,70 +21,40 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from core.customers.customer import Customer
 from core.customers.put_customer import CustomerChanges
 from core.errors import DomainError
-from core.metering.account import Account, Amount, Balance
+from core.metering.account import Account, Amount
 from core.metering.consume_usage import Consumed, ConsumeUsageCommand, Mode
 from core.metering.correct_record import Corrected, CorrectRecordCommand
 from core.metering.features import Feature
 from core.metering.finish_reservation import CommitReservationCommand, ReleaseReservationCommand
-from core.metering.idempotency import Idempotency, Replay
 from core.metering.ingest_events import IngestEventCommand
 from core.metering.ledger import LedgerQuery, Origin, UsageRecord
 from core.metering.periods import END, Billing, Interval
 from core.metering.plans import Metered
 from core.metering.reserve_usage import Reserved, ReserveUsageCommand
+from tests.integration.engine_commands import (
+    ages,
+    amounts,
+    anchors,
+    batches,
+    customers,
+    features,
+    is_rare,
+    keys,
+    quantities,
+    skews,
+    starts,
+    times,
+    told,
+    waits,
+    written_once,
+    zones,
+)
 from tests.integration.in_process import Engine, engine_on
 from tests.integration.reference_model import Entry, Reference
 from tests.integration.reference_plans import PLANS, RESOLUTIONS, Owner
 
 NOBODYS = UUID(int=0)
-BATCH_MAX = 4
 LEDGER_MAX = 100_000
-
-# Moments around the ends of months and the changes of daylight saving, between which a run starts.
-FIRST = datetime(2027, 1, 25, tzinfo=UTC)
-starts = st.integers(0, 430 * 24 * 60).map(lambda minutes: FIRST + timedelta(minutes=minutes))
-anchors = st.none() | st.builds(lambda start, days: start - timedelta(days), starts, st.integers(0, 400))
-zones = st.sampled_from(["UTC", "Europe/Vienna", "America/New_York", "Asia/Kolkata", "Africa/Cairo", "America/Havana"])
-features = st.sampled_from([*RESOLUTIONS, *RESOLUTIONS, "team_size", "sign_on", "unheard_of"])
-quantities = st.integers(1, 12).map(Decimal) | st.sampled_from([Decimal(text) for text in ("0.5", "2.5", "0.0005", "0", "-1", "7.125")])
-amounts = st.lists(st.builds(Amount, features, quantities, st.sampled_from([None, "eu"])), min_size=1, max_size=3)
-keys = st.none() | st.sampled_from(["k1", "k2", "k3"])
-customers = st.sampled_from(["acme", "globex"] * 6 + ["nobody"])
-moments = (
-    st.none()
-    | st.sampled_from(
-        [timedelta(days=-35), timedelta(days=-35, seconds=-1), timedelta(minutes=5), timedelta(minutes=5, seconds=1), timedelta(minutes=-5)]
-    )
-    | st.integers(-34 * 24, 0).map(lambda hours: timedelta(hours=hours))
-)
-ages = st.integers(0, 6)
-
-
-def batches(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[list[dict[str, Any]]]:
-    return st.lists(st.fixed_dictionaries(fields), min_size=1, max_size=BATCH_MAX)
-
-
-def told(outcome: Any) -> Any:
-    """An answer of the engine in the reference's words."""
-    match outcome:
-        case DomainError():
-            return type(outcome).__name__, dict(outcome.facts())
-        case Replay(reply):
-            return "Replay", reply
-        case Consumed(records, balances):
-            return "Consumed", [told(record) for record in records], told(balances)
-        case Corrected(record, balance):
-            return "Corrected", told(record), told(balance)
-        case Reserved(hold, balances):
-            actual = None if hold.actual is None else dict(hold.actual)
-            return "Reserved", hold.state.value, dict(hold.usage), actual, hold.late, told(balances)
-        case UsageRecord():
-            return outcome.feature, outcome.quantity, outcome.occurred_at, outcome.overage, outcome.dimension
-        case Balance(_, limit, _, period, used, held):
-            return used, held, limit, outcome.remaining, outcome.overage, period.start, period.end
-        case dict():
-            return {feature: told(outcome[feature]) for feature in sorted(outcome)}
-    return outcome
 
 
 class EngineMachine(RuleBasedStateMachine):
@@ -108,12 +78,15 @@ class EngineMachine(RuleBasedStateMachine):
             customer = Customer(self.id(name), plan, 1, Billing(owner.anchor, owner.interval, owner.zone))
             self.runner.run(self.container.customers().put(customer, start))
 
-    @rule(batch=batches(customer=customers, amounts=amounts, dated=st.none() | moments, recorded=st.booleans(), key=keys))
+    @rule(batch=batches(customer=customers, amounts=amounts, dated=st.none() | skews, key=keys))
     def consume(self, batch: list[dict[str, Any]]) -> None:
-        self.carry_out("consume_usage", [self.consume_command(**item) for item in batch])
+        self.carry_out("consume_usage", [self.consume_command(**item, mode=Mode.ENFORCE) for item in batch])
 
-    def consume_command(self, customer: str, amounts: Sequence[Amount], dated: timedelta | None, recorded: bool, key: str | None) -> Any:
-        mode = Mode.RECORD if recorded else Mode.ENFORCE
+    @rule(batch=batches(customer=customers, amounts=amounts, dated=times, key=keys))
+    def record(self, batch: list[dict[str, Any]]) -> None:
+        self.carry_out("consume_usage", [self.consume_command(**item, mode=Mode.RECORD) for item in batch])
+
+    def consume_command(self, customer: str, amounts: Sequence[Amount], dated: timedelta | None, key: str | None, mode: Mode) -> Any:
         origin = Origin("api", "tests", f"order {len(amounts)}")
         once = written_once(key, customer, amounts, dated, mode)
         return ConsumeUsageCommand(self.id(customer), amounts, origin, mode, self.moment(dated), once)
@@ -126,45 +99,43 @@ class EngineMachine(RuleBasedStateMachine):
         once = written_once(key, customer, amounts, seconds)
         return ReserveUsageCommand(self.id(customer), amounts, timedelta(seconds=seconds), "order 8", once)
 
-    @rule(
-        batch=batches(
-            age=ages, halves=st.sampled_from([None, None, 0, 1, 2, 3]), extra=st.just([]) | amounts, stolen=st.integers(0, 9), key=keys
-        )
-    )
+    @precondition(lambda self: self.reference.holds)
+    @rule(batch=batches(age=ages, halves=st.sampled_from([None, None, 0, 1, 2, 3]), extra=st.just([]) | amounts, stolen=is_rare, key=keys))
     def commit(self, batch: list[dict[str, Any]]) -> None:
         """What was held, or so many halves of it, and perhaps something else."""
         self.carry_out("commit_reservation", [self.commit_command(**item) for item in batch])
 
-    def commit_command(self, age: int, halves: int | None, extra: list[Amount], stolen: int, key: str | None) -> Any:
-        customer, id, usage = self.some_reservation(age, stolen == 9)
+    def commit_command(self, age: int, halves: int | None, extra: list[Amount], stolen: bool, key: str | None) -> Any:
+        customer, id, usage = self.some_reservation(age, stolen)
         actual = None
         if halves is not None:
             actual = [*(Amount(feature, Decimal(held * halves // 2) / RESOLUTIONS[feature]) for feature, held in usage.items()), *extra]
         return CommitReservationCommand(customer, id, "tests", actual, written_once(key, customer, id, actual))
 
-    @rule(batch=batches(age=ages, stolen=st.integers(0, 9), key=keys))
+    @precondition(lambda self: self.reference.holds)
+    @rule(batch=batches(age=ages, stolen=is_rare, key=keys))
     def release(self, batch: list[dict[str, Any]]) -> None:
         self.carry_out("release_reservation", [self.release_command(**item) for item in batch])
 
-    def release_command(self, age: int, stolen: int, key: str | None) -> Any:
-        customer, id, _ = self.some_reservation(age, stolen == 9)
+    def release_command(self, age: int, stolen: bool, key: str | None) -> Any:
+        customer, id, _ = self.some_reservation(age, stolen)
         return ReleaseReservationCommand(customer, id, written_once(key, customer, id))
 
-    @rule(batch=batches(age=st.integers(0, 20), parts=st.none() | st.integers(-8, 8), stolen=st.integers(0, 9), key=keys))
+    @precondition(lambda self: self.named())
+    @rule(batch=batches(age=ages, parts=st.none() | st.integers(-8, 8), stolen=is_rare, key=keys))
     def correct(self, batch: list[dict[str, Any]]) -> None:
         """By so many parts, or by all that is left of the record."""
         self.carry_out("correct_record", [self.correct_command(**item) for item in batch])
 
-    def correct_command(self, age: int, parts: int | None, stolen: int, key: str | None) -> Any:
-        named = [entry for entry in self.reference.entries if entry.id]
-        customer, id, quantity = self.id("acme"), NOBODYS, Decimal(-1)
-        if named and age < 20:
-            entry = named[-1 - age % len(named)]
-            customer, id = entry.customer_id, entry.id or NOBODYS
-            quantity = Decimal(-self.reference.total(entry) if parts is None else parts) / RESOLUTIONS[entry.feature]
-        if stolen == 9:
-            customer = self.id("globex")
+    def correct_command(self, age: int, parts: int | None, stolen: bool, key: str | None) -> Any:
+        entry = self.named()[-1 - age % len(self.named())]
+        quantity = Decimal(-self.reference.total(entry) if parts is None else parts) / RESOLUTIONS[entry.feature]
+        customer, id = self.id("globex") if stolen else entry.customer_id, entry.id or NOBODYS
         return CorrectRecordCommand(customer, id, quantity, "refund", "admin", written_once(key, customer, id, quantity))
+
+    def named(self) -> list[Entry]:
+        """The records whose ids the engine has told."""
+        return [entry for entry in self.reference.entries if entry.id]
 
     @rule(
         batch=batches(
@@ -173,7 +144,7 @@ class EngineMachine(RuleBasedStateMachine):
             quantity=quantities,
             source=st.sampled_from(["meter 1", "meter 2"]),
             id=st.integers(1, 6),
-            dated=moments,
+            dated=times,
         )
     )
     def ingest(self, batch: list[dict[str, Any]]) -> None:
@@ -213,7 +184,7 @@ class EngineMachine(RuleBasedStateMachine):
         self.reference.owners[self.id(customer)].zone = ZoneInfo(zone)
         self.change(customer, {"time_zone": zone})
 
-    @rule(passing=st.integers(1, 400).map(lambda n: timedelta(seconds=n)) | st.integers(1, 40 * 24).map(lambda n: timedelta(hours=n)))
+    @rule(passing=waits)
     def time_passes(self, passing: timedelta) -> None:
         self.set_time(self.reference.now + passing)
 
@@ -284,16 +255,10 @@ class EngineMachine(RuleBasedStateMachine):
         return None if dated is None else self.reference.now + dated
 
     def some_reservation(self, age: int, stolen: bool) -> tuple[str, UUID, dict[str, int]]:
-        """One of the newest, for its owner or for somebody else; an unknown one where there is none."""
-        if not self.reference.holds:
-            return self.id("acme"), NOBODYS, {"calls": 1}
+        """One of the newest, named by its owner or by somebody else."""
         hold = self.reference.holds[-1 - age % len(self.reference.holds)]
         assert hold.id
         return self.id("globex") if stolen else hold.customer_id, hold.id, hold.usage
-
-
-def written_once(key: str | None, *asked: object) -> Idempotency | None:
-    return Idempotency(key, repr(asked).encode(), lambda result: repr(told(result)).encode()) if key else None
 
 
 def records_of(outcome: Any) -> Sequence[UsageRecord]:

@@ -22,16 +22,17 @@ class Change:
     details: tuple[str, ...] = ()
 
 
-def read(path: Path) -> PlanFile:
-    """Raises CommandFailed with every mistake in the file, a line each."""
+async def _read(container: Container, path: Path) -> PlanFile:
+    """Raises CommandFailed with every mistake in the file, a line each. Features that are declared already need not be again."""
     try:
-        return read_plan_file(path)
+        return read_plan_file(path, tuple(await container.plans().features()))
     except PlanFileError as error:
         raise CommandFailed(str(error)) from error
 
 
-async def push(container: Container, file: PlanFile) -> list[Change]:
+async def push(container: Container, path: Path) -> list[Change]:
     """Declares the features and publishes what changed. Raises CommandFailed."""
+    file = await _read(container, path)
     try:
         for feature in file.features:
             await container.declare_feature().execute(feature)
@@ -45,8 +46,9 @@ async def push(container: Container, file: PlanFile) -> list[Change]:
     return changes
 
 
-async def diff(container: Container, file: PlanFile) -> list[Change]:
-    """What a push would do."""
+async def diff(container: Container, path: Path) -> list[Change]:
+    """What a push would do. Raises CommandFailed."""
+    file = await _read(container, path)
     catalog = FeatureCatalog([*await container.plans().features(), *file.features])
     changes = []
     for draft in file.plans:

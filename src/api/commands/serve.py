@@ -24,7 +24,6 @@ from core.metering.account import CustomerNotFound
 from core.metering.periods import Interval
 from infrastructure.data_directory import DataDirectory, DataDirectoryError
 from infrastructure.embedded_postgres import EmbeddedPostgresError
-from infrastructure.plan_files import PlanFile
 
 BACKLOG: Final = 2048
 SHUTDOWN_SECONDS_MAX: Final = 30
@@ -49,14 +48,13 @@ def serve(settings: Settings, options: Options, say: Callable[[str], None]) -> N
         with ExitStack() as stack:
             directory = stack.enter_context(DataDirectory(settings.data_dir))
             listener = stack.enter_context(_listening(options.host, options.port))
-            file = plans.read(settings.plans) if settings.plans else None
             generated = settings.database_url is None
             if generated:
                 settings = _with_secrets(settings, directory)
                 say("Starting PostgreSQL …")
                 settings = database.with_database(settings, stack.enter_context(database.embedded(directory)))
             settings = _with_public_url(settings, listener)
-            asyncio.run(_prepare(settings, file, options))
+            asyncio.run(_prepare(settings, options))
             _to_environment(settings)
             say(_banner(settings, listener, options, shows_secrets=generated))
             _run(listener, options.workers)
@@ -109,10 +107,10 @@ def _address(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-async def _prepare(settings: Settings, file: PlanFile | None, options: Options) -> None:
+async def _prepare(settings: Settings, options: Options) -> None:
     async with database.container(settings) as container:
-        if file is not None:
-            await plans.push(container, file)
+        if settings.plans is not None:
+            await plans.push(container, settings.plans)
         if options.example_customer:
             await _make_example_customer(container, options.example_customer)
 

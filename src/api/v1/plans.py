@@ -12,9 +12,8 @@ from api.docs import refusals
 from api.wire import Answer, ExactNumber, Key, Number, Wire, decimal_number, number
 from core.metering.features import Feature, FeatureCatalog
 from core.metering.periods import Reset
-from core.metering.plan_drafts import WINDOW_MESSAGES_MAX, WINDOW_SECONDS_MAX, EntitlementDraft, MeteredDraft, PlanDraft, is_key, is_name
+from core.metering.plan_drafts import WINDOW_MESSAGES_MAX, WINDOW_SECONDS_MAX, EntitlementDraft, MeteredDraft, PlanDraft, is_key
 from core.metering.plans import Boolean, Enforcement, Entitlement, Metered, Plan, PlanNotFound, Static, Window
-from core.metering.publish_plan import InvalidFeature
 
 router = APIRouter(prefix="/api/v1", tags=["plans"])
 
@@ -139,10 +138,6 @@ async def get_plan(key: Annotated[Key, Path()], container: ContainerOf) -> PlanA
 )
 async def put_feature(key: Annotated[Key, Path()], body: FeatureBody, container: ContainerOf, response: Response) -> FeatureAnswer:
     """Declare a metered feature, so that plans may name it. Its unit and resolution never change."""
-    if not (is_key(key) and is_name(body.unit)):
-        raise InvalidFeature(
-            "A key of letters a-z, digits, '_', '.' and '-' that starts with a letter, and a printable unit, are expected."
-        )
     feature, is_new = await container.declare_feature().execute(Feature(key, body.unit, body.resolution))
     response.status_code = 201 if is_new else 200
     return FeatureAnswer(key=feature.key, unit=feature.unit, resolution=feature.resolution)
@@ -159,7 +154,7 @@ def _draft(body: MeteredBody | StaticBody | BooleanBody) -> EntitlementDraft:
 
 
 def _window(body: WindowBody | None) -> Window | None:
-    return body and Window(timedelta(seconds=body.length_seconds), body.extending, body.messages_max)
+    return body if body is None else Window(timedelta(seconds=body.length_seconds), body.extending, body.messages_max)
 
 
 def _told(key: str, entitlement: Entitlement, catalog: FeatureCatalog) -> dict[str, Told]:

@@ -114,9 +114,7 @@ class FeatureStatus(Answer):
     percent: Annotated[Number | None, Field(description="used of limit; null: unlimited")]
     display: Annotated[str, Field(description="remaining/limit", examples=["29/30"])]
     resets_at: Instant | None
-    breakdown: Annotated[list[ShareAnswer] | None, Field(description="by dimension, largest first; asked for by ?breakdown=true")] = (
-        None
-    )
+    breakdown: Annotated[list[ShareAnswer] | None, Field(description="by dimension, largest first; asked for by ?breakdown=true")] = None
 
 
 class StaticStatus(Answer):
@@ -240,6 +238,7 @@ def _status(key: str, account: Account, breakdown: Breakdown | None) -> FeatureS
 
 def _metered(balance: Balance, breakdown: Breakdown | None) -> FeatureStatus:
     feature, told = balance.feature, BalanceAnswer.of(balance)
+    shares = breakdown and bounded(breakdown.shares)
     return FeatureStatus(
         unit=feature.unit,
         used=told.used,
@@ -250,7 +249,7 @@ def _metered(balance: Balance, breakdown: Breakdown | None) -> FeatureStatus:
         percent=_percent(balance),
         display=display(balance, feature),
         resets_at=told.resets_at,
-        breakdown=breakdown and [ShareAnswer(dimension=it.dimension, used=number(it.quantity, feature)) for it in bounded(breakdown.shares)],
+        breakdown=shares and [ShareAnswer(dimension=item.dimension, used=number(item.quantity, feature)) for item in shares],
     )
 
 

@@ -145,7 +145,19 @@ class Account:
     All of its methods either do everything or raise and change nothing.
     """
 
-    __slots__ = ("_balances", "_catalog", "_counters", "_new_id", "billing", "customer_id", "now", "phone_region", "plan", "records", "reservations")
+    __slots__ = (
+        "_balances",
+        "_catalog",
+        "_counters",
+        "_new_id",
+        "billing",
+        "customer_id",
+        "now",
+        "phone_region",
+        "plan",
+        "records",
+        "reservations",
+    )
 
     def __init__(
         self,

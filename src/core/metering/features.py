@@ -89,6 +89,11 @@ CONVERSATIONS: Final = Feature("conversations", "conversation")
 
 BUILT_IN: Final = (SESSIONS, MINUTES, PRACTICE_SESSIONS, ASSESSMENTS, AI_RUNS, AI_COST, CONVERSATIONS)
 
+MAX_FILE_SIZE_MB: Final = "max_file_size_mb"
+"""The static feature that bounds an upload. A megabyte is 1,000,000 bytes."""
+
+BUILT_IN_STATIC: Final = (MAX_FILE_SIZE_MB,)
+
 
 class FeatureCatalog:
     """The declared metered features. A feature's unit and resolution never change, so a catalog is only ever added to."""

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from core.errors import DomainError
-from core.metering.features import RESOLUTION_MAX, Feature
-from core.metering.plan_drafts import PlanDraft
+from core.metering.features import BUILT_IN_STATIC, RESOLUTION_MAX, Feature
+from core.metering.plan_drafts import EXPECTED_KEY, PlanDraft, is_key, is_name
 from core.metering.plans import FeatureConflict, Plan
 from core.metering.ports import PlanRepository
 
@@ -53,6 +53,10 @@ class DeclareFeature:
 
     async def execute(self, feature: Feature) -> tuple[Feature, bool]:
         """The feature, and whether it is new. Raises FeatureConflict and InvalidFeature."""
+        if not (is_key(feature.key) and is_name(feature.unit)):
+            raise InvalidFeature(f"{EXPECTED_KEY[0].upper()}{EXPECTED_KEY[1:]}, and a printable unit, are expected.")
+        if feature.key in BUILT_IN_STATIC:
+            raise InvalidFeature(f"{feature.key!r} is a number that plans grant, and cannot be metered.")
         if not 1 <= feature.resolution <= RESOLUTION_MAX:
             raise InvalidFeature(f"A resolution of 1 to {RESOLUTION_MAX:,} is expected.")
         known = (await self._plans.features()).get(feature.key)

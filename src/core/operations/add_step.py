@@ -40,10 +40,11 @@ class AddStepCommand:
 
 @dataclass(frozen=True, slots=True)
 class AddedStep:
-    """A step, and the operation as it stands with it."""
+    """A step, and the operation as it stands with it. `is_new` is False where the step had been added before."""
 
     operation: Operation
     step: Step
+    is_new: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ class AddStep(OperationUseCase[AddStepCommand, AddedStep, AddStepFacts]):
         known = facts.steps.get(key)
         if known is not None:
             known.require_same(work)
-            return AddedStep(operation, known)
+            return AddedStep(operation, known, is_new=False)
         step = Step(operation.customer_id, operation.id, key.step_id, operation.step_count + 1, work, account.now)
         operation = operation.plus(step)
         if command.standalone:
@@ -86,7 +87,7 @@ class AddStep(OperationUseCase[AddStepCommand, AddedStep, AddStepFacts]):
         facts.steps[key] = step
         uow.operations.save(operation)
         uow.operations.add_step(step)
-        return AddedStep(operation, step)
+        return AddedStep(operation, step, is_new=True)
 
     def _operation(self, command: AddStepCommand, account: Account, known: OperationFacts) -> Operation:
         """The one that takes the step. Raises OperationNotFound, and OperationConflict where a standalone one's id is taken."""

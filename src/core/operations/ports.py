@@ -26,10 +26,11 @@ class StepKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class WholeOperation:
-    """An operation with all of its steps, in order."""
+    """An operation with all of its steps, in order. `is_new` where it has just been started."""
 
     operation: Operation
     steps: Sequence[Step]
+    is_new: bool = False
 
 
 class Operations(ABC):

@@ -53,7 +53,7 @@ class StartOperation(OperationUseCase[StartOperationCommand, WholeOperation, Who
         operation = Operation(*key, command.feature, account.now, estimate, self._hold(key, estimate, account))
         facts.known.operations[key] = operation
         uow.operations.save(operation)
-        return facts.whole(operation)
+        return WholeOperation(operation, (), is_new=True)
 
     def _hold(self, key: OperationKey, estimate: Estimate, account: Account) -> UUID | None:
         usage = estimate.usage()

@@ -7,14 +7,14 @@ from typing import Final
 from uuid import UUID
 
 from core.metering.account import Account, static_value
-from core.metering.features import MINUTES
+from core.metering.features import MAX_FILE_SIZE_MB, MINUTES
 from core.metering.idempotency import Idempotency
 from core.metering.ports import Clock
 from core.metering.use_case import AccountUseCase
 from core.sessions.ports import SessionsUnitOfWork, UploadStore
 from core.sessions.session import Session
 from core.sessions.session_command import found
-from core.sessions.uploads import MAX_FILE_SIZE_MB, UploadGrant, UploadTarget, require_media, require_size
+from core.sessions.uploads import UploadGrant, UploadTarget, require_media, require_size
 
 URL_VALID_FOR: Final = timedelta(minutes=15)
 

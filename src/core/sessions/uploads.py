@@ -9,9 +9,6 @@ from uuid import UUID
 
 from core.errors import DomainError
 
-MAX_FILE_SIZE_MB: Final = "max_file_size_mb"
-"""The static feature that bounds an upload. A megabyte is 1,000,000 bytes."""
-
 BYTES_PER_MB: Final = 1_000_000
 MEDIA_TYPES: Final = ("audio/", "video/")
 

@@ -34,12 +34,12 @@ _LOCK: Final = HotStatement(
 
 _READ: Final = HotStatement(
     """
-    SELECT c.customer_id, c.plan_key, c.plan_version, c.billing_anchor, c.billing_interval, c.time_zone,
+    SELECT c.customer_id, c.plan_key, c.plan_version, c.billing_anchor, c.billing_interval, c.time_zone, c.phone_region,
         CAST(NULL AS text) AS feature, CAST(NULL AS bigint) AS held
     FROM unnest(CAST(:customers AS text[])) AS wanted (customer_id)
     CROSS JOIN LATERAL (SELECT * FROM customer AS c WHERE c.customer_id = wanted.customer_id LIMIT 1) AS c
     UNION ALL
-    SELECT wanted.customer_id, NULL, NULL, NULL, NULL, NULL, wanted.feature, holds.held
+    SELECT wanted.customer_id, NULL, NULL, NULL, NULL, NULL, NULL, wanted.feature, holds.held
     FROM unnest(CAST(:customer_ids AS text[]), CAST(:features AS text[])) AS wanted (customer_id, feature)
     CROSS JOIN LATERAL (
         SELECT CAST(sum(h.quantity) AS bigint) AS held
@@ -72,11 +72,11 @@ class SqlAccounts(Accounts):
         self._driver = driver
         self._plans = plans
         self._new_id = new_id
-        self._locked: dict[str, Account] = {}
+        self.locked: dict[str, Account] = {}
         self._rebuilt: list[tuple[str, str]] = []
 
     async def lock(self, features: Mapping[str, Collection[str]], at: datetime) -> Mapping[str, Account]:
-        assert not self._locked, "a unit of work locks once, everything that it needs, or the order of locks would be lost"
+        assert not self.locked, "a unit of work locks once, everything that it needs, or the order of locks would be lost"
         asked = {feature for wanted in features.values() for feature in wanted}
         catalog = await self._plans.learn_features(self._connection, asked) if asked else self._plans.catalog
         keys = [(id, feature) for id, wanted in features.items() for feature in wanted if catalog.get(feature) is not None]
@@ -93,11 +93,14 @@ class SqlAccounts(Accounts):
         for counter in counters:
             key = (counter["customer_id"], counter["feature"])
             states.setdefault(counter["customer_id"], {})[counter["feature"]] = CounterState(used.get(key, 0), held.get(key, 0))
-        self._locked = {
-            id: Account(id, plan, billings[id], states.get(id, {}), now=at, catalog=catalog, new_id=self._new_id)
+        regions = {row["customer_id"]: row["phone_region"] for row in customers}
+        self.locked = {
+            id: Account(
+                id, plan, billings[id], states.get(id, {}), now=at, catalog=catalog, new_id=self._new_id, phone_region=regions[id]
+            )
             for id, plan in plans.items()
         }
-        return self._locked
+        return self.locked
 
     async def forget(self, features: Mapping[str, Collection[str]]) -> None:
         keys = [(id, feature) for id, wanted in features.items() for feature in wanted]
@@ -106,9 +109,9 @@ class SqlAccounts(Accounts):
 
     async def flush(self) -> None:
         """Writes what the accounts have collected."""
-        rebuilt = [(id, self._locked[id].balance(feature)) for id, feature in self._rebuilt]
-        await ledger.write(self._driver, self._locked.values(), rebuilt)
-        await reservations.write(self._connection, [item for account in self._locked.values() for item in account.reservations])
+        rebuilt = [(id, self.locked[id].balance(feature)) for id, feature in self._rebuilt]
+        await ledger.write(self._driver, self.locked.values(), rebuilt)
+        await reservations.write(self._connection, [item for account in self.locked.values() for item in account.reservations])
 
     async def _used(
         self, counters: Sequence[Record], plans: Mapping[str, Plan], billings: Mapping[str, Billing], at: datetime

@@ -8,10 +8,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.metering.periods import Period
 from core.metering.reconcile import Drift, DriftReader, MissingUsage
-from infrastructure.sql import learning, sessions
+from infrastructure.sql import conversations, learning, operations, sessions
 from infrastructure.sql.errors import storage_errors
 
-EVIDENCE: Final = (sessions.EVIDENCE, learning.EVIDENCE)
+EVIDENCE: Final = (sessions.EVIDENCE, learning.EVIDENCE, operations.EVIDENCE, conversations.EVIDENCE)
 """What each product's own tables show of usage: customer, feature, source, reference, quantity, instant and dimension."""
 
 _CUSTOMERS: Final = text(

@@ -72,7 +72,8 @@ _FIND: Final = text(
 _FIND_STEPS: Final = text(
     """
     SELECT s.*
-    FROM unnest(CAST(:customer_ids AS text[]), CAST(:operation_ids AS text[]), CAST(:ids AS text[])) AS wanted (customer_id, operation_id, id)
+    FROM unnest(CAST(:customer_ids AS text[]), CAST(:operation_ids AS text[]), CAST(:ids AS text[]))
+        AS wanted (customer_id, operation_id, id)
     CROSS JOIN LATERAL (
         SELECT * FROM ai_operation_step AS s
         WHERE s.customer_id = wanted.customer_id AND s.operation_id = wanted.operation_id AND s.id = wanted.id

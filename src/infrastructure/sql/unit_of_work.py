@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from infrastructure.sql.accounts import SqlAccounts
+from infrastructure.sql.conversations import SqlConversations
 from infrastructure.sql.drift import SqlDriftReader
 from infrastructure.sql.errors import CONNECTION_LOST, storage_errors
 from infrastructure.sql.learning import SqlAssessments, SqlLearningPlans, SqlPracticeSessions
@@ -26,6 +27,7 @@ class SqlUnitOfWork:
 
     accounts: SqlAccounts
     assessments: SqlAssessments
+    conversations: SqlConversations
     drift: SqlDriftReader
     learning_plans: SqlLearningPlans
     ledger: SqlLedger
@@ -59,13 +61,23 @@ class SqlUnitOfWork:
         self.reservations = SqlReservations(self._connection)
         self.sessions = SqlSessions(self._connection)
         self.operations = SqlOperations(self._connection)
+        self.conversations = SqlConversations(self._driver)
         self.learning_plans = SqlLearningPlans(self._connection)
         self.practice_sessions = SqlPracticeSessions(self._connection)
         self.assessments = SqlAssessments(self._connection)
         return self
 
     async def commit(self) -> None:
-        for repository in (self.accounts, self.replies, self.sessions, self.learning_plans, self.practice_sessions, self.assessments):
+        for repository in (
+            self.accounts,
+            self.replies,
+            self.sessions,
+            self.operations,
+            self.conversations,
+            self.learning_plans,
+            self.practice_sessions,
+            self.assessments,
+        ):
             await repository.flush()
         with storage_errors(committing=True):
             await self._driver.execute("COMMIT")

@@ -109,7 +109,10 @@ class FakeAccounts(Accounts):
         counters = {
             feature: CounterState(self._used(customer, plan, feature, at), store.held_at(customer.id, feature, at)) for feature in features
         }
-        return Account(customer.id, plan, customer.billing, counters, now=at, catalog=store.catalog, new_id=store.new_id)
+        region = customer.phone_region
+        return Account(
+            customer.id, plan, customer.billing, counters, now=at, catalog=store.catalog, new_id=store.new_id, phone_region=region
+        )
 
     def _used(self, customer: Customer, plan: Plan, feature: str, at: datetime) -> int:
         """The counter's sum; the ledger's where the counter has other bounds than those of the period that contains `at`."""

@@ -1,3 +1,4 @@
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from textwrap import dedent
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from core.metering.features import Feature, FeatureCatalog
 from core.metering.periods import Reset
 from core.metering.plan_drafts import MeteredDraft, PlanDraft
-from core.metering.plans import Boolean, Enforcement, Entitlement, Metered, Static
+from core.metering.plans import Boolean, Enforcement, Entitlement, Metered, Static, Window
 from infrastructure.plan_files import PlanFile, PlanFileError, read_plan_file
 
 SHIPPED = Path(__file__).parents[3] / "plans.yaml"
@@ -75,6 +76,20 @@ def test_a_limit_resets_with_the_billing_period_and_is_hard_unless_the_file_says
     (plan,) = read("plans: {free: {entitlements: {sessions: {type: metered, limit: 10}}}}").plans
 
     assert plan.entitlements["sessions"] == MeteredDraft(Decimal(10), Reset.BILLING_PERIOD, Enforcement.HARD)
+
+
+@pytest.mark.parametrize(
+    ("window", "expected"),
+    [
+        ("null", None),
+        ("{}", Window()),
+        ("{length_seconds: 3600, extending: false, messages_max: 50}", Window(timedelta(hours=1), extending=False, messages_max=50)),
+    ],
+)
+def test_conversations_may_have_a_window_of_their_own(window: str, expected: Window | None) -> None:
+    (plan,) = read(f"plans: {{free: {{entitlements: {{conversations: {{type: metered, limit: 9, window: {window}}}}}}}}}").plans
+
+    assert plan.entitlements["conversations"] == MeteredDraft(Decimal(9), window=expected)
 
 
 def test_numbers_keep_the_digits_that_the_file_has() -> None:
@@ -162,9 +177,33 @@ def test_a_byte_order_mark_and_windows_line_ends_are_no_mistake() -> None:
         ("sessions: {type: metered, limit: 1, enforcement: firm}", "sessions.enforcement: expected one of hard, soft, got 'firm'"),
         (
             "sessions: {type: metered, limit: 1, resets: day}",
-            "sessions.resets: unknown field, expected one of type, limit, reset, enforcement; did you mean 'reset'?",
+            "sessions.resets: unknown field, expected one of type, limit, reset, enforcement, window; did you mean 'reset'?",
         ),
         ("exports: {type: boolean, enabled: true, x: 1}", "exports.x: unknown field, expected one of type, enabled"),
+        (
+            "sessions: {type: metered, limit: 1, window: {}}",
+            "sessions.window: expected no window here: only conversations are counted by windows",
+        ),
+        (
+            "conversations: {type: metered, limit: 1, window: 24h}",
+            "conversations.window: expected a window such as {length_seconds: 86400, extending: true, messages_max: null}, got '24h'",
+        ),
+        (
+            "conversations: {type: metered, limit: 1, window: {length_seconds: 0.5}}",
+            "conversations.window.length_seconds: expected a whole number from 1 to 2678400, got 0.5",
+        ),
+        (
+            "conversations: {type: metered, limit: 1, window: {extending: 1}}",
+            "conversations.window.extending: expected true or false, got 1",
+        ),
+        (
+            "conversations: {type: metered, limit: 1, window: {messages_max: 0}}",
+            "conversations.window.messages_max: expected a whole number from 1 to 1000000, or null, got 0",
+        ),
+        (
+            "conversations: {type: metered, limit: 1, window: {hours: 24}}",
+            "conversations.window.hours: unknown field, expected one of length_seconds, extending, messages_max",
+        ),
         ("sessions: {type: metred, limit: 1}", "sessions.type: expected one of metered, static, boolean, got 'metred'"),
         ("sessions: {type: [metered], limit: 1}", "sessions.type: expected one of metered, static, boolean, got a list"),
         ("exports: {type: bool, enabled: true}", "exports.type: expected one of metered, static, boolean, got 'bool'"),

@@ -1,4 +1,5 @@
 from collections.abc import Mapping
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from core.metering.features import AI_COST, BUILT_IN, Feature, FeatureCatalog
 from core.metering.periods import Reset
 from core.metering.plan_drafts import EntitlementDraft, MeteredDraft, Mistake, PlanDraft, did_you_mean, is_key
-from core.metering.plans import Boolean, Enforcement, InvalidPlan, Metered, Static
+from core.metering.plans import Boolean, Enforcement, InvalidPlan, Metered, Static, Window
 
 CATALOG = FeatureCatalog([Feature("api_calls", "call")])
 
@@ -43,6 +44,31 @@ def test_reset_and_enforcement_are_kept() -> None:
     plan = draft({"sessions": MeteredDraft(Decimal(1), Reset.WEEK, Enforcement.SOFT)})
 
     assert plan.resolve(CATALOG) == {"sessions": Metered(1, Reset.WEEK, Enforcement.SOFT)}
+
+
+def test_conversations_keep_their_window() -> None:
+    window = Window(timedelta(days=31), extending=False, messages_max=1_000_000)
+
+    assert draft({"conversations": MeteredDraft(Decimal(1), window=window)}).resolve(CATALOG) == {
+        "conversations": Metered(1, window=window)
+    }
+
+
+@pytest.mark.parametrize(
+    ("feature", "window", "path"),
+    [
+        ("sessions", Window(), "entitlements.sessions.window"),
+        ("conversations", Window(timedelta(0)), "entitlements.conversations.window.length_seconds"),
+        ("conversations", Window(timedelta(days=31, seconds=1)), "entitlements.conversations.window.length_seconds"),
+        ("conversations", Window(messages_max=0), "entitlements.conversations.window.messages_max"),
+        ("conversations", Window(messages_max=1_000_001), "entitlements.conversations.window.messages_max"),
+    ],
+)
+def test_a_window_out_of_bounds_or_out_of_place_is_refused(feature: str, window: Window, path: str) -> None:
+    with pytest.raises(InvalidPlan) as refusal:
+        draft({feature: MeteredDraft(Decimal(1), window=window)}).resolve(CATALOG)
+
+    assert refusal.value.path == path
 
 
 def test_static_and_boolean_entitlements_need_no_declaration_and_are_published_as_they_are() -> None:

@@ -1,0 +1,202 @@
+"""Plays the contestants against each other, in turns, on one PostgreSQL and one machine, and prints ratios.
+
+python -m benchmarks.run            several rounds, writes benchmarks/results/DATE.md
+python -m benchmarks.run --quick    one short round, a line for each bar; exit status 1 where one is missed by more than a tenth
+"""
+
+import argparse
+import platform
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from uuid import uuid4
+
+import psutil
+
+from benchmarks import bars, stage
+from benchmarks.stage import Database, Server
+
+USAGE = "/api/v1/customers/{}/usage"
+SPREAD = [USAGE.format(f"c{n}") for n in range(stage.CUSTOMERS)]
+SQL_SPREAD = [f"/bench/sql/c{n}" for n in range(stage.CUSTOMERS)]
+BULK_SIZE = 1_000
+EVENTS = "application/cloudevents-batch+json"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long it all takes. `history` ledger records, `hot_history` of them the hot customer's."""
+
+    rounds: int
+    seconds: float
+    history: int
+    hot_history: int
+
+
+FULL = Plan(rounds=5, seconds=3.0, history=5_000_000, hot_history=100_000)
+QUICK = Plan(rounds=1, seconds=1.2, history=300_000, hot_history=50_000)
+
+
+class Contest:
+    """The contestants' servers, and their turns."""
+
+    def __init__(self, plan: Plan, empty: Database, full: Database, directory: Path) -> None:
+        self.plan = plan
+        self.empty, self.full = empty, full
+        self.server = Server(empty.url, directory, 8931)
+        self.with_history = Server(full.url, directory, 8932)
+        self.wrong = 0
+
+    def stop(self) -> None:
+        self.server.stop()
+        self.with_history.stop()
+
+    def warm_up(self) -> None:
+        for server in (self.server, self.with_history):
+            for paths in ([USAGE.format("hot")], ["/bench/noop/hot"], ["/bench/sql/hot"]):
+                server.load(paths, 0.4)
+
+    def round(self, number: int) -> dict[str, float]:
+        """Each contestant once; requests or decisions a second, latencies in milliseconds."""
+        seconds, server = self.plan.seconds, self.server
+        run = f"{number}-{uuid4().hex[:8]}"
+        rates = {
+            "no-op": server.load(["/bench/noop/hot"], seconds).per_second,
+            "hot": server.load([USAGE.format("hot")], seconds).per_second,
+            "hot with history": self.with_history.load([USAGE.format("hot")], seconds).per_second,
+            "spread": server.load(SPREAD, seconds).per_second,
+            "sql hot": server.load(["/bench/sql/hot"], seconds).per_second,
+            "sql spread": server.load(SQL_SPREAD, seconds).per_second,
+            "seed with history": self.with_history.load(["/bench/seed/hot"], seconds).per_second,
+            "pgbench hot": self.empty.pgbench("hot", seconds),
+            "pgbench spread": self.empty.pgbench("spread", seconds),
+            "no-op status": server.load(["/bench/noop/hot"], seconds, bodies="nothing", method="GET").per_second,
+            "status": server.load([USAGE.format("hot")], seconds, bodies="nothing", method="GET").per_second,
+            "lone latency": server.load([USAGE.format("hot")], seconds, connections=1).median_ms,
+            "lone sql latency": server.load(["/bench/sql/hot"], seconds, connections=1).median_ms,
+            "batch": self._batch(),
+            "messages": self._messages(run),
+            "bulk events": self._events(run),
+            "copy": self._copy(),
+        }
+        self._tight(number)
+        self.wrong += self.empty.wrong_counters() + self.full.wrong_counters()
+        return rates
+
+    def _batch(self) -> float:
+        arguments = {"size": BULK_SIZE, "subject": "hot"}
+        done = self.server.load(["/api/v1/usage/batch"], self.plan.seconds, bodies="batch", connections=4, **arguments)
+        return done.per_second * BULK_SIZE
+
+    def _events(self, run: str) -> float:
+        count = max(20, int(self.plan.seconds * 60))
+        arguments = {"size": BULK_SIZE, "count": count, "customers": 100, "run": run}
+        done = self.server.load(
+            ["/api/v1/events"], self.plan.seconds, bodies="events", connections=4, content_type=EVENTS, once=True, **arguments
+        )
+        return done.per_second * BULK_SIZE
+
+    def _messages(self, run: str) -> float:
+        count = int(self.plan.seconds * 6_000)
+        arguments = {"count": count, "counterparties": 1_000, "run": run}
+        done = self.server.load(["/api/v1/messages"], self.plan.seconds, bodies="messages", customer="hot", once=True, **arguments)
+        return done.per_second
+
+    def _copy(self) -> float:
+        """The ledger rows of the bulk test, straight into an identically indexed table."""
+        columns = "(LIKE usage_record INCLUDING ALL)"
+        with tempfile.TemporaryDirectory(prefix="tollgate-copy-") as directory:
+            Path(directory).chmod(0o777)
+            rows = f"{directory}/rows"
+            self.empty.run(
+                "DROP TABLE IF EXISTS bench_copy",
+                f"CREATE TABLE bench_copy {columns}",
+                f"COPY (SELECT * FROM usage_record WHERE source = 'bench' ORDER BY recorded_at DESC LIMIT 60000) TO '{rows}'",
+            )
+            started = time.perf_counter()
+            self.empty.run(f"COPY bench_copy FROM '{rows}'")
+            elapsed = time.perf_counter() - started
+        return int(self.empty.run("SELECT count(*) AS rows FROM bench_copy")[0]["rows"]) / elapsed
+
+    def _tight(self, number: int) -> None:
+        """One customer, driven into its limit by 64 connections: exactly the limit is admitted."""
+        done = self.server.load([USAGE.format(f"tight{number}")], max(self.plan.seconds, 2.0))
+        admitted, refused = done.statuses.get("200", 0), done.statuses.get("403", 0)
+        if refused and admitted != stage.TIGHT_LIMIT:
+            self.wrong += 1
+
+
+def main() -> int:
+    """Runs the contest, prints what it gave, and says by the exit status whether all bars were reached."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true")
+    quick = parser.parse_args().quick
+    plan = QUICK if quick else FULL
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix="tollgate-bench-") as scratch, stage.postgres(Path(scratch)) as url:
+        empty, full = Database(url, "empty"), Database(url, "full")
+        print(f"Filling a ledger with {plan.history:,} records ...", flush=True)
+        full.add_history(plan.history, plan.hot_history)
+        contest = Contest(plan, empty, full, Path(scratch))
+        try:
+            contest.warm_up()
+            rounds = []
+            for number in range(plan.rounds):
+                rounds.append(contest.round(number))
+                print(f"round {number + 1} of {plan.rounds} done after {time.perf_counter() - started:.0f} s", flush=True)
+            memory = (
+                f"server process: started in {contest.server.start_seconds:.1f} s, {contest.server.resident_mb:.0f} MB resident at the end"
+            )
+        finally:
+            contest.stop()
+    found = bars.reached(rounds)
+    lines = [item.line() for item in found]
+    lines.append(f"overshoot or drift after {plan.rounds} round(s): {contest.wrong or 'none'}")
+    lines.append(memory)
+    print("\n".join(["", *lines]))
+    if not quick:
+        report = _report(rounds, found, lines)
+        file = stage.ROOT / "benchmarks" / "results" / f"{datetime.now(UTC):%Y-%m-%d}.md"  # noqa: TID251
+        file.write_text(report)
+        print(f"\n{report}\nWritten to {file.relative_to(stage.ROOT)}")
+    missed = any(not (item.nearly if quick else item.ok) for item in found)
+    return 1 if missed or contest.wrong else 0
+
+
+def _report(rounds: list[dict[str, float]], found: list[bars.Reached], lines: list[str]) -> str:
+    machine = f"{psutil.cpu_count()} cores shared by everything, {psutil.virtual_memory().total / 2**30:.0f} GiB, {platform.system()}"
+    rows = [
+        f"| {name} | {median(one[name] for one in rounds):,.1f} | {min(one[name] for one in rounds):,.1f} - {max(one[name] for one in rounds):,.1f} |"
+        for name in rounds[0]
+    ]
+    ratios = [
+        f"| {item.bar.number} | {item.bar.title} | {item.ratio:.2f} | {min(item.ratios):.2f} - {max(item.ratios):.2f} |"
+        f" {'≤' if item.bar.at_most else '≥'} {item.bar.bound:g} | {'yes' if item.ok else 'no'} |"
+        for item in found
+    ]
+    return "\n".join(
+        [
+            f"# {datetime.now(UTC):%Y-%m-%d}",  # noqa: TID251
+            "",
+            f"`make bench`, {len(rounds)} rounds, contestants in turns. {machine}, Python {platform.python_version()}, PostgreSQL 18, fsync on.",
+            "",
+            "| bar | ratio | median | spread | wanted | reached |",
+            "|---|---|---|---|---|---|",
+            *ratios,
+            "",
+            "| contestant | median (per second; latencies in ms) | spread |",
+            "|---|---|---|",
+            *rows,
+            "",
+            *(f"- {line}" for line in lines[-2:]),
+            "",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,117 @@
+"""/api/v1/budget: what AI operations may still cost, and what they have cost."""
+
+import re
+from collections.abc import Sequence
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import BeforeValidator, Field, WithJsonSchema
+
+from api.dependencies import ContainerOf, ProductReader
+from api.docs import refusals
+from api.errors import code_of
+from api.v1.customers import PeriodBody
+from api.v1.operations import RUNS_MAX
+from api.v1.usage import BalanceAnswer
+from api.wire import Answer, Number, number
+from core.metering.account import Balance
+from core.metering.features import AI_COST, AI_RUNS
+from core.operations.budget import FeatureSpend
+
+router = APIRouter(prefix="/api/v1/budget", tags=["AI operations"])
+
+UNLIMITED = "unlimited"
+CENT = Decimal("0.01")
+
+
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?")
+
+
+def _as_in_json(value: Any) -> Any:
+    if isinstance(value, str) and not _NUMBER.fullmatch(value):
+        raise ValueError("a number is expected, written as in JSON")
+    return value
+
+
+Dollars = Annotated[
+    Decimal, BeforeValidator(_as_in_json), Query(description="in dollars", examples=[0.02]), WithJsonSchema({"type": "number"})
+]
+
+
+class StandingAnswer(BalanceAnswer):
+    """Where runs or cost stand in the period of their own limit. `display` is used / limit."""
+
+    display: Annotated[str, Field(examples=["1 / 30", "$0.00 / $3.00"])]
+
+    @classmethod
+    def of(cls, balance: Balance) -> "StandingAnswer":
+        shown = _dollars if balance.feature == AI_COST else str
+        limit = UNLIMITED if balance.limit is None else shown(balance.limit)
+        return cls(**dict(BalanceAnswer.of(balance)), display=f"{shown(balance.used)} / {limit}")
+
+
+class SpendAnswer(Answer):
+    """What one feature contributes; null is usage that was booked without one. Beyond 100, the smallest are added up as `other`."""
+
+    feature: str | None
+    cost: Number
+    runs: int
+
+    @classmethod
+    def of(cls, spend: FeatureSpend) -> "SpendAnswer":
+        return cls(feature=spend.feature, cost=number(spend.cost, AI_COST), runs=spend.runs)
+
+
+class BudgetAnswer(Answer):
+    """A customer's AI budget. `period` is that of the cost; `by_feature` adds up to what is used of both."""
+
+    plan: str
+    period: PeriodBody
+    runs: StandingAnswer
+    cost: StandingAnswer
+    by_feature: Sequence[SpendAnswer]
+
+
+class AffordAnswer(Answer):
+    """Whether an operation with this estimate could be started now; if not, why (an error code)."""
+
+    allowed: bool
+    reason: str | None
+    runs: StandingAnswer
+    cost: StandingAnswer
+
+
+@router.get("", responses=refusals("customer_not_found"))
+async def get_budget(caller: ProductReader, container: ContainerOf) -> BudgetAnswer:
+    """Where runs and cost stand at this moment, and which features they were for, the most expensive first."""
+    budget = await container.read_budget().execute(caller.customer_id)
+    return BudgetAnswer(
+        plan=budget.plan,
+        period=PeriodBody.of(budget.cost.period),
+        runs=StandingAnswer.of(budget.runs),
+        cost=StandingAnswer.of(budget.cost),
+        by_feature=[SpendAnswer.of(spend) for spend in budget.by_feature],
+    )
+
+
+@router.get("/can-afford", responses=refusals("customer_not_found", "invalid_quantity"))
+async def can_afford(
+    caller: ProductReader,
+    container: ContainerOf,
+    cost: Dollars = Decimal(0),
+    runs: Annotated[int, Query(ge=0, le=RUNS_MAX)] = 1,
+) -> AffordAnswer:
+    """Could an operation with this estimate be started now? The rules are those of starting one; nothing is held."""
+    checked = await container.check_budget().execute(caller.customer_id, cost, runs)
+    return AffordAnswer(
+        allowed=checked.refusal is None,
+        reason=checked.refusal and code_of(checked.refusal),
+        runs=StandingAnswer.of(checked.balances[AI_RUNS.key]),
+        cost=StandingAnswer.of(checked.balances[AI_COST.key]),
+    )
+
+
+def _dollars(parts: int) -> str:
+    """To the cent, rounded half-even, exactly."""
+    return f"${(Decimal(parts) / AI_COST.resolution).quantize(CENT, ROUND_HALF_EVEN):f}"

@@ -1,0 +1,153 @@
+"""/api/v1/messages and /api/v1/conversations: messaging, counted by conversation."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Path, Query, Request, Response
+from pydantic import Field
+
+from api.dependencies import ContainerOf, ProductReader, ProductWriter
+from api.docs import refusals
+from api.replies import Reply, idempotency, reply
+from api.wire import Answer, Cursor, Instant, Label, Limit, Number, Page, Wire, from_cursor, number, to_cursor
+from core.conversations.conversation import Conversation
+from core.conversations.message import Channel, Direction, Receipt
+from core.conversations.record_message import Recorded, RecordMessageCommand
+from core.metering.features import CONVERSATIONS
+
+router = APIRouter(prefix="/api/v1", tags=["conversations"])
+
+COUNTERPARTY_LENGTH_MAX = 255
+
+
+class NewMessage(Wire):
+    """A message to or from a counterparty."""
+
+    direction: Direction
+    counterparty: Annotated[
+        str,
+        Field(
+            max_length=COUNTERPARTY_LENGTH_MAX,
+            description="a phone number; one without a country code is read by the customer's phone_region",
+            examples=["+1 (415) 555-2671"],
+        ),
+    ]
+    message_id: Annotated[Label, Field(description="yours; names one message of the customer, for ever", examples=["wamid.7"])]
+    channel: Annotated[Channel, Field(description="noted; makes no difference")] = Channel.DIRECT
+    sent_at: Annotated[Instant | None, Field(description="up to 24 hours ago, at most 5 minutes ahead; null: now")] = None
+
+
+class ConversationAnswer(Answer):
+    """The messages with one counterparty within one window: started_at <= t < expires_at."""
+
+    id: UUID
+    counterparty: Annotated[str, Field(description="E.164", examples=["+14155552671"])]
+    started_at: Instant
+    expires_at: Instant
+    message_count: int
+
+    @classmethod
+    def of(cls, conversation: Conversation) -> "ConversationAnswer":
+        return cls(
+            id=conversation.id,
+            counterparty=conversation.counterparty,
+            started_at=conversation.started_at,
+            expires_at=conversation.expires_at,
+            message_count=conversation.message_count,
+        )
+
+    @classmethod
+    def told(cls, receipt: Receipt) -> "ConversationAnswer":
+        return cls(
+            id=receipt.conversation_id,
+            counterparty=receipt.counterparty,
+            started_at=receipt.started_at,
+            expires_at=receipt.expires_at,
+            message_count=receipt.message_count,
+        )
+
+
+class StandingAnswer(Answer):
+    """Where the customer's conversations stand in the current period. Null: unlimited."""
+
+    used: Number
+    limit: Number | None
+    remaining: Number | None
+
+
+class MessageAnswer(Answer):
+    """What the message did."""
+
+    conversation: ConversationAnswer
+    new_conversation: bool
+    usage: StandingAnswer
+    over_limit: Annotated[bool, Field(description="whether it opened a conversation above the limit")]
+
+
+def _recorded(recorded: Recorded) -> Reply:
+    receipt, usage = recorded.receipt, recorded.receipt.usage
+    answer = MessageAnswer(
+        conversation=ConversationAnswer.told(receipt),
+        new_conversation=receipt.new_conversation,
+        usage=StandingAnswer(
+            used=number(usage.used, CONVERSATIONS),
+            limit=None if usage.limit is None else number(usage.limit, CONVERSATIONS),
+            remaining=None if usage.remaining is None else number(usage.remaining, CONVERSATIONS),
+        ),
+        over_limit=receipt.over_limit,
+    )
+    return Reply.of(answer, 200 if recorded.again else 201, location=f"/api/v1/conversations/{receipt.conversation_id}")
+
+
+@router.post(
+    "/messages",
+    status_code=201,
+    response_model=MessageAnswer,
+    responses={
+        200: {"model": MessageAnswer, "description": "This message_id was counted before: the first answer."},
+        **refusals(
+            "conversation_quota_exceeded",
+            "feature_not_in_plan",
+            "customer_not_found",
+            "invalid_phone_number",
+            "invalid_sent_at",
+            "idempotency_key_reused",
+        ),
+    },
+)
+async def record_message(request: Request, body: NewMessage, caller: ProductWriter, container: ContainerOf) -> Response:
+    """Count a message into its conversation, in either direction; outside an open one it opens and books one.
+
+    Inbound is never refused. Outbound is where it would open a conversation beyond the quota. The same message_id again gets the
+    first answer, whatever else it says, and nothing is counted twice.
+    """
+    once = idempotency(request, caller.customer_id, body, _recorded)
+    command = RecordMessageCommand(
+        caller.customer_id, body.direction, body.counterparty, body.message_id, caller.name, body.channel, body.sent_at, once
+    )
+    return await reply(container.record_message(), command, _recorded)
+
+
+@router.get("/conversations", responses=refusals())
+async def list_conversations(
+    caller: ProductReader,
+    container: ContainerOf,
+    active: Annotated[bool | None, Query(description="only open ones, or only past ones")] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Page[ConversationAnswer]:
+    """The customer's conversations, newest first."""
+    found = await container.conversation_reader().newest(
+        caller.customer_id, limit + 1, from_cursor(cursor), container.clock()(), active=active
+    )
+    page = found[:limit]
+    following = to_cursor(page[-1].started_at, page[-1].id) if len(found) > limit else None
+    return Page(items=[ConversationAnswer.of(conversation) for conversation in page], next_cursor=following)
+
+
+@router.get("/conversations/{id}", responses=refusals("conversation_not_found"))
+async def get_conversation(
+    id: Annotated[UUID, Path(description="the conversation's id")], caller: ProductReader, container: ContainerOf
+) -> ConversationAnswer:
+    """One conversation; where it turned out to be part of another, that one. Another customer's answers 404."""
+    return ConversationAnswer.of(await container.conversation_reader().get(caller.customer_id, id))

@@ -1,0 +1,224 @@
+"""/api/v1/operations: AI operations, their steps, and what they cost."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Annotated
+from urllib.parse import quote
+
+from fastapi import APIRouter, Path, Request, Response
+from pydantic import Field
+
+from api.dependencies import ContainerOf, ProductReader, ProductWriter
+from api.docs import refusals
+from api.replies import Reply, idempotency, reply
+from api.wire import Answer, ExactNumber, Instant, Label, Number, Wire, number
+from core.metering.features import AI_COST
+from core.operations.add_step import AddedStep, AddStepCommand
+from core.operations.finish_operation import FinishOperationCommand
+from core.operations.operation import Operation, OperationStatus
+from core.operations.ports import OperationKey, WholeOperation
+from core.operations.start_operation import StartOperationCommand
+from core.operations.step import Step
+
+router = APIRouter(prefix="/api/v1/operations", tags=["AI operations"])
+
+RUNS_MAX = 1_000_000_000
+
+# The caller's ids may hold any printable character, and so a slash.
+OperationId = Annotated[Label, Path(description="the operation's id")]
+OwnId = Annotated[Label | None, Field(description="yours, to name it by when it is sent again; null: it gets one")]
+FeatureName = Annotated[Label, Field(max_length=64, description="what usage is broken down by", examples=["business_card_scan"])]
+Dollars = Annotated[ExactNumber, Field(description="in dollars, to the nano-dollar", examples=[0.0015])]
+
+
+class NewOperation(Wire):
+    """What is about to be done, and what it is expected to take."""
+
+    id: OwnId = None
+    feature: FeatureName
+    estimated_cost: Annotated[Dollars, Field(examples=[0.002])] = Decimal(0)
+    estimated_runs: Annotated[int, Field(ge=0, le=RUNS_MAX, strict=True)] = 1
+
+
+class NewStep(Wire):
+    """Work that is done. It counts where it is a billable run or has a cost."""
+
+    id: OwnId = None
+    feature: Annotated[FeatureName, Field(examples=["business_card_scan_ocr"])]
+    cost: Dollars
+    billable_run: Annotated[bool, Field(strict=True)]
+
+
+class StepAnswer(Answer):
+    """A step. `over_limit`: something of it was booked above a limit."""
+
+    id: str
+    feature: str
+    cost: Number
+    billable_run: bool
+    occurred_at: Instant
+    over_limit: bool
+
+    @classmethod
+    def of(cls, step: Step) -> "StepAnswer":
+        return cls(
+            id=step.id,
+            feature=step.work.feature,
+            cost=number(step.work.cost, AI_COST),
+            billable_run=step.work.billable_run,
+            occurred_at=step.occurred_at,
+            over_limit=step.over_limit,
+        )
+
+
+class OperationHead(Answer):
+    """An operation without its steps; the totals are theirs."""
+
+    id: str
+    feature: str
+    status: OperationStatus
+    total_cost: Number
+    total_runs: int
+    created_at: Instant
+    finished_at: Instant | None
+
+    @classmethod
+    def of(cls, operation: Operation) -> "OperationHead":
+        return cls(
+            id=operation.id,
+            feature=operation.feature,
+            status=operation.status,
+            total_cost=number(operation.total_cost, AI_COST),
+            total_runs=operation.total_runs,
+            created_at=operation.created_at,
+            finished_at=operation.finished_at,
+        )
+
+
+class OperationAnswer(OperationHead):
+    """An operation with all of its steps, in order."""
+
+    steps: Sequence[StepAnswer]
+
+    @classmethod
+    def whole(cls, operation: Operation, steps: Sequence[Step]) -> "OperationAnswer":
+        return cls(**dict(OperationHead.of(operation)), steps=[StepAnswer.of(step) for step in steps])
+
+
+class AddedStepAnswer(OperationHead):
+    """The operation as it stands with the step, and the step."""
+
+    step: StepAnswer
+
+
+def _started(whole: WholeOperation) -> Reply:
+    answer = OperationAnswer.whole(whole.operation, whole.steps)
+    return Reply.of(answer, 201, location=_location(answer.id)) if whole.is_new else Reply.of(answer)
+
+
+def _added(added: AddedStep) -> Reply:
+    answer = AddedStepAnswer(**dict(OperationHead.of(added.operation)), step=StepAnswer.of(added.step))
+    return Reply.of(answer, 201 if added.is_new else 200)
+
+
+def _standalone(added: AddedStep) -> Reply:
+    return _started(WholeOperation(added.operation, [added.step], added.is_new))
+
+
+def _finished(whole: WholeOperation) -> Reply:
+    return Reply.of(OperationAnswer.whole(whole.operation, whole.steps))
+
+
+def _location(id: str) -> str:
+    return f"/api/v1/operations/{quote(id, safe='')}"
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=OperationAnswer,
+    responses=refusals(
+        "run_limit_exceeded",
+        "budget_exceeded",
+        "feature_not_in_plan",
+        "customer_not_found",
+        "operation_conflict",
+        "invalid_quantity",
+        "idempotency_key_reused",
+    ),
+)
+async def start_operation(request: Request, body: NewOperation, caller: ProductWriter, container: ContainerOf) -> Response:
+    """Start an operation and hold what it is estimated to take, for an hour or until it is finished.
+
+    Refused where the estimate does not fit, or no budget is left at all. The same id and content again answers 200 with the
+    operation as it stands.
+    """
+    once = idempotency(request, caller.customer_id, body, _started)
+    command = StartOperationCommand(caller.customer_id, body.feature, body.estimated_cost, body.estimated_runs, body.id, once)
+    return await reply(container.start_operation(), command, _started)
+
+
+@router.post(
+    "/standalone",
+    status_code=201,
+    response_model=OperationAnswer,
+    responses=refusals("customer_not_found", "operation_conflict", "step_conflict", "invalid_quantity", "idempotency_key_reused"),
+)
+async def record_standalone(request: Request, body: NewStep, caller: ProductWriter, container: ContainerOf) -> Response:
+    """An operation of one step that is already done: it is booked, above the limit too, and complete."""
+    once = idempotency(request, caller.customer_id, body, _standalone)
+    command = AddStepCommand(
+        caller.customer_id, body.id, body.feature, body.cost, body.billable_run, caller.name, standalone=True, idempotency=once
+    )
+    return await reply(container.add_step(), command, _standalone)
+
+
+@router.post(
+    "/{id:path}/steps",
+    status_code=201,
+    response_model=AddedStepAnswer,
+    responses=refusals(
+        "operation_not_found",
+        "customer_not_found",
+        "invalid_operation_state",
+        "step_conflict",
+        "invalid_quantity",
+        "idempotency_key_reused",
+    ),
+)
+async def add_step(request: Request, id: OperationId, body: NewStep, caller: ProductWriter, container: ContainerOf) -> Response:
+    """Add a step, which is always booked: the step, the operation's totals and the usage change together.
+
+    The same id and content again answers 200 with what is stored, also when the operation is finished.
+    """
+    once = idempotency(request, caller.customer_id, body, _added)
+    command = AddStepCommand(
+        caller.customer_id, id, body.feature, body.cost, body.billable_run, caller.name, step_id=body.id, idempotency=once
+    )
+    return await reply(container.add_step(), command, _added)
+
+
+_FINISHING = refusals("operation_not_found", "customer_not_found", "invalid_operation_state", "idempotency_key_reused")
+
+
+@router.post("/{id:path}/complete", response_model=OperationAnswer, responses=_FINISHING)
+async def complete_operation(request: Request, id: OperationId, caller: ProductWriter, container: ContainerOf) -> Response:
+    """The operation is done: what is left of its hold is given back. Completing again changes nothing."""
+    once = idempotency(request, caller.customer_id, None, _finished)
+    command = FinishOperationCommand(caller.customer_id, id, OperationStatus.COMPLETED, once)
+    return await reply(container.finish_operation(), command, _finished)
+
+
+@router.post("/{id:path}/fail", response_model=OperationAnswer, responses=_FINISHING)
+async def fail_operation(request: Request, id: OperationId, caller: ProductWriter, container: ContainerOf) -> Response:
+    """The operation has failed: what is left of its hold is given back; its steps stay booked. Failing again changes nothing."""
+    once = idempotency(request, caller.customer_id, None, _finished)
+    command = FinishOperationCommand(caller.customer_id, id, OperationStatus.FAILED, once)
+    return await reply(container.finish_operation(), command, _finished)
+
+
+@router.get("/{id:path}", responses=refusals("operation_not_found"))
+async def get_operation(id: OperationId, caller: ProductReader, container: ContainerOf) -> OperationAnswer:
+    """An operation with all of its steps. Another customer's answers 404."""
+    whole = await container.operation_reader().get(OperationKey(caller.customer_id, id))
+    return OperationAnswer.whole(whole.operation, whole.steps)

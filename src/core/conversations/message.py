@@ -1,0 +1,98 @@
+"""A message, and what its sender was told."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+from uuid import UUID
+
+from core.errors import DomainError
+from core.metering.account import CLOCK_SKEW_MAX
+
+SENT_AGO_MAX: Final = timedelta(hours=24)
+
+
+class Direction(StrEnum):
+    """Inbound: from the counterparty, so it has happened and is always taken. Outbound: to the counterparty, so it may be refused."""
+
+    INBOUND = "inbound"
+    OUTBOUND = "outbound"
+
+
+class Channel(StrEnum):
+    """How the message was sent. It is noted, and makes no difference."""
+
+    QUEUED = "queued"
+    DIRECT = "direct"
+
+
+class InvalidPhoneNumber(DomainError):
+    """A counterparty that is no phone number."""
+
+    def __init__(self, number: str, region: str | None) -> None:
+        super().__init__(number, region)
+        self.number, self.region = number, region
+        without_region = "" if region else "; one without a country code needs the customer's phone_region"
+        self.message = f"{number!r} is no phone number: one such as '+14155552671' is expected{without_region}."
+
+    def facts(self) -> Mapping[str, object]:
+        return {"counterparty": self.number, "phone_region": self.region}
+
+
+class InvalidSentAt(DomainError):
+    """A message dated further back, or further ahead, than it can still be put into its conversation."""
+
+    def __init__(self, sent_at: datetime, earliest: datetime, latest: datetime) -> None:
+        super().__init__(sent_at, earliest, latest)
+        self.sent_at, self.earliest, self.latest = sent_at, earliest, latest
+        self.message = f"sent_at must lie between {earliest.isoformat()} and {latest.isoformat()}."
+
+    def facts(self) -> Mapping[str, object]:
+        return {"sent_at": self.sent_at, "earliest": self.earliest, "latest": self.latest}
+
+
+def require_recent(sent_at: datetime, now: datetime) -> None:
+    """Raises InvalidSentAt where that is over 24 hours ago or over 5 minutes ahead."""
+    earliest, latest = now - SENT_AGO_MAX, now + CLOCK_SKEW_MAX
+    if not earliest <= sent_at <= latest:
+        raise InvalidSentAt(sent_at, earliest, latest)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where the customer's conversations stood, in the period that contained that moment."""
+
+    used: int
+    limit: int | None
+    remaining: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a message did, told once and kept: its repeat is told the same.
+
+    The conversation is as the message left it. `over_limit`: it opened the conversation above the limit.
+    """
+
+    conversation_id: UUID
+    counterparty: str
+    started_at: datetime
+    expires_at: datetime
+    message_count: int
+    new_conversation: bool
+    usage: Standing
+    over_limit: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message that has been counted. `id` is the caller's, and names one message of the customer for ever."""
+
+    customer_id: str
+    id: str
+    direction: Direction
+    channel: Channel
+    sent_at: datetime
+    recorded_at: datetime
+    receipt: Receipt

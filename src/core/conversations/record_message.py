@@ -1,0 +1,165 @@
+"""Count a message into its conversation: every message, in either direction, by whatever channel."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from core.conversations.conversation import Placement, open_conversation, place
+from core.conversations.message import Channel, Direction, InvalidPhoneNumber, Message, Receipt, Standing, require_recent
+from core.conversations.ports import ConversationsUnitOfWork, Known, MessageKey, Party, PhoneNumbers, Sought
+from core.errors import DomainError
+from core.metering.account import Account, metered_entitlement
+from core.metering.features import CONVERSATIONS
+from core.metering.idempotency import Idempotency
+from core.metering.ledger import Origin
+from core.metering.periods import Period
+from core.metering.plans import Window
+from core.metering.ports import Clock
+from core.metering.use_case import AccountUseCase
+
+WINDOW_DEFAULT: Final = Window()
+
+MERGED: Final = "merged"
+MOVED: Final = "start moved"
+
+
+@dataclass(frozen=True, slots=True)
+class RecordMessageCommand:
+    """A message to or from a counterparty. `sent_at` None is now."""
+
+    customer_id: str
+    direction: Direction
+    counterparty: str
+    message_id: str
+    recorded_by: str
+    channel: Channel = Channel.DIRECT
+    sent_at: datetime | None = None
+    idempotency: Idempotency | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What the message did; `again` where that was when it came first, and nothing happened now."""
+
+    receipt: Receipt
+    again: bool = False
+
+
+class RecordMessage(AccountUseCase[RecordMessageCommand, Recorded, ConversationsUnitOfWork, Known]):
+    """Count a message into the conversation that it belongs to, or open one and book it. `conversation.py` has the rule.
+
+    - Inside an open conversation every message passes, whatever the limit.
+    - An outbound message that would open one is refused where the current period has none left; an inbound one has happened, and its
+      conversation is booked, as overage if need be.
+    - A conversation is booked at the instant at which it starts. Where that turns out to lie in an earlier period, its unit moves
+      there; where it turns out to be part of another one, its unit is given back. Either is a compensating ledger record with a
+      reason, so that usage is the number of conversations, period by period.
+    - One message id of a customer is one message: what comes again under it gets the first answer, whatever it says.
+    """
+
+    def __init__(
+        self, unit_of_work: Callable[[], ConversationsUnitOfWork], clock: Clock, new_id: Callable[[], UUID], phone_numbers: PhoneNumbers
+    ) -> None:
+        super().__init__(unit_of_work, clock)
+        self._new_id = new_id
+        self._phone_numbers = phone_numbers
+
+    def features(self, command: RecordMessageCommand) -> Collection[str]:
+        return (CONVERSATIONS.key,)
+
+    async def read(self, commands: Sequence[RecordMessageCommand], uow: ConversationsUnitOfWork) -> Known:
+        sought: dict[Party, Sought] = {}
+        for command in commands:
+            account = uow.accounts.locked.get(command.customer_id)
+            if account is None:
+                continue
+            try:
+                party, sent_at = self._whose_and_when(command, account)
+                messages_max = _window(account).messages_max
+            except DomainError:
+                continue  # and raised again when the command is decided
+            earliest = min(sent_at, sought[party].ends_after) if party in sought else sent_at
+            sought[party] = Sought(earliest, messages_max)
+        return await uow.conversations.find({_key(command) for command in commands}, sought)
+
+    def decide(self, command: RecordMessageCommand, account: Account, facts: Known, uow: ConversationsUnitOfWork) -> Recorded:
+        if known := facts.receipts.get(_key(command)):
+            return Recorded(known, again=True)
+        party, sent_at = self._whose_and_when(command, account)
+        window = _window(account)
+        conversations = facts.conversations.setdefault(party, {})
+        placement = place(
+            sent_at, conversations.values(), window, lambda: open_conversation(self._new_id(), *party, sent_at=sent_at, window=window)
+        )
+        over_limit = _book(placement, command, account)
+        receipt = _receipt(placement, account, over_limit=over_limit)
+        for conversation in placement.changed():
+            conversations[conversation.id] = conversation
+            uow.conversations.save(conversation)
+        for absorbed in placement.merged:
+            del conversations[absorbed.id]
+        uow.conversations.add(
+            Message(command.customer_id, command.message_id, command.direction, command.channel, sent_at, account.now, receipt)
+        )
+        facts.receipts[_key(command)] = receipt
+        return Recorded(receipt)
+
+    def _whose_and_when(self, command: RecordMessageCommand, account: Account) -> tuple[Party, datetime]:
+        sent_at = account.now if command.sent_at is None else command.sent_at
+        require_recent(sent_at, account.now)
+        counterparty = self._phone_numbers.e164(command.counterparty, account.phone_region)
+        if counterparty is None:
+            raise InvalidPhoneNumber(command.counterparty, account.phone_region)
+        return Party(command.customer_id, counterparty), sent_at
+
+
+def _key(command: RecordMessageCommand) -> MessageKey:
+    return MessageKey(command.customer_id, command.message_id)
+
+
+def _window(account: Account) -> Window:
+    return metered_entitlement(account.plan, CONVERSATIONS.key).window or WINDOW_DEFAULT
+
+
+def _book(placement: Placement, command: RecordMessageCommand, account: Account) -> bool:
+    """Keeps usage equal to the number of conversations; says whether it went above the limit. Raises LimitExceeded, FeatureNotInPlan."""
+    conversation, before = placement.conversation, placement.before
+
+    def book_back(id: UUID, quantity: int, at: datetime, reason: str) -> None:
+        account.rebook(CONVERSATIONS.key, quantity, at, reason, _origin(command, id))
+
+    if before is None:
+        if command.direction is Direction.OUTBOUND:
+            account.require(CONVERSATIONS.key, 1)
+        record = account.record(CONVERSATIONS.key, 1, _origin(command, conversation.id), occurred_at=conversation.started_at)
+        return record.overage > 0
+    if conversation.started_at != before.started_at and before.started_at not in _period(account, conversation.started_at):
+        book_back(before.id, -1, before.started_at, MOVED)
+        book_back(before.id, +1, conversation.started_at, MOVED)
+    for absorbed in placement.merged:
+        book_back(absorbed.id, -1, absorbed.started_at, MERGED)
+    return False
+
+
+def _period(account: Account, at: datetime) -> Period:
+    return account.billing.period(metered_entitlement(account.plan, CONVERSATIONS.key).reset, at)
+
+
+def _origin(command: RecordMessageCommand, conversation_id: UUID) -> Origin:
+    return Origin("conversations", command.recorded_by, str(conversation_id))
+
+
+def _receipt(placement: Placement, account: Account, *, over_limit: bool) -> Receipt:
+    conversation, balance = placement.conversation, account.balance(CONVERSATIONS.key)
+    return Receipt(
+        conversation.id,
+        conversation.counterparty,
+        conversation.started_at,
+        conversation.expires_at,
+        conversation.message_count,
+        placement.opened,
+        Standing(balance.used, balance.limit, balance.remaining),
+        over_limit,
+    )

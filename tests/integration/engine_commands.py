@@ -1,0 +1,84 @@
+"""Commands for the comparison of the engine with its reference: what they are drawn from, and how their answers are told."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from hypothesis import strategies as st
+
+from core.errors import DomainError
+from core.metering.account import Amount, Balance
+from core.metering.consume_usage import Consumed
+from core.metering.correct_record import Corrected
+from core.metering.idempotency import Idempotency, Replay
+from core.metering.ledger import UsageRecord
+from core.metering.reserve_usage import Reserved
+
+BATCH_MAX = 3
+
+FIRST = datetime(2027, 1, 25, tzinfo=UTC)
+
+
+def often(*common: Any, **rare: Any) -> st.SearchStrategy[Any]:
+    """Most of what is drawn can be carried out, or runs would be all refusals; the rare values are those that never can."""
+    return st.sampled_from([*common * (1 + 20 * len(rare) // len(common)), *rare.values()])
+
+
+starts = st.integers(0, 430 * 24 * 60).map(lambda minutes: FIRST + timedelta(minutes=minutes))  # two springs and an autumn
+anchors = st.none() | st.builds(lambda start, days: start - timedelta(days), starts, st.integers(0, 400))
+zones = st.sampled_from(["UTC", "Europe/Vienna", "America/New_York", "Asia/Kolkata", "Africa/Cairo", "America/Havana"])
+metered = ["calls"] * 5 + ["storage"] * 4 + ["messages"] * 3 + ["seats"] * 2 + ["tokens"] * 2 + ["exports", "extras"]
+features = often(*metered, granted="team_size", switched="sign_on", undeclared="unheard_of")
+quantities = often(
+    *map(Decimal, ["1", "1", "2", "3", "4", "6", "9", "2.5", "7.125"]),
+    zero=Decimal(0),
+    negative=Decimal(-1),
+    half=Decimal("0.5"),
+    half_a_part=Decimal("0.0005"),
+)
+amounts = st.lists(st.builds(Amount, features, quantities, st.sampled_from([None, "eu"])), min_size=1, max_size=3)
+keys = st.none() | st.none() | st.integers(1, 12).map(lambda n: f"key {n}")
+customers = often("acme", "globex", unknown="nobody")
+SKEW, BACK, INSTANT = timedelta(minutes=5), timedelta(days=35), timedelta(microseconds=1)
+skews = often(timedelta(0), SKEW, -SKEW, past=-SKEW - INSTANT, ahead=SKEW + INSTANT)
+times = (
+    st.none() | often(-BACK, SKEW, old=-BACK - INSTANT, ahead=SKEW + INSTANT) | st.integers(-34 * 24, 0).map(lambda n: timedelta(hours=n))
+)
+waits = st.one_of(
+    st.integers(1, 400).map(lambda n: timedelta(seconds=n)),
+    st.integers(1, 72).map(lambda n: timedelta(hours=n)),
+    st.integers(1, 40).map(lambda n: timedelta(days=n)),
+)
+ages = st.integers(0, 6)
+is_rare = st.integers(0, 19).map(lambda n: n == 19)
+
+
+def batches(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[list[dict[str, Any]]]:
+    return st.lists(st.fixed_dictionaries(fields), min_size=1, max_size=BATCH_MAX)
+
+
+def told(outcome: Any) -> Any:
+    """An answer of the engine in the reference's words."""
+    match outcome:
+        case DomainError():
+            return type(outcome).__name__, dict(outcome.facts())
+        case Replay(reply):
+            return "Replay", reply
+        case Consumed(records, balances):
+            return "Consumed", [told(record) for record in records], told(balances)
+        case Corrected(record, balance):
+            return "Corrected", told(record), told(balance)
+        case Reserved(hold, balances):
+            return "Reserved", hold.state.value, told(hold.usage), told(hold.actual), hold.late, told(balances)
+        case UsageRecord():
+            return outcome.feature, outcome.quantity, outcome.occurred_at, outcome.overage, outcome.dimension
+        case Balance(_, limit, _, period, used, held):
+            return used, held, limit, outcome.remaining, outcome.overage, period.start, period.end
+        case Mapping():
+            return {feature: told(outcome[feature]) for feature in sorted(outcome)}
+    return outcome
+
+
+def written_once(key: str | None, *asked: object) -> Idempotency | None:
+    return Idempotency(key, repr(asked).encode(), lambda result: repr(told(result)).encode()) if key else None

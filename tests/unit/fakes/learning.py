@@ -1,0 +1,151 @@
+"""The learning product's ports in memory, faithful to the SQL adapters, and a learner who practises through its use cases."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Self, TypeVar
+
+from core.customers.customer import Customer
+from core.learning.assessment import Assessment
+from core.learning.create_learning_plan import CreateLearningPlan, CreateLearningPlanCommand
+from core.learning.learning_plan import LearningPlan
+from core.learning.ports import Assessments, LearningPlans, OwnId, PracticeSessions
+from core.learning.practice_session import Practice, PracticeSession
+from core.learning.save_practice_session import SavedPractice, SavePracticeSession, SavePracticeSessionCommand
+from core.learning.start_practice_session import StartedPractice, StartPracticeSession, StartPracticeSessionCommand
+from core.learning.take_assessment import TakeAssessment, TakeAssessmentCommand, TakenAssessment
+from core.metering.idempotency import Replay
+from core.metering.plans import Metered, Plan
+from core.metering.use_case import execute_one
+from tests.unit.fakes.examples import ACME, NOW, PERIOD
+from tests.unit.fakes.metering import FakeStore, FakeUnitOfWork
+
+FLUENCY = Plan("fluency", 1, "Fluency", {"practice_sessions": Metered(3), "assessments": Metered(2)})
+LENA = replace(ACME, id="lena", plan_key="fluency", plan_version=1)
+TOM = replace(LENA, id="tom")
+PRACTICE = Practice(540)
+
+T = TypeVar("T")
+
+
+class FakeLearningStore(FakeStore):
+    def __init__(self, plans: Iterable[Plan] = (FLUENCY,), customers: Iterable[Customer] = (LENA, TOM)) -> None:
+        super().__init__(plans, customers)
+        self.learning_plans: dict[OwnId, LearningPlan] = {}
+        self.practice_sessions: dict[OwnId, PracticeSession] = {}
+        self.assessments: dict[OwnId, Assessment] = {}
+
+    def unit_of_work(self) -> "FakeLearningUnitOfWork":
+        return FakeLearningUnitOfWork(self)
+
+
+class FakeLearningPlans(LearningPlans):
+    def __init__(self, store: FakeLearningStore) -> None:
+        self.added: list[LearningPlan] = []
+        self._store = store
+
+    async def find(self, ids: Iterable[OwnId]) -> dict[OwnId, LearningPlan]:
+        plans = self._store.learning_plans
+        return {id: replace(plans[id], practised_sessions=self._practised(id)) for id in ids if id in plans}
+
+    def add(self, plan: LearningPlan) -> None:
+        self.added.append(plan)
+
+    def _practised(self, id: OwnId) -> int:
+        sessions = self._store.practice_sessions.values()
+        return sum((session.customer_id, session.learning_plan_id) == id and session.saved_at is not None for session in sessions)
+
+
+class FakePracticeSessions(PracticeSessions):
+    def __init__(self, store: FakeLearningStore) -> None:
+        self.written: dict[OwnId, PracticeSession] = {}
+        self._store = store
+
+    async def find(self, ids: Iterable[OwnId]) -> dict[OwnId, PracticeSession]:
+        return {id: self._store.practice_sessions[id] for id in ids if id in self._store.practice_sessions}
+
+    def save(self, session: PracticeSession) -> None:
+        self.written[session.customer_id, session.id] = session
+
+
+class FakeAssessments(Assessments):
+    def __init__(self, store: FakeLearningStore) -> None:
+        self.added: dict[OwnId, Assessment] = {}
+        self._store = store
+
+    async def find(self, ids: Iterable[OwnId]) -> dict[OwnId, Assessment]:
+        return {id: self._store.assessments[id] for id in ids if id in self._store.assessments}
+
+    def add(self, assessment: Assessment) -> None:
+        key = (assessment.customer_id, assessment.id)
+        assert key not in self.added
+        assert key not in self._store.assessments
+        self.added[key] = assessment
+
+
+class FakeLearningUnitOfWork(FakeUnitOfWork):
+    store: FakeLearningStore
+    learning_plans: FakeLearningPlans
+    practice_sessions: FakePracticeSessions
+    assessments: FakeAssessments
+
+    async def __aenter__(self) -> Self:
+        await super().__aenter__()
+        self.learning_plans = FakeLearningPlans(self.store)
+        self.practice_sessions = FakePracticeSessions(self.store)
+        self.assessments = FakeAssessments(self.store)
+        return self
+
+    async def commit(self) -> None:
+        await super().commit()
+        self.store.learning_plans |= {(plan.customer_id, plan.id): plan for plan in self.learning_plans.added}
+        for session in self.practice_sessions.written.values():
+            plan_id = session.learning_plan_id
+            assert plan_id is None or (session.customer_id, plan_id) in self.store.learning_plans, "the foreign key"
+        self.store.practice_sessions |= self.practice_sessions.written
+        self.store.assessments |= self.assessments.added
+
+
+class Learner:
+    """A customer, by what it does at `now`."""
+
+    def __init__(self, store: FakeLearningStore, customer: Customer = LENA, now: datetime = NOW) -> None:
+        self.store = store
+        self.customer = customer
+        self.now = now
+        parts = (store.unit_of_work, lambda: self.now, store.new_id)
+        self.creating, self.starting = CreateLearningPlan(*parts), StartPracticeSession(*parts)
+        self.saving, self.taking = SavePracticeSession(*parts), TakeAssessment(*parts)
+
+    async def creates_plan(self, total_sessions: int = 8, sessions_per_week: int = 2) -> LearningPlan:
+        command = CreateLearningPlanCommand(self.customer.id, "es", "B1", total_sessions, sessions_per_week)
+        return new(await execute_one(self.creating, command))
+
+    async def starts(self, id: str | None = None, plan: LearningPlan | None = None) -> StartedPractice:
+        return new(await execute_one(self.starting, StartPracticeSessionCommand(self.customer.id, id, plan and plan.id)))
+
+    async def saves(self, id: str | None = None, plan: LearningPlan | None = None, practice: Practice = PRACTICE) -> SavedPractice:
+        return new(await execute_one(self.saving, self.to_save(id, plan, practice)))
+
+    async def takes(self, id: str | None = None, kind: str = "speaking", score: Decimal | None = None) -> TakenAssessment:
+        return new(await execute_one(self.taking, TakeAssessmentCommand(self.customer.id, kind, score, "app", id)))
+
+    def to_save(self, id: str | None = None, plan: LearningPlan | None = None, practice: Practice = PRACTICE) -> SavePracticeSessionCommand:
+        return SavePracticeSessionCommand(self.customer.id, practice, "app", id, plan and plan.id)
+
+    def used(self, feature: str = "practice_sessions") -> int:
+        """The ledger's sum in the period of the examples, with which the counter has to agree."""
+        total = self.store.used_within(self.customer.id, feature, PERIOD)
+        counter = self.store.counters.get((self.customer.id, feature))
+        assert total == (counter.used if counter and counter.period == PERIOD else 0)
+        return total
+
+    def held(self) -> int:
+        return self.store.held_at(self.customer.id, "practice_sessions", self.now)
+
+
+def new(outcome: T | Replay) -> T:
+    """A result that is no replay."""
+    assert not isinstance(outcome, Replay)
+    return outcome
