@@ -1,5 +1,8 @@
 """The HTTP application."""
 
+import asyncio
+import multiprocessing
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -18,6 +21,7 @@ def create_app(container: Container) -> FastAPI:
 
     @asynccontextmanager
     async def whole_life(app: FastAPI) -> AsyncIterator[None]:
+        _leave_with_parent()
         async with running(container):
             yield
 
@@ -27,9 +31,30 @@ def create_app(container: Container) -> FastAPI:
     errors.install(app)
     docs.install(app)
     # Routes are tried in this order for each request: the busiest come first.
-    for part in (usage, reservations, bulk, conversations, sessions, learning, operations, budget, records, uploads, customers, plans, operational):
+    for part in (
+        usage,
+        reservations,
+        bulk,
+        conversations,
+        sessions,
+        learning,
+        operations,
+        budget,
+        records,
+        uploads,
+        customers,
+        plans,
+        operational,
+    ):
         app.include_router(part.router)
     return app
+
+
+def _leave_with_parent() -> None:
+    """Ends a server process whose supervisor was killed, so that no orphan keeps the port and serves on."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        asyncio.get_running_loop().add_reader(parent.sentinel, signal.raise_signal, signal.SIGTERM)
 
 
 def from_environment() -> FastAPI:

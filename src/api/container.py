@@ -42,6 +42,7 @@ from core.sessions.request_upload import RequestUpload
 from infrastructure.data_directory import DataDirectory
 from infrastructure.gathered_keys import GatheredServiceKeys
 from infrastructure.group_commit import GroupCommit
+from infrastructure.measured import Measured
 from infrastructure.phone_numbers import LibraryPhoneNumbers
 from infrastructure.sql.account_reader import SqlAccountReader
 from infrastructure.sql.conversations import SqlConversationReader
@@ -83,6 +84,11 @@ def local_disk(settings: Settings, new_id: Any) -> LocalDiskUploads:
     return LocalDiskUploads(Path(directory.path, "uploads"), secret.encode(), settings.public_url, new_id)
 
 
+def in_groups(use_case: type[Any], unit_of_work: providers.Factory[Any], clock: Any, *more: Any) -> providers.Singleton[Any]:
+    """The use case as every process runs it: measured, and its concurrent commands sharing transactions."""
+    return providers.Singleton(GroupCommit, providers.Factory(Measured, providers.Factory(use_case, unit_of_work.provider, clock, *more)))
+
+
 class Container(containers.DeclarativeContainer):
     """What a process is made of. One instance serves one event loop."""
 
@@ -112,46 +118,44 @@ class Container(containers.DeclarativeContainer):
     ledger_reader = providers.Singleton(SqlLedgerReader, engine)
     reservation_reader = providers.Singleton(SqlReservationReader, engine)
     check_usage = providers.Factory(CheckUsage, account_reader, clock)
-    consume_usage = providers.Singleton(GroupCommit, providers.Factory(ConsumeUsage, unit_of_work.provider, clock))
-    ingest_events = providers.Singleton(GroupCommit, providers.Factory(IngestEvents, unit_of_work.provider, clock))
-    correct_record = providers.Singleton(GroupCommit, providers.Factory(CorrectRecord, unit_of_work.provider, clock))
-    reserve_usage = providers.Singleton(GroupCommit, providers.Factory(ReserveUsage, unit_of_work.provider, clock, new_id))
-    commit_reservation = providers.Singleton(GroupCommit, providers.Factory(CommitReservation, unit_of_work.provider, clock))
-    release_reservation = providers.Singleton(GroupCommit, providers.Factory(ReleaseReservation, unit_of_work.provider, clock))
+    consume_usage = in_groups(ConsumeUsage, unit_of_work, clock)
+    ingest_events = in_groups(IngestEvents, unit_of_work, clock)
+    correct_record = in_groups(CorrectRecord, unit_of_work, clock)
+    reserve_usage = in_groups(ReserveUsage, unit_of_work, clock, new_id)
+    commit_reservation = in_groups(CommitReservation, unit_of_work, clock)
+    release_reservation = in_groups(ReleaseReservation, unit_of_work, clock)
 
     drift_reader = providers.Singleton(SqlDriftReader, engine)
-    repair_usage = providers.Singleton(GroupCommit, providers.Factory(RepairUsage, unit_of_work.provider, clock))
+    repair_usage = in_groups(RepairUsage, unit_of_work, clock)
     reconcile = providers.Factory(Reconcile, drift_reader, account_reader, repair_usage)
     sweeper = providers.Singleton(SqlSweeper, engine, clock)
 
     uploads = providers.Singleton(local_disk, settings, new_id)
     session_reader = providers.Singleton(SqlSessionReader, engine)
-    create_session = providers.Singleton(GroupCommit, providers.Factory(CreateSession, unit_of_work.provider, clock, new_id))
-    request_upload = providers.Singleton(GroupCommit, providers.Factory(RequestUpload, unit_of_work.provider, clock, uploads))
-    attach_file = providers.Singleton(GroupCommit, providers.Factory(AttachFile, unit_of_work.provider, clock))
+    create_session = in_groups(CreateSession, unit_of_work, clock, new_id)
+    request_upload = in_groups(RequestUpload, unit_of_work, clock, uploads)
+    attach_file = in_groups(AttachFile, unit_of_work, clock)
     receive_upload = providers.Factory(ReceiveUpload, uploads, session_reader, attach_file, clock)
-    confirm_upload = providers.Singleton(GroupCommit, providers.Factory(ConfirmUpload, unit_of_work.provider, clock))
-    complete_session = providers.Singleton(GroupCommit, providers.Factory(CompleteSession, unit_of_work.provider, clock))
-    fail_session = providers.Singleton(GroupCommit, providers.Factory(FailSession, unit_of_work.provider, clock))
+    confirm_upload = in_groups(ConfirmUpload, unit_of_work, clock)
+    complete_session = in_groups(CompleteSession, unit_of_work, clock)
+    fail_session = in_groups(FailSession, unit_of_work, clock)
 
     operation_reader = providers.Singleton(SqlOperationReader, engine)
-    start_operation = providers.Singleton(GroupCommit, providers.Factory(StartOperation, unit_of_work.provider, clock, new_id))
-    add_step = providers.Singleton(GroupCommit, providers.Factory(AddStep, unit_of_work.provider, clock, new_id))
-    finish_operation = providers.Singleton(GroupCommit, providers.Factory(FinishOperation, unit_of_work.provider, clock, new_id))
+    start_operation = in_groups(StartOperation, unit_of_work, clock, new_id)
+    add_step = in_groups(AddStep, unit_of_work, clock, new_id)
+    finish_operation = in_groups(FinishOperation, unit_of_work, clock, new_id)
     read_budget = providers.Factory(ReadBudget, account_reader, ledger_reader, clock)
     check_budget = providers.Factory(CheckBudget, account_reader, clock)
 
     conversation_reader = providers.Singleton(SqlConversationReader, engine)
     phone_numbers = providers.Singleton(LibraryPhoneNumbers)
-    record_message = providers.Singleton(
-        GroupCommit, providers.Factory(RecordMessage, unit_of_work.provider, clock, new_id, phone_numbers)
-    )
+    record_message = in_groups(RecordMessage, unit_of_work, clock, new_id, phone_numbers)
 
     learning_plan_reader = providers.Singleton(SqlLearningPlanReader, engine)
-    create_learning_plan = providers.Singleton(GroupCommit, providers.Factory(CreateLearningPlan, unit_of_work.provider, clock, new_id))
-    start_practice_session = providers.Singleton(GroupCommit, providers.Factory(StartPracticeSession, unit_of_work.provider, clock, new_id))
-    save_practice_session = providers.Singleton(GroupCommit, providers.Factory(SavePracticeSession, unit_of_work.provider, clock, new_id))
-    take_assessment = providers.Singleton(GroupCommit, providers.Factory(TakeAssessment, unit_of_work.provider, clock, new_id))
+    create_learning_plan = in_groups(CreateLearningPlan, unit_of_work, clock, new_id)
+    start_practice_session = in_groups(StartPracticeSession, unit_of_work, clock, new_id)
+    save_practice_session = in_groups(SavePracticeSession, unit_of_work, clock, new_id)
+    take_assessment = in_groups(TakeAssessment, unit_of_work, clock, new_id)
 
 
 @asynccontextmanager

@@ -1,10 +1,17 @@
 """What whoever runs the service asks it: is it alive, is it ready, what does it measure."""
 
+import os
+from typing import Final
+
 from fastapi import APIRouter, Depends, Response
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 
 from api.dependencies import ContainerOf, reader
 from api.docs import refusals
+
+MULTIPROCESS: Final = "PROMETHEUS_MULTIPROC_DIR"
+"""The directory in which server processes share what they measure; set by `tollgate serve`."""
 
 router = APIRouter(tags=["operations"])
 
@@ -24,5 +31,9 @@ async def readyz(container: ContainerOf) -> dict[str, str]:
 
 @router.get("/metrics", dependencies=[Depends(reader)], response_class=Response)
 async def metrics() -> Response:
-    """Prometheus text."""
-    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+    """Prometheus text: of this process, or of all server processes where there are several."""
+    if MULTIPROCESS not in os.environ:
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+    everyone = CollectorRegistry()
+    MultiProcessCollector(everyone)  # type: ignore[no-untyped-call]
+    return Response(generate_latest(everyone), media_type=CONTENT_TYPE_LATEST)

@@ -7,7 +7,7 @@ from uuid import uuid4
 import httpx
 
 from tests.integration.coaching import Customer
-from tests.integration.service import Service
+from tests.integration.service import Database, Service
 
 SECONDS = 540
 
@@ -60,18 +60,25 @@ class Learner(Customer):
             statement = f"UPDATE {table} SET expires_at = now() - interval '1 hour' WHERE customer_id = $1 AND {name} = ({hold})"
             self.service.database.rows(statement, self.id, id)
 
-    def practised(self, saved_at: datetime, id: str | None = None, plan: str | None = None) -> None:
-        """A saved session as a backup or an older version would leave it: a row, and no usage."""
-        self.service.database.rows(
-            "INSERT INTO practice_session (customer_id, id, learning_plan_id, duration_seconds, saved_at) VALUES ($1, $2, $3, 540, $4)",
-            *(self.id, id or str(uuid4()), plan, saved_at),
-        )
+    def practised(self, saved_at: datetime, plan: str | None = None) -> None:
+        practised(self.service.database, self.id, saved_at, plan)
 
     def was_assessed(self, taken_at: datetime) -> None:
-        """An assessment without usage."""
-        self.service.database.rows(
-            "INSERT INTO assessment (customer_id, id, kind, taken_at) VALUES ($1, $2, 'speaking', $3)", self.id, str(uuid4()), taken_at
-        )
+        assessed(self.service.database, self.id, taken_at)
+
+
+def practised(database: Database, customer_id: str, saved_at: datetime, plan: str | None = None) -> None:
+    """A saved session as a backup or an older version would leave it: a row, and no usage."""
+    statement = """
+        INSERT INTO practice_session (customer_id, id, learning_plan_id, duration_seconds, saved_at) VALUES ($1, $2, $3, 540, $4)
+    """
+    database.rows(statement, customer_id, str(uuid4()), plan, saved_at)
+
+
+def assessed(database: Database, customer_id: str, taken_at: datetime) -> None:
+    """An assessment without usage."""
+    statement = "INSERT INTO assessment (customer_id, id, kind, taken_at) VALUES ($1, $2, 'speaking', $3)"
+    database.rows(statement, customer_id, str(uuid4()), taken_at)
 
 
 def told(response: httpx.Response, status: int) -> dict[str, Any]:

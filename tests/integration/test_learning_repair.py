@@ -8,8 +8,8 @@ import pytest
 
 from tests.integration.coaching import days_ago
 from tests.integration.in_process import engine_on
-from tests.integration.learners import Learner, told
-from tests.integration.service import Service, serving, tollgate
+from tests.integration.learners import Learner, assessed, practised, told
+from tests.integration.service import Database, Service, serving, tollgate
 
 AGREE = "Product records, ledger and counters agree.\n"
 LEDGER = """
@@ -136,7 +136,7 @@ async def test_two_repairs_at_once_write_each_record_once(database_url: str) -> 
 
 def restore(database_url: str, customer_id: str, now: datetime) -> None:
     """Three sessions and an assessment out of a backup."""
-    learner = Learner(customer_id, Service(database_url))
+    database = Database(database_url)
     for days in (3, 2, 1):
-        learner.practised(now - timedelta(days=days))
-    learner.was_assessed(now - timedelta(days=1))
+        practised(database, customer_id, now - timedelta(days=days))
+    assessed(database, customer_id, now - timedelta(days=1))

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from uvicorn.supervisors import Multiprocess
 from api.commands import CommandFailed, database, plans
 from api.commands.tokens import sign
 from api.container import Container
+from api.operational import MULTIPROCESS
 from api.settings import Settings, revealed
 from core.customers.put_customer import PutCustomerCommand
 from core.metering.account import CustomerNotFound
@@ -56,6 +58,8 @@ def serve(settings: Settings, options: Options, say: Callable[[str], None]) -> N
             settings = _with_public_url(settings, listener)
             asyncio.run(_prepare(settings, options))
             _to_environment(settings)
+            if options.workers > 1:
+                os.environ[MULTIPROCESS] = stack.enter_context(tempfile.TemporaryDirectory(prefix="tollgate-metrics-"))
             say(_banner(settings, listener, options, shows_secrets=generated))
             _run(listener, options.workers)
     except (DataDirectoryError, EmbeddedPostgresError) as error:

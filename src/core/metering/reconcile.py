@@ -85,7 +85,7 @@ class RepairCommand:
     idempotency: Idempotency | None = None
 
 
-class RepairUsage(AccountUseCase[RepairCommand, int, RepairUnitOfWork, Mapping[str, Sequence[MissingUsage]]]):
+class RepairUsage(AccountUseCase[RepairCommand, int, RepairUnitOfWork, dict[str, list[MissingUsage]]]):
     """Write the ledger records that are missing, in the period in which the usage occurred, and rebuild the counters.
 
     Looks again under the lock, so that repairing twice, or beside live traffic, books nothing twice. The result says how many
@@ -100,18 +100,20 @@ class RepairUsage(AccountUseCase[RepairCommand, int, RepairUnitOfWork, Mapping[s
         await uow.accounts.forget(claims)
         return claims
 
-    async def read(self, commands: Sequence[RepairCommand], uow: RepairUnitOfWork) -> Mapping[str, Sequence[MissingUsage]]:
+    async def read(self, commands: Sequence[RepairCommand], uow: RepairUnitOfWork) -> dict[str, list[MissingUsage]]:
         missing: dict[str, list[MissingUsage]] = {}
         for item in await uow.drift.missing([command.customer_id for command in commands]):
             missing.setdefault(item.customer_id, []).append(item)
         return missing
 
-    def decide(self, command: RepairCommand, account: Account, facts: Mapping[str, Sequence[MissingUsage]], uow: RepairUnitOfWork) -> int:
-        missing = [item for item in facts.get(command.customer_id, ()) if item.feature in command.features]
+    def decide(self, command: RepairCommand, account: Account, facts: dict[str, list[MissingUsage]], uow: RepairUnitOfWork) -> int:
+        known = facts.get(command.customer_id, [])
+        missing = [item for item in known if item.feature in command.features]
         for item in missing:
             account.rebook(
                 item.feature, item.quantity, item.occurred_at, REASON, Origin(item.source, REASON, item.reference), item.dimension
             )
+        facts[command.customer_id] = [item for item in known if item.feature not in command.features]
         return len(missing)
 
 

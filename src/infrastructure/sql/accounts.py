@@ -95,9 +95,7 @@ class SqlAccounts(Accounts):
             states.setdefault(counter["customer_id"], {})[counter["feature"]] = CounterState(used.get(key, 0), held.get(key, 0))
         regions = {row["customer_id"]: row["phone_region"] for row in customers}
         self.locked = {
-            id: Account(
-                id, plan, billings[id], states.get(id, {}), now=at, catalog=catalog, new_id=self._new_id, phone_region=regions[id]
-            )
+            id: Account(id, plan, billings[id], states.get(id, {}), now=at, catalog=catalog, new_id=self._new_id, phone_region=regions[id])
             for id, plan in plans.items()
         }
         return self.locked

@@ -241,6 +241,4 @@ def _to_receipt(row: Record) -> Receipt:
 
 
 def _to_conversation(row: Row[Any]) -> Conversation:
-    return Conversation(
-        row.id, row.customer_id, row.counterparty, row.started_at, row.expires_at, row.message_count, row.merged_into
-    )
+    return Conversation(row.id, row.customer_id, row.counterparty, row.started_at, row.expires_at, row.message_count, row.merged_into)

@@ -1,0 +1,58 @@
+"""What a process measures of its use cases, for Prometheus."""
+
+import time
+from collections.abc import Sequence
+from typing import Final, Generic, TypeVar
+
+from prometheus_client import Counter, Histogram
+
+from core.errors import DomainError
+from core.metering.idempotency import Replay
+from core.metering.use_case import UseCase
+
+C = TypeVar("C")
+R = TypeVar("R")
+
+COMMANDS: Final = Counter("tollgate_commands", "Commands carried out, by outcome: done, replayed, or the refusal.", ("use_case", "outcome"))
+BATCH_SIZE: Final = Histogram(
+    "tollgate_batch_size", "Commands that shared a transaction.", ("use_case",), buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+)
+BATCH_SECONDS: Final = Histogram(
+    "tollgate_batch_seconds",
+    "Time that a transaction took.",
+    ("use_case",),
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
+)
+
+
+class Measured(Generic[C, R]):
+    """A use case that counts what it does; a decorator with the use case's own signature."""
+
+    def __init__(self, use_case: UseCase[C, R]) -> None:
+        self._use_case = use_case
+        self._name = type(use_case).__name__
+        self._size = BATCH_SIZE.labels(self._name)
+        self._seconds = BATCH_SECONDS.labels(self._name)
+
+    async def execute(self, commands: Sequence[C]) -> Sequence[R | Replay | DomainError]:
+        started = time.perf_counter()
+        outcomes = await self._use_case.execute(commands)
+        self._seconds.observe(time.perf_counter() - started)
+        self._size.observe(len(commands))
+        counts: dict[str, int] = {}
+        for outcome in outcomes:
+            name = _name(outcome)
+            counts[name] = counts.get(name, 0) + 1
+        for name, count in counts.items():
+            COMMANDS.labels(self._name, name).inc(count)
+        return outcomes
+
+
+def _name(outcome: object) -> str:
+    match outcome:
+        case DomainError():
+            return type(outcome).__name__
+        case Replay():
+            return "replayed"
+        case _:
+            return "done"
