@@ -116,7 +116,7 @@ def test_service_and_database_stop_cleanly_and_a_second_start_finds_its_data(
     assert service.wait() == 0, service.errors
     assert service.errors == ""
     assert not postgres_processes(data_dir)
-    assert not [process for process in processes if is_alive(process)]
+    until(lambda: not any(map(is_alive, processes)), 5, "all processes to be gone")
     assert is_free(port)
     assert EmbeddedPostgres(data_dir).running_url() is None
 
@@ -229,7 +229,7 @@ def test_a_start_after_kill_9_recovers_on_the_same_port(
     workers_left = psutil.Process(killed.process.pid).children(recursive=True)
     kill(killed)
     until(lambda: is_free(port), 15, "the port to be free again")
-    assert not [process for process in workers_left if is_alive(process)]
+    until(lambda: not any(map(is_alive, workers_left)), 5, "all processes to be gone")
     with Service(data_dir=data_dir, workers=workers, port=port, plans=None) as service:
         assert customer.at(service).get(session).status_code == 200
         finds_its_data(service, made)

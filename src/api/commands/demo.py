@@ -17,13 +17,16 @@ from rich.table import Table
 
 from api.commands import CommandFailed
 from api.commands.tokens import sign
-from api.demo import coaching
+from api.demo import coaching, learning, messaging, operations
 from api.demo.stage import Stage, Story, StoryFailed
 from api.settings import Settings
 from infrastructure.data_directory import DataDirectory
 
 STORIES: Final[Mapping[str, Story]] = {
     "Coaching sessions": coaching.play,
+    "Learning plans": learning.play,
+    "AI operations": operations.play,
+    "Messaging": messaging.play,
 }
 PLANS: Final = "plans.yaml"
 START_SECONDS_MAX: Final = 60

@@ -52,6 +52,10 @@ class Stage:
         _checked(self._admin.put(f"/customers/{id}", json={"plan": plan, **details}), 200, 201)
         return Customer(_client(self._address, self._sign(id)), id)
 
+    def plan(self, key: str, content: dict[str, Any]) -> None:
+        """A plan that the story needs."""
+        _checked(self._admin.put(f"/plans/{key}", json=content), 200, 201)
+
 
 Story = Callable[[Stage], Iterator[Row]]
 

@@ -4,12 +4,11 @@ from collections.abc import Collection, Mapping
 from typing import Self
 from uuid import UUID
 
-from tests.unit.fakes.metering import FakeStore, FakeUnitOfWork
-
 from core.conversations.conversation import Conversation
 from core.conversations.message import Message
 from core.conversations.ports import Conversations, Known, MessageKey, Party, PhoneNumbers, Sought
 from core.errors import ConcurrentUpdate
+from tests.unit.fakes.metering import FakeStore, FakeUnitOfWork
 
 
 class ConversationsStore(FakeStore):

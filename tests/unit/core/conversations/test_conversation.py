@@ -1,17 +1,17 @@
 """Which conversation a message belongs to. Times are minutes of one day."""
 
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.fakes.conversations_in_order import Span, conversations_in_order
-from tests.unit.fakes.examples import NOW
 
 from core.conversations.conversation import Conversation, Placement, open_conversation, place
 from core.metering.plans import Window
+from tests.unit.fakes.conversations_in_order import Span, conversations_in_order
+from tests.unit.fakes.examples import NOW
 
 DAY = NOW.replace(hour=0)
 HOUR = Window(timedelta(hours=1))
@@ -183,8 +183,8 @@ def test_fixed_windows_never_overlap_and_are_never_more_than_in_order(data: st.D
         assert [(span.started_at, span.message_count) for span in spans] == [(span.started_at, span.message_count) for span in ordered]
 
 
-def _in_excess(at: object, spans: Sequence[Span], length: timedelta) -> bool:
-    return any(span.started_at + length <= at < span.expires_at for span in spans)  # type: ignore[operator]
+def _in_excess(at: datetime, spans: Sequence[Span], length: timedelta) -> bool:
+    return any(span.started_at + length <= at < span.expires_at for span in spans)
 
 
 @given(st.data(), MINUTES, LENGTHS, CAPS, st.booleans())
