@@ -21,7 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from core.customers.customer import Customer
 from core.customers.put_customer import CustomerChanges
 from core.errors import DomainError
-from core.metering.account import Account, Amount
+from core.metering.account import Amount
 from core.metering.consume_usage import Consumed, ConsumeUsageCommand, Mode
 from core.metering.correct_record import Corrected, CorrectRecordCommand
 from core.metering.features import Feature
@@ -205,28 +205,26 @@ class EngineMachine(RuleBasedStateMachine):
         self.set_time(holds[-1 - age % len(holds)].expires_at - timedelta(microseconds=short_of))
 
     @invariant()
-    def balances_agree(self) -> None:
-        for id in self.reference.owners:
-            plan = PLANS[self.reference.owners[id].plan].entitlements
-            status: Account = self.runner.run(self.container.account_reader().read(id, None, self.reference.now))
-            metered = [key for key, entitlement in status.plan.entitlements.items() if isinstance(entitlement, Metered)]
-            assert {key: told(status.balance(key)) for key in metered} == {
-                key: self.reference.balance(id, key) for key in plan if key in RESOLUTIONS
-            }
-            others = sorted(RESOLUTIONS.keys() - plan.keys())
-            account: Account = self.runner.run(self.container.account_reader().read(id, others, self.reference.now))
-            assert told(account.balances(others)) == {key: self.reference.balance(id, key) for key in others}
-
-    @invariant()
-    def ledger_agrees(self) -> None:
-        for id in self.reference.owners:
-            records = self.runner.run(self.container.ledger_reader().newest(LedgerQuery(id, LEDGER_MAX)))
+    def everything_agrees(self) -> None:
+        owners = self.reference.owners
+        drift, *seen = self.runner.run(self.look())
+        assert drift == []
+        for (id, owner), (status, account, records) in zip(owners.items(), seen, strict=True):
+            plan = [key for key in PLANS[owner.plan].entitlements if key in RESOLUTIONS]
+            assert [key for key, entitlement in status.plan.entitlements.items() if isinstance(entitlement, Metered)] == plan
+            assert told(status.balances(plan)) == {key: self.reference.balance(id, key) for key in plan}
+            assert told(account.balances(RESOLUTIONS)) == {key: self.reference.balance(id, key) for key in RESOLUTIONS}
             entries = [entry for entry in self.reference.entries if entry.customer_id == id]
             assert Counter(map(written, records)) == Counter(map(expected, entries))
 
-    @invariant()
-    def nothing_drifts(self) -> None:
-        assert self.runner.run(self.engine.drift(*self.reference.owners)) == []
+    async def look(self) -> Sequence[Any]:
+        """What disagrees, and by customer the status of its plan, the account with all features, and the ledger."""
+        return await asyncio.gather(self.engine.drift(*self.reference.owners), *map(self.look_at, self.reference.owners))
+
+    async def look_at(self, id: str) -> Sequence[Any]:
+        reader, now = self.container.account_reader(), self.reference.now
+        ledger = self.container.ledger_reader().newest(LedgerQuery(id, LEDGER_MAX))
+        return await asyncio.gather(reader.read(id, None, now), reader.read(id, RESOLUTIONS, now), ledger)
 
     def carry_out(self, use_case: str, commands: Sequence[Any]) -> None:
         """In one call, and so in one transaction."""

@@ -1,28 +1,18 @@
 """Practice that arrives without usage is found, and repaired once, in the period in which it happened."""
 
 import asyncio
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-
-import pytest
 
 from tests.integration.coaching import days_ago
 from tests.integration.in_process import engine_on
 from tests.integration.learners import Learner, assessed, practised, told
-from tests.integration.service import Database, Service, serving, tollgate
+from tests.integration.service import Database, Service, tollgate
 
 AGREE = "Product records, ledger and counters agree.\n"
 LEDGER = """
     SELECT feature, quantity, source, reference, reason, recorded_by, occurred_at FROM usage_record WHERE customer_id = $1
     ORDER BY occurred_at
 """
-
-
-@pytest.fixture
-def service(database_url: str) -> Iterator[Service]:
-    """On a database of the test's own, which `reconcile` looks through as a whole."""
-    with serving(database_url) as (service,):
-        yield service
 
 
 def reconcile(service: Service, *arguments: str) -> tuple[int, str]:

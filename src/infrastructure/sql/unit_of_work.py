@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self, TypeVar
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -19,24 +19,20 @@ from infrastructure.sql.plans import SqlPlans
 from infrastructure.sql.replies import SqlReplies
 from infrastructure.sql.reservations import SqlReservations
 from infrastructure.sql.sessions import SqlSessions
-from infrastructure.sql.statements import Driver, driver_of
+from infrastructure.sql.statements import driver_of
+
+
+class Written(Protocol):
+    """A repository that collects changes and writes them all at once."""
+
+    async def flush(self) -> None: ...
+
+
+W = TypeVar("W", bound=Written)
 
 
 class SqlUnitOfWork:
     """Serves every product's `UnitOfWork` port. What is not committed is rolled back."""
-
-    accounts: SqlAccounts
-    assessments: SqlAssessments
-    conversations: SqlConversations
-    drift: SqlDriftReader
-    learning_plans: SqlLearningPlans
-    ledger: SqlLedger
-    operations: SqlOperations
-    practice_sessions: SqlPracticeSessions
-    replies: SqlReplies
-    reservations: SqlReservations
-    sessions: SqlSessions
-    _driver: Driver
 
     def __init__(self, engine: AsyncEngine, plans: SqlPlans, new_id: Callable[[], UUID]) -> None:
         # SQLAlchemy leaves the transaction to us: its beginning and end are two of the few statements that every decision runs.
@@ -54,34 +50,32 @@ class SqlUnitOfWork:
             except BaseException:
                 await self._release()
                 raise
-        self.accounts = SqlAccounts(self._connection, self._driver, self._plans, self._new_id)
-        self.drift = SqlDriftReader(self._connection)
-        self.ledger = SqlLedger(self._connection)
-        self.replies = SqlReplies(self._connection)
-        self.reservations = SqlReservations(self._connection)
-        self.sessions = SqlSessions(self._connection)
-        self.operations = SqlOperations(self._connection)
-        self.conversations = SqlConversations(self._driver)
-        self.learning_plans = SqlLearningPlans(self._connection)
-        self.practice_sessions = SqlPracticeSessions(self._connection)
-        self.assessments = SqlAssessments(self._connection)
+        connection, driver = self._connection, self._driver
+        self._written: list[Written] = []
+        self.accounts = self._writes(SqlAccounts(connection, driver, self._plans, self._new_id))
+        self.drift = SqlDriftReader(connection)
+        self.ledger = SqlLedger(connection)
+        self.replies = self._writes(SqlReplies(connection))
+        self.reservations = SqlReservations(connection)
+        self.sessions = self._writes(SqlSessions(connection))
+        self.learning_plans = self._writes(SqlLearningPlans(connection))
+        self.practice_sessions = self._writes(SqlPracticeSessions(connection))
+        self.assessments = self._writes(SqlAssessments(connection))
+        self.operations = self._writes(SqlOperations(connection))
+        self.conversations = self._writes(SqlConversations(driver))
         return self
 
     async def commit(self) -> None:
-        for repository in (
-            self.accounts,
-            self.replies,
-            self.sessions,
-            self.operations,
-            self.conversations,
-            self.learning_plans,
-            self.practice_sessions,
-            self.assessments,
-        ):
+        for repository in self._written:
             await repository.flush()
         with storage_errors(committing=True):
             await self._driver.execute("COMMIT")
         self._committed = True
+
+    def _writes(self, repository: W) -> W:
+        """Has the repository write what it collected when the unit of work commits, in the order of these calls."""
+        self._written.append(repository)
+        return repository
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         await self._release()

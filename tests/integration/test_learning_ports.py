@@ -1,0 +1,110 @@
+"""What the repositories of the learning product promise, kept by PostgreSQL and by the fakes that the unit tests trust."""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+import uuid_utils.compat
+
+from core.learning.assessment import Assessment
+from core.learning.learning_plan import LearningPlan
+from core.learning.ports import LearningUnitOfWork
+from core.learning.practice_session import Practice, PracticeSession
+from infrastructure.sql.engine import create_engine
+from infrastructure.sql.plans import SqlPlans
+from infrastructure.sql.unit_of_work import SqlUnitOfWork
+from tests.unit.fakes.learning import FakeLearningStore
+
+NOW = datetime(2026, 11, 21, 12, 0, 0, 123456, tzinfo=UTC)
+PLAN = LearningPlan("plan", "lena", "es", "B1", 8, 2, NOW)
+SESSION = PracticeSession("monday", "lena", "plan", NOW, uuid_utils.compat.uuid7())
+ASSESSMENT = Assessment("spring", "lena", "speaking", Decimal("78.5"), NOW)
+
+UnitsOfWork = Callable[[], LearningUnitOfWork]
+
+
+@pytest.fixture(params=["PostgreSQL", "fake"])
+async def units_of_work(request: pytest.FixtureRequest) -> AsyncIterator[UnitsOfWork]:
+    if request.param == "fake":
+        yield FakeLearningStore().unit_of_work
+        return
+    engine = create_engine(request.getfixturevalue("database_url"))
+    yield lambda: SqlUnitOfWork(engine, SqlPlans(engine), uuid_utils.compat.uuid7)
+    await engine.dispose()
+
+
+async def keep(units_of_work: UnitsOfWork, *things: LearningPlan | PracticeSession | Assessment, but_fail: Exception | None = None) -> None:
+    """Writes them in one transaction, which fails before its end where an error is given."""
+    async with units_of_work() as uow:
+        for thing in things:
+            match thing:
+                case LearningPlan():
+                    uow.learning_plans.add(thing)
+                case PracticeSession():
+                    uow.practice_sessions.save(thing)
+                case Assessment():
+                    uow.assessments.add(thing)
+        if but_fail is not None:
+            raise but_fail
+        await uow.commit()
+
+
+def saved(id: str, customer_id: str = "lena", plan_id: str | None = "plan") -> PracticeSession:
+    return PracticeSession(id, customer_id, plan_id, practice=Practice(540), saved_at=NOW)
+
+
+async def test_what_was_written_is_found_as_it_was(units_of_work: UnitsOfWork) -> None:
+    finished = replace(SESSION, id="done", practice=Practice(540, "debate", "Spoke."), saved_at=NOW, over_limit=True)
+    scoreless = replace(ASSESSMENT, id="no score", score=None)
+    await keep(units_of_work, SESSION, finished, ASSESSMENT, scoreless, PLAN)
+    async with units_of_work() as uow:
+        assert await uow.learning_plans.find([("lena", "plan")]) == {("lena", "plan"): replace(PLAN, practised_sessions=1)}
+        named = [("lena", "monday"), ("lena", "done")]
+        assert await uow.practice_sessions.find(named) == dict(zip(named, (SESSION, finished), strict=True))
+        named = [("lena", "spring"), ("lena", "no score")]
+        assert await uow.assessments.find(named) == dict(zip(named, (ASSESSMENT, scoreless), strict=True))
+
+
+async def test_what_does_not_exist_or_is_another_customers_is_not_found(units_of_work: UnitsOfWork) -> None:
+    await keep(units_of_work, PLAN, SESSION, ASSESSMENT)
+    async with units_of_work() as uow:
+        for repository in (uow.learning_plans, uow.practice_sessions, uow.assessments):
+            assert await repository.find([("tom", "plan"), ("tom", "monday"), ("tom", "spring"), ("lena", "nothing")]) == {}
+
+
+async def test_the_same_id_of_two_customers_is_two_things_and_naming_one_twice_finds_it_once(units_of_work: UnitsOfWork) -> None:
+    toms = [replace(PLAN, customer_id="tom"), replace(SESSION, customer_id="tom"), replace(ASSESSMENT, customer_id="tom", kind="writing")]
+    await keep(units_of_work, PLAN, SESSION, ASSESSMENT, *toms)
+    async with units_of_work() as uow:
+        both = [("lena", "spring"), ("tom", "spring"), ("lena", "spring")]
+        assert await uow.assessments.find(both) == {("lena", "spring"): ASSESSMENT, ("tom", "spring"): toms[2]}
+        assert set(await uow.practice_sessions.find([("tom", "monday"), ("lena", "monday")])) == {("tom", "monday"), ("lena", "monday")}
+
+
+async def test_a_sessions_next_state_takes_the_place_of_its_last_one(units_of_work: UnitsOfWork) -> None:
+    finished = replace(SESSION, learning_plan_id=None, practice=Practice(1), saved_at=NOW)
+    await keep(units_of_work, PLAN, SESSION)
+    await keep(units_of_work, replace(finished, over_limit=True), finished)
+    async with units_of_work() as uow:
+        assert await uow.practice_sessions.find([("lena", "monday")]) == {("lena", "monday"): finished}
+
+
+async def test_a_plan_has_practised_the_sessions_that_were_saved_for_it_and_no_others(units_of_work: UnitsOfWork) -> None:
+    toms, other = replace(PLAN, customer_id="tom"), replace(PLAN, id="other")
+    counted = [saved("a"), saved("b")]
+    not_counted = [SESSION, saved("c", plan_id=None), saved("d", plan_id="other"), saved("a", customer_id="tom")]
+    await keep(units_of_work, PLAN, toms, other, *counted, *not_counted)
+    async with units_of_work() as uow:
+        plans = await uow.learning_plans.find([("lena", "plan"), ("tom", "plan"), ("lena", "other")])
+    assert {key: plan.practised_sessions for key, plan in plans.items()} == {("lena", "plan"): 2, ("tom", "plan"): 1, ("lena", "other"): 1}
+
+
+async def test_what_was_not_committed_was_never_written(units_of_work: UnitsOfWork) -> None:
+    with pytest.raises(RuntimeError):
+        await keep(units_of_work, PLAN, SESSION, ASSESSMENT, but_fail=RuntimeError())
+    async with units_of_work() as uow:
+        assert await uow.learning_plans.find([("lena", "plan")]) == {}
+        assert await uow.practice_sessions.find([("lena", "monday")]) == {}
+        assert await uow.assessments.find([("lena", "spring")]) == {}
