@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Protocol, Self, TypeVar
 from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from infrastructure.sql.accounts import SqlAccounts
 from infrastructure.sql.conversations import SqlConversations
@@ -19,7 +19,7 @@ from infrastructure.sql.plans import SqlPlans
 from infrastructure.sql.replies import SqlReplies
 from infrastructure.sql.reservations import SqlReservations
 from infrastructure.sql.sessions import SqlSessions
-from infrastructure.sql.statements import driver_of
+from infrastructure.sql.statements import live_connection
 
 
 class Written(Protocol):
@@ -43,9 +43,8 @@ class SqlUnitOfWork:
     async def __aenter__(self) -> Self:
         self._committed = False
         with storage_errors():
-            self._connection: AsyncConnection = await self._engine.connect()
+            self._connection, self._driver = await live_connection(self._engine)
             try:
-                self._driver = await driver_of(self._connection)
                 await self._driver.execute("BEGIN")
             except BaseException:
                 await self._release()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from itertools import pairwise
 from uuid import UUID
 
 import pytest
@@ -178,7 +179,7 @@ def test_fixed_windows_never_overlap_and_are_never_more_than_in_order(data: st.D
     spans, ordered = party.spans(), in_order(minutes, window)
     assert party.booked == len(spans) <= len(ordered)
     assert sum(span.message_count for span in spans) == len(minutes)
-    assert all(one.expires_at <= other.started_at for one, other in zip(spans, spans[1:], strict=False))
+    assert all(one.expires_at <= other.started_at for one, other in pairwise(spans))
     if not any(_in_excess(DAY + after(minute), spans, length) for minute in minutes):
         assert [(span.started_at, span.message_count) for span in spans] == [(span.started_at, span.message_count) for span in ordered]
 
