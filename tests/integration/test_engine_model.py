@@ -14,7 +14,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 
@@ -284,6 +284,6 @@ def test_the_engine_answers_as_the_reference_does(database_url: str) -> None:
         for plan in PLANS.values():
             runner.run(engine.publish(plan, RESOLUTIONS))
         runner.run(engine.container.declare_feature().execute(Feature("extras", "unit")))
-        tried = settings(suppress_health_check=list(HealthCheck), phases=[Phase.generate], report_multiple_bugs=False)
+        tried = settings(suppress_health_check=list(HealthCheck))
         run_state_machine_as_test(lambda: EngineMachine(engine, runner), settings=tried)
         runner.run(opened.__aexit__(None, None, None))

@@ -26,11 +26,11 @@ UnitsOfWork = Callable[[], LearningUnitOfWork]
 
 
 @pytest.fixture(params=["PostgreSQL", "fake"])
-async def units_of_work(request: pytest.FixtureRequest) -> AsyncIterator[UnitsOfWork]:
+async def units_of_work(request: pytest.FixtureRequest, database_url: str) -> AsyncIterator[UnitsOfWork]:
     if request.param == "fake":
         yield FakeLearningStore().unit_of_work
         return
-    engine = create_engine(request.getfixturevalue("database_url"))
+    engine = create_engine(database_url)
     yield lambda: SqlUnitOfWork(engine, SqlPlans(engine), uuid_utils.compat.uuid7)
     await engine.dispose()
 

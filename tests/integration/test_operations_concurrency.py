@@ -63,7 +63,9 @@ def test_an_operation_that_is_finished_while_steps_arrive_has_just_those_that_we
 def test_a_budget_read_while_steps_are_booked_always_adds_up(services: tuple[Service, Service]) -> None:
     scanner = Scanner.new(services[0])
     ids = [scanner.started(estimated_cost=0.3, estimated_runs=5) for _ in range(4)]
-    writes = [partial(scanner.at(services[n % 2]).adds, ids[n % 4], (1_000_000 + n) / NANO, n % 2 == 0, feature=f"f{n % 7}") for n in range(120)]
+    writes = [
+        partial(scanner.at(services[n % 2]).adds, ids[n % 4], (1_000_000 + n) / NANO, n % 2 == 0, feature=f"f{n % 7}") for n in range(120)
+    ]
     with ThreadPoolExecutor(8) as pool:
         written = [pool.submit(write) for write in writes]
         seen = 0
