@@ -121,7 +121,7 @@ class Container(containers.DeclarativeContainer):
     consume_usage = in_groups(ConsumeUsage, unit_of_work, clock)
     ingest_events = in_groups(IngestEvents, unit_of_work, clock)
     correct_record = in_groups(CorrectRecord, unit_of_work, clock)
-    reserve_usage = in_groups(ReserveUsage, unit_of_work, clock, new_id)
+    reserve_usage = in_groups(ReserveUsage, unit_of_work, clock)
     commit_reservation = in_groups(CommitReservation, unit_of_work, clock)
     release_reservation = in_groups(ReleaseReservation, unit_of_work, clock)
 
@@ -132,7 +132,7 @@ class Container(containers.DeclarativeContainer):
 
     uploads = providers.Singleton(local_disk, settings, new_id)
     session_reader = providers.Singleton(SqlSessionReader, engine)
-    create_session = in_groups(CreateSession, unit_of_work, clock, new_id)
+    create_session = in_groups(CreateSession, unit_of_work, clock)
     request_upload = in_groups(RequestUpload, unit_of_work, clock, uploads)
     attach_file = in_groups(AttachFile, unit_of_work, clock)
     receive_upload = providers.Factory(ReceiveUpload, uploads, session_reader, attach_file, clock)
@@ -141,9 +141,9 @@ class Container(containers.DeclarativeContainer):
     fail_session = in_groups(FailSession, unit_of_work, clock)
 
     operation_reader = providers.Singleton(SqlOperationReader, engine)
-    start_operation = in_groups(StartOperation, unit_of_work, clock, new_id)
-    add_step = in_groups(AddStep, unit_of_work, clock, new_id)
-    finish_operation = in_groups(FinishOperation, unit_of_work, clock, new_id)
+    start_operation = in_groups(StartOperation, unit_of_work, clock)
+    add_step = in_groups(AddStep, unit_of_work, clock)
+    finish_operation = in_groups(FinishOperation, unit_of_work, clock)
     read_budget = providers.Factory(ReadBudget, account_reader, ledger_reader, clock)
     check_budget = providers.Factory(CheckBudget, account_reader, clock)
 
@@ -152,10 +152,10 @@ class Container(containers.DeclarativeContainer):
     record_message = in_groups(RecordMessage, unit_of_work, clock, new_id, phone_numbers)
 
     learning_plan_reader = providers.Singleton(SqlLearningPlanReader, engine)
-    create_learning_plan = in_groups(CreateLearningPlan, unit_of_work, clock, new_id)
-    start_practice_session = in_groups(StartPracticeSession, unit_of_work, clock, new_id)
-    save_practice_session = in_groups(SavePracticeSession, unit_of_work, clock, new_id)
-    take_assessment = in_groups(TakeAssessment, unit_of_work, clock, new_id)
+    create_learning_plan = in_groups(CreateLearningPlan, unit_of_work, clock)
+    start_practice_session = in_groups(StartPracticeSession, unit_of_work, clock)
+    save_practice_session = in_groups(SavePracticeSession, unit_of_work, clock)
+    take_assessment = in_groups(TakeAssessment, unit_of_work, clock)
 
 
 @asynccontextmanager

@@ -85,6 +85,9 @@ class GroupCommit(Generic[C, R]):
             outcomes = await self._run([item.command for item in batch])
         except StorageUnavailable as away:
             outcomes = [StorageUnavailable(outcome_unknown=away.outcome_unknown) for _ in batch]
+        except Overloaded:
+            # Taken apart, the batch would wait for a connection once for every command, and all behind it would wait, too.
+            outcomes = [Overloaded() for _ in batch]
         except Exception as error:  # noqa: BLE001 - whatever it is, it must fail one command and not its neighbours
             await self._take_apart(batch, error)
             return

@@ -152,10 +152,15 @@ def test_a_batch_and_a_commit_may_carry_dimensions(booker: Booker) -> None:
     item = {"customer_id": booker.id, "usage": [{"feature": "tokens", "quantity": 1, "dimension": "batch"}]}
     assert booker.service.admin.post("/api/v1/usage/batch", json={"items": [item, item]}).json()["results"][1]["status"] == 200
     assert booker.shares() == {"batch": 2}
-    held = booker.post("reservations", {"usage": [{"feature": "tokens", "quantity": 5, "dimension": "held"}]}).json()["id"]
+    held = booker.post("reservations", {"usage": [{"feature": "tokens", "quantity": 5}]}).json()["id"]
     actual = [{"feature": "tokens", "quantity": 2, "dimension": "a"}, {"feature": "tokens", "quantity": 1, "dimension": "b"}]
     assert booker.post(f"reservations/{held}/commit", {"usage": actual}).status_code == 200
-    assert sum(booker.shares().values()) == 5
+    assert booker.shares() == {"batch": 2, "a": 2, "b": 1}
+
+
+def test_a_reservation_takes_no_dimension_since_it_would_be_lost(booker: Booker) -> None:
+    usage = [{"feature": "tokens", "quantity": 5, "dimension": "large"}]
+    assert booker.post("reservations", {"usage": usage}).status_code == 422
 
 
 def test_a_breakdown_read_while_usage_is_booked_always_adds_up(booker: Booker) -> None:

@@ -190,18 +190,37 @@ def test_a_start_goes_on_with_the_server_that_outlived_its_service(directory: Pa
     assert server_pid(directory) == outlived
 
 
-def test_a_start_waits_for_a_server_that_is_still_recovering(directory: Path) -> None:
+async def test_a_start_waits_for_a_server_that_is_shutting_down_and_starts_another(directory: Path) -> None:
+    postgres = EmbeddedPostgres(directory)
+    url = await asyncio.to_thread(postgres.start)
+    connection = await asyncpg.connect(url)
+    ending = server_pid(directory)
+    os.kill(ending, signal.SIGTERM)  # lets whoever is connected finish, and no one new in
+    with pytest.raises(asyncpg.CannotConnectNowError):
+        while True:
+            await (await asyncpg.connect(url)).close()
+    start = asyncio.create_task(asyncio.to_thread(postgres.start))
+    await asyncio.sleep(0.3)
+    assert not start.done()
+    await connection.close()
+    assert await start == url
+    assert server_pid(directory) != ending
+
+
+def test_a_start_waits_for_the_last_process_of_a_killed_server(directory: Path) -> None:
     postgres = EmbeddedPostgres(directory)
     postgres.start()
-    pid = server_pid(directory)
-    os.kill(pid, signal.SIGSTOP)
+    server = psutil.Process(server_pid(directory))
+    last = server.children()[0]
+    last.suspend()
+    server.kill()
     with ThreadPoolExecutor() as pool:
         start = pool.submit(postgres.start)
         time.sleep(0.3)
-        assert not start.done()
-        os.kill(pid, signal.SIGCONT)
+        waited = not start.done()
+        last.resume()
         assert booked(start.result()) == 7
-    assert server_pid(directory) == pid
+    assert waited
 
 
 def test_ctrl_c_in_the_terminal_does_not_reach_the_server(directory: Path, spawn: Spawn) -> None:

@@ -1,7 +1,6 @@
 """/api/v1/budget: what AI operations may still cost, and what they have cost."""
 
 import re
-from collections.abc import Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Annotated, Any
 
@@ -70,7 +69,7 @@ class BudgetAnswer(Answer):
     period: PeriodBody
     runs: StandingAnswer
     cost: StandingAnswer
-    by_feature: Sequence[SpendAnswer]
+    by_feature: list[SpendAnswer]
 
 
 class AffordAnswer(Answer):

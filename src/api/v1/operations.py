@@ -98,7 +98,7 @@ class OperationHead(Answer):
 class OperationAnswer(OperationHead):
     """An operation with all of its steps, in order."""
 
-    steps: Sequence[StepAnswer]
+    steps: list[StepAnswer]
 
     @classmethod
     def whole(cls, operation: Operation, steps: Sequence[Step]) -> "OperationAnswer":

@@ -11,9 +11,9 @@ from pydantic import Field
 from api.dependencies import ContainerOf, CustomerReader, CustomerWriter
 from api.docs import refusals
 from api.replies import Reply, idempotency, reply
-from api.v1.usage import AmountBody, Amounts, BalanceAnswer, amounts, balances
-from api.wire import Answer, Instant, Label, Number, Wire, number
-from core.metering.account import Balance
+from api.v1.usage import FEATURES_MAX, AmountBody, BalanceAnswer, amounts, balances
+from api.wire import Answer, ExactNumber, Instant, Key, Label, Number, Wire, number
+from core.metering.account import Amount, Balance
 from core.metering.finish_reservation import CommitReservationCommand, ReleaseReservationCommand
 from core.metering.reservations import TTL_DEFAULT, TTL_MAX, Reservation, ReservationState
 from core.metering.reserve_usage import Reserved, ReserveUsageCommand
@@ -26,10 +26,17 @@ TTL_SECONDS_MAX = int(TTL_MAX.total_seconds())
 ReservationId = Annotated[UUID, Path(description="the reservation's id")]
 
 
+class HeldAmountBody(Wire):
+    """So much of one feature, in its unit. What it was used for is said when it is committed."""
+
+    feature: Annotated[Key, Field(examples=["ai_cost"])]
+    quantity: Annotated[ExactNumber, Field(examples=[0.02])]
+
+
 class ReservationBody(Wire):
     """Usage to set aside."""
 
-    usage: Amounts
+    usage: Annotated[list[HeldAmountBody], Field(min_length=1, max_length=FEATURES_MAX)]
     ttl_seconds: Annotated[int, Field(ge=1, le=TTL_SECONDS_MAX, strict=True)] = TTL_SECONDS_DEFAULT
     reference: Annotated[Label | None, Field(description="yours, shown in the ledger when it is committed")] = None
 
@@ -105,7 +112,13 @@ def _finished(result: Reserved) -> Reply:
 async def reserve_usage(request: Request, body: ReservationBody, caller: CustomerWriter, container: ContainerOf) -> Response:
     """Set one or several features aside, all or none. What is held counts against the limit until it is committed, released or expires."""
     once = idempotency(request, caller.customer_id, body, _held)
-    command = ReserveUsageCommand(caller.customer_id, amounts(body.usage), timedelta(seconds=body.ttl_seconds), body.reference, once)
+    command = ReserveUsageCommand(
+        caller.customer_id,
+        [Amount(item.feature, item.quantity) for item in body.usage],
+        timedelta(seconds=body.ttl_seconds),
+        body.reference,
+        once,
+    )
     return await reply(container.reserve_usage(), command, _held)
 
 

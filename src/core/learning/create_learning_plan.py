@@ -1,15 +1,13 @@
 """Create a learning plan."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from uuid import UUID
 
 from core.learning.learning_plan import LearningPlan
 from core.learning.ports import LearningUnitOfWork
 from core.metering.account import Account
 from core.metering.features import PRACTICE_SESSIONS
 from core.metering.idempotency import Idempotency
-from core.metering.ports import Clock
 from core.metering.use_case import AccountUseCase
 
 
@@ -28,10 +26,6 @@ class CreateLearningPlanCommand:
 class CreateLearningPlan(AccountUseCase[CreateLearningPlanCommand, LearningPlan, LearningUnitOfWork, None]):
     """Create a learning plan. It books nothing: the practice sessions do, when they are saved."""
 
-    def __init__(self, unit_of_work: Callable[[], LearningUnitOfWork], clock: Clock, new_id: Callable[[], UUID]) -> None:
-        super().__init__(unit_of_work, clock)
-        self._new_id = new_id
-
     def features(self, command: CreateLearningPlanCommand) -> Collection[str]:
         return (PRACTICE_SESSIONS.key,)
 
@@ -40,7 +34,7 @@ class CreateLearningPlan(AccountUseCase[CreateLearningPlanCommand, LearningPlan,
 
     def decide(self, command: CreateLearningPlanCommand, account: Account, facts: None, uow: LearningUnitOfWork) -> LearningPlan:
         plan = LearningPlan(
-            str(self._new_id()),
+            str(account.new_id()),
             command.customer_id,
             command.language,
             command.level,

@@ -1,6 +1,6 @@
 """What the commands on a practice session have in common: what is known of it is read under the lock of `practice_sessions`."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 from uuid import UUID
@@ -9,7 +9,6 @@ from core.learning.learning_plan import LearningPlan, LearningPlanNotFound
 from core.learning.ports import LearningUnitOfWork, OwnId
 from core.learning.practice_session import PracticeSession
 from core.metering.features import PRACTICE_SESSIONS
-from core.metering.ports import Clock
 from core.metering.reservations import Reservation
 from core.metering.use_case import AccountCommand, AccountUseCase
 
@@ -55,10 +54,6 @@ class PracticeFacts:
 
 class PracticeUseCase(AccountUseCase[C, R, LearningUnitOfWork, PracticeFacts]):
     """Decides commands on practice sessions."""
-
-    def __init__(self, unit_of_work: Callable[[], LearningUnitOfWork], clock: Clock, new_id: Callable[[], UUID]) -> None:
-        super().__init__(unit_of_work, clock)
-        self._new_id = new_id
 
     def features(self, command: C) -> Collection[str]:
         return (PRACTICE_SESSIONS.key,)

@@ -62,10 +62,13 @@ class PracticeSession:
         """The learning plan that a further call is about: the one that it names, or else the one that the session was started for."""
         return named if named is not None or self.started_at is None else self.learning_plan_id
 
-    def started(self, learning_plan_id: str | None, reservation_id: UUID, now: datetime) -> "PracticeSession":
-        """Starts, or starts anew where an earlier start was abandoned. Raises PracticeSessionConflict where it has been saved."""
+    def require_unsaved(self) -> None:
+        """Raises PracticeSessionConflict where it has been saved."""
         if self.saved_at is not None:
             raise PracticeSessionConflict(self.id, self.status)
+
+    def started(self, learning_plan_id: str | None, reservation_id: UUID, now: datetime) -> "PracticeSession":
+        """Starts, or starts anew where an earlier start was abandoned. Ask `require_unsaved` first."""
         return replace(self, learning_plan_id=learning_plan_id, reservation_id=reservation_id, started_at=now)
 
     def require_started_for(self, learning_plan_id: str | None) -> None:

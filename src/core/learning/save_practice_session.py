@@ -45,7 +45,7 @@ class SavePracticeSession(PracticeUseCase[SavePracticeSessionCommand, SavedPract
     """
 
     def decide(self, command: SavePracticeSessionCommand, account: Account, facts: PracticeFacts, uow: LearningUnitOfWork) -> SavedPractice:
-        session = facts.session(command.customer_id, command.id or str(self._new_id()))
+        session = facts.session(command.customer_id, command.id or str(account.new_id()))
         plan_id = session.plan_id(command.learning_plan_id)
         plan = facts.plan(command.customer_id, plan_id)
         if session.repeats_save(plan_id, command.practice):

@@ -48,17 +48,16 @@ class StartPracticeSession(PracticeUseCase[StartPracticeSessionCommand, StartedP
     def decide(
         self, command: StartPracticeSessionCommand, account: Account, facts: PracticeFacts, uow: LearningUnitOfWork
     ) -> StartedPractice:
-        session = facts.session(command.customer_id, command.id or str(self._new_id()))
+        session = facts.session(command.customer_id, command.id or str(account.new_id()))
         plan_id = session.plan_id(command.learning_plan_id)
         facts.plan(command.customer_id, plan_id)
+        session.require_unsaved()
         hold = facts.hold(session)
         if hold and hold.state_at(account.now) is ReservationState.HELD:
             session.require_started_for(plan_id)
             return StartedPractice(session, hold, account.balance(PRACTICE_SESSIONS.key), is_new=False)
-        usage = {PRACTICE_SESSIONS.key: 1}
-        hold = Reservation(self._new_id(), account.customer_id, usage, usage, account.now, account.now + HELD_FOR, session.id)
+        hold = account.hold({PRACTICE_SESSIONS.key: 1}, HELD_FOR, session.id)
         started = session.started(plan_id, hold.id, account.now)
-        account.reserve(hold)
         facts.sessions[started.customer_id, started.id] = started
         facts.holds[hold.id] = hold
         uow.practice_sessions.save(started)

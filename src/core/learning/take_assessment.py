@@ -1,9 +1,8 @@
 """Take an assessment, if the plan has one left."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from uuid import UUID
 
 from core.learning.assessment import Assessment
 from core.learning.ports import LearningUnitOfWork, OwnId
@@ -11,7 +10,6 @@ from core.metering.account import Account, Balance
 from core.metering.features import ASSESSMENTS
 from core.metering.idempotency import Idempotency
 from core.metering.ledger import Origin
-from core.metering.ports import Clock
 from core.metering.use_case import AccountUseCase
 
 
@@ -43,10 +41,6 @@ class TakeAssessment(AccountUseCase[TakeAssessmentCommand, TakenAssessment, Lear
     - The same assessment again is answered with what is stored; other content under the same id is refused.
     """
 
-    def __init__(self, unit_of_work: Callable[[], LearningUnitOfWork], clock: Clock, new_id: Callable[[], UUID]) -> None:
-        super().__init__(unit_of_work, clock)
-        self._new_id = new_id
-
     def features(self, command: TakeAssessmentCommand) -> Collection[str]:
         return (ASSESSMENTS.key,)
 
@@ -57,7 +51,7 @@ class TakeAssessment(AccountUseCase[TakeAssessmentCommand, TakenAssessment, Lear
     def decide(
         self, command: TakeAssessmentCommand, account: Account, facts: dict[OwnId, Assessment], uow: LearningUnitOfWork
     ) -> TakenAssessment:
-        id = command.id or str(self._new_id())
+        id = command.id or str(account.new_id())
         known = facts.get((command.customer_id, id))
         if known is not None:
             known.require_same(command.kind, command.score)

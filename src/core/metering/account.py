@@ -149,9 +149,9 @@ class Account:
         "_balances",
         "_catalog",
         "_counters",
-        "_new_id",
         "billing",
         "customer_id",
+        "new_id",
         "now",
         "phone_region",
         "plan",
@@ -175,12 +175,12 @@ class Account:
         self.plan = plan
         self.billing = billing
         self.now = now
+        self.new_id = new_id
         self.phone_region = phone_region
         self.records: list[UsageRecord] = []
         self.reservations: list[Reservation] = []
         self._counters = counters
         self._catalog = catalog
-        self._new_id = new_id
         self._balances: dict[str, Balance] = {}
 
     def balance(self, key: str) -> Balance:
@@ -286,6 +286,12 @@ class Account:
         """Books what the ledger lacks of work that was done, however long ago; negative where it has too much."""
         return self._book(feature, quantity, occurred_at, origin, reason=reason, dimension=dimension)
 
+    def hold(self, usage: Mapping[str, int], ttl: timedelta, reference: str | None = None) -> Reservation:
+        """Sets usage aside for a time, by feature in smallest parts: all of it, or raises as `consume_all` does."""
+        reservation = Reservation(self.new_id(), self.customer_id, usage, usage, self.now, self.now + ttl, reference)
+        self.reserve(reservation)
+        return reservation
+
     def reserve(self, reservation: Reservation) -> None:
         """Sets the reservation's usage aside, all of it, or raises as `consume_all` does."""
         for feature, quantity in reservation.held.items():
@@ -353,7 +359,7 @@ class Account:
             overage = after.overage - before.overage
             self._balances[feature] = after
         record = UsageRecord(
-            self._new_id(),
+            self.new_id(),
             self.customer_id,
             feature,
             quantity,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 from uuid import UUID
 
-from core.metering.account import Account, Amount
+from core.metering.account import Account, Amount, Usage
 from core.metering.idempotency import Idempotency
 from core.metering.ledger import Origin
 from core.metering.ports import UnitOfWork
@@ -78,13 +78,14 @@ class CommitReservation(FinishReservation[CommitReservationCommand]):
         return [amount.feature for amount in command.amounts or ()]
 
     def finish(self, command: CommitReservationCommand, reservation: Reservation, account: Account) -> Reservation:
-        actual = reservation.usage if command.amounts is None else _actual(command.amounts, account)
-        committed = reservation.committed(actual, account.now)
+        held = [Usage(feature, quantity) for feature, quantity in reservation.usage.items()]
+        work = held if command.amounts is None else _work(command.amounts, account)
+        committed = reservation.committed(_by_feature(work), account.now)
         account.settle(reservation, committed)
         origin = Origin("reservation", command.recorded_by, reservation.reference or str(reservation.id))
-        for feature, quantity in actual.items():
-            if quantity:
-                account.record(feature, quantity, origin)
+        for item in work:
+            if item.quantity:
+                account.record(item.feature, item.quantity, origin, dimension=item.dimension)
         return committed
 
 
@@ -110,10 +111,13 @@ class ReleaseReservation(FinishReservation[ReleaseReservationCommand]):
         return released
 
 
-def _actual(amounts: Sequence[Amount], account: Account) -> dict[str, int]:
+def _work(amounts: Sequence[Amount], account: Account) -> list[Usage]:
     """Amounts of work that was done; none of a feature is possible."""
+    return [Usage(item.feature, account.balance(item.feature).feature.parts_of_work(item.quantity), item.dimension) for item in amounts]
+
+
+def _by_feature(work: Sequence[Usage]) -> dict[str, int]:
     actual: dict[str, int] = {}
-    for amount in amounts:
-        parts = account.balance(amount.feature).feature.parts_of_work(amount.quantity)
-        actual[amount.feature] = actual.get(amount.feature, 0) + parts
+    for item in work:
+        actual[item.feature] = actual.get(item.feature, 0) + item.quantity
     return actual

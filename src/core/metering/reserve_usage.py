@@ -1,13 +1,12 @@
 """Set usage aside before work begins whose amount is not known yet."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from uuid import UUID
 
 from core.metering.account import Account, Amount, Balance
 from core.metering.idempotency import Idempotency
-from core.metering.ports import Clock, UnitOfWork
+from core.metering.ports import UnitOfWork
 from core.metering.reservations import TTL_DEFAULT, Reservation
 from core.metering.use_case import AccountUseCase
 
@@ -38,10 +37,6 @@ class ReserveUsage(AccountUseCase[ReserveUsageCommand, Reserved, UnitOfWork, Non
     - A hold ends by itself when its time is over, whatever became of its owner.
     """
 
-    def __init__(self, unit_of_work: Callable[[], UnitOfWork], clock: Clock, new_id: Callable[[], UUID]) -> None:
-        super().__init__(unit_of_work, clock)
-        self._new_id = new_id
-
     def features(self, command: ReserveUsageCommand) -> Collection[str]:
         return [amount.feature for amount in command.amounts]
 
@@ -52,8 +47,5 @@ class ReserveUsage(AccountUseCase[ReserveUsageCommand, Reserved, UnitOfWork, Non
         held: dict[str, int] = {}
         for item in account.usage(command.amounts):
             held[item.feature] = held.get(item.feature, 0) + item.quantity
-        reservation = Reservation(
-            self._new_id(), account.customer_id, held, held, account.now, account.now + command.ttl, command.reference
-        )
-        account.reserve(reservation)
+        reservation = account.hold(held, command.ttl, command.reference)
         return Reserved(reservation, account.balances(held))

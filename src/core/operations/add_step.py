@@ -73,7 +73,7 @@ class AddStep(OperationUseCase[AddStepCommand, AddedStep, AddStepFacts]):
     def decide(self, command: AddStepCommand, account: Account, facts: AddStepFacts, uow: OperationsUnitOfWork) -> AddedStep:
         work = Work(command.feature, AI_COST.parts_of_work(command.cost), command.billable_run)
         operation = self._operation(command, account, facts.known)
-        key = command.step_key() or StepKey(OperationKey(operation.customer_id, operation.id), str(self._new_id()))
+        key = command.step_key() or StepKey(OperationKey(operation.customer_id, operation.id), str(account.new_id()))
         known = facts.steps.get(key)
         if known is not None:
             known.require_same(work)
@@ -91,7 +91,7 @@ class AddStep(OperationUseCase[AddStepCommand, AddedStep, AddStepFacts]):
 
     def _operation(self, command: AddStepCommand, account: Account, known: OperationFacts) -> Operation:
         """The one that takes the step. Raises OperationNotFound, and OperationConflict where a standalone one's id is taken."""
-        key = OperationKey(command.customer_id, command.operation_id or str(self._new_id()))
+        key = OperationKey(command.customer_id, command.operation_id or str(account.new_id()))
         if not command.standalone:
             return known.operation(key)
         if key not in known.operations:

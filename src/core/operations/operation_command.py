@@ -1,12 +1,11 @@
 """What the commands on an operation have in common: what is known of it is read under the lock of its customer's runs and cost."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 from uuid import UUID
 
 from core.metering.features import AI_COST, AI_RUNS
-from core.metering.ports import Clock
 from core.metering.reservations import Reservation
 from core.metering.use_case import AccountCommand, AccountUseCase
 from core.operations.operation import Operation, OperationNotFound
@@ -58,10 +57,6 @@ F = TypeVar("F")
 
 class OperationUseCase(AccountUseCase[C, R, OperationsUnitOfWork, F]):
     """Decides commands on operations. All of them lock the same two features, and so an operation needs no lock of its own."""
-
-    def __init__(self, unit_of_work: Callable[[], OperationsUnitOfWork], clock: Clock, new_id: Callable[[], UUID]) -> None:
-        super().__init__(unit_of_work, clock)
-        self._new_id = new_id
 
     def features(self, command: C) -> Collection[str]:
         return AI_RUNS.key, AI_COST.key

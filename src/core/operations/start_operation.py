@@ -5,11 +5,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from typing import Final
-from uuid import UUID
 
 from core.metering.account import Account
 from core.metering.idempotency import Idempotency
-from core.metering.reservations import Reservation
 from core.operations.estimate import Estimate
 from core.operations.operation import Operation
 from core.operations.operation_command import OperationUseCase, WholeFacts
@@ -44,23 +42,15 @@ class StartOperation(OperationUseCase[StartOperationCommand, WholeOperation, Who
 
     def decide(self, command: StartOperationCommand, account: Account, facts: WholeFacts, uow: OperationsUnitOfWork) -> WholeOperation:
         estimate = Estimate.of(command.estimated_cost, command.estimated_runs)
-        key = OperationKey(command.customer_id, command.operation_id or str(self._new_id()))
+        key = OperationKey(command.customer_id, command.operation_id or str(account.new_id()))
         known = facts.known.operations.get(key)
         if known is not None:
             known.require_same(command.feature, estimate)
             return facts.whole(known)
         estimate.require_affordable(account)
-        operation = Operation(*key, command.feature, account.now, estimate, self._hold(key, estimate, account))
+        usage = estimate.usage()
+        hold = account.hold(usage, HELD_FOR, key.operation_id) if usage else None
+        operation = Operation(*key, command.feature, account.now, estimate, hold and hold.id)
         facts.known.operations[key] = operation
         uow.operations.save(operation)
         return WholeOperation(operation, (), is_new=True)
-
-    def _hold(self, key: OperationKey, estimate: Estimate, account: Account) -> UUID | None:
-        usage = estimate.usage()
-        if not usage:
-            return None
-        hold = Reservation(
-            self._new_id(), account.customer_id, usage, usage, account.now, account.now + HELD_FOR, reference=key.operation_id
-        )
-        account.reserve(hold)
-        return hold.id

@@ -1,14 +1,12 @@
 """Create a coaching session, if the plan has one left."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from uuid import UUID
 
 from core.metering.account import Account
 from core.metering.features import MINUTES, SESSIONS
 from core.metering.idempotency import Idempotency
 from core.metering.ledger import Origin
-from core.metering.ports import Clock
 from core.metering.use_case import AccountUseCase
 from core.sessions.ports import SessionsUnitOfWork
 from core.sessions.session import Session, SttProvider
@@ -34,10 +32,6 @@ class CreateSession(AccountUseCase[CreateSessionCommand, Session, SessionsUnitOf
     - The session and its usage are saved together, and stand when this is answered.
     """
 
-    def __init__(self, unit_of_work: Callable[[], SessionsUnitOfWork], clock: Clock, new_id: Callable[[], UUID]) -> None:
-        super().__init__(unit_of_work, clock)
-        self._new_id = new_id
-
     def features(self, command: CreateSessionCommand) -> Collection[str]:
         return SESSIONS.key, MINUTES.key
 
@@ -46,7 +40,7 @@ class CreateSession(AccountUseCase[CreateSessionCommand, Session, SessionsUnitOf
 
     def decide(self, command: CreateSessionCommand, account: Account, facts: None, uow: SessionsUnitOfWork) -> Session:
         session = Session(
-            self._new_id(), command.customer_id, command.title, command.language, command.stt_provider, created_at=account.now
+            account.new_id(), command.customer_id, command.title, command.language, command.stt_provider, created_at=account.now
         )
         account.consume(SESSIONS.key, 1, Origin("sessions", command.recorded_by, str(session.id)))
         account.require_remaining(MINUTES.key)

@@ -114,7 +114,7 @@ class Learner:
         self.store = store
         self.customer = customer
         self.now = now
-        parts = (store.unit_of_work, lambda: self.now, store.new_id)
+        parts = (store.unit_of_work, lambda: self.now)
         self.creating, self.starting = CreateLearningPlan(*parts), StartPracticeSession(*parts)
         self.saving, self.taking = SavePracticeSession(*parts), TakeAssessment(*parts)
 

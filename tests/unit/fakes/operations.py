@@ -133,7 +133,7 @@ class Scanner:
         self.store = store
         self.customer = customer
         self.now = now
-        parts = (store.unit_of_work, self.clock, store.new_id)
+        parts = (store.unit_of_work, self.clock)
         self.starting, self.adding, self.finishing = StartOperation(*parts), AddStep(*parts), FinishOperation(*parts)
 
     def clock(self) -> datetime:

@@ -24,7 +24,7 @@ async def test_a_list_of_commands_makes_a_plan_for_each_key_and_each_customer(st
         once = Idempotency(key, b"same input", lambda plan: plan.id.encode()) if key else None
         return CreateLearningPlanCommand(customer_id, "es", "B1", 8, 2, once)
 
-    use_case = CreateLearningPlan(store.unit_of_work, lambda: NOW, store.new_id)
+    use_case = CreateLearningPlan(store.unit_of_work, lambda: NOW)
     commands = [command("lena", "k"), command("lena", "k"), command("tom", "k"), command("lena"), command("nobody")]
     first, again, toms, another, nobodys = await use_case.execute(commands)
     assert again == Replay(first.id.encode())  # type: ignore[union-attr]

@@ -187,7 +187,7 @@ async def test_both_screens_at_once_save_one_session(store: FakeLearningStore, l
             await super().commit()
 
     plan = await lena.creates_plan()
-    use_case = SavePracticeSession(lambda: SlowUnitOfWork(store), lambda: NOW, store.new_id)
+    use_case = SavePracticeSession(lambda: SlowUnitOfWork(store), lambda: NOW)
     outcomes = await asyncio.gather(*(use_case.execute([lena.to_save("monday", plan)]) for _ in range(10)))
     saved = [outcome for (outcome,) in outcomes if isinstance(outcome, SavedPractice)]
     assert [item.is_new for item in saved].count(True) == 1
@@ -275,7 +275,7 @@ async def test_where_the_commit_fails_nothing_is_saved_and_nothing_is_booked(sto
             raise StorageUnavailable
 
     await lena.starts("monday")
-    use_case = SavePracticeSession(lambda: FailingUnitOfWork(store), lambda: NOW, store.new_id)
+    use_case = SavePracticeSession(lambda: FailingUnitOfWork(store), lambda: NOW)
     with pytest.raises(StorageUnavailable):
         await use_case.execute([lena.to_save("monday")])
     assert (lena.used(), lena.held(), store.practice_sessions["lena", "monday"].status) == (0, 1, PracticeStatus.STARTED)

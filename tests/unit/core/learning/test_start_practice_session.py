@@ -99,7 +99,7 @@ async def test_starting_anew_is_refused_where_others_have_taken_what_was_given_b
 
 async def test_a_session_that_has_been_saved_cannot_be_started(lena: Learner) -> None:
     await lena.starts("monday")
-    for id in ("monday", "tuesday"):
+    for id in ("monday", "tuesday", "the last one"):
         await lena.saves(id)
         with pytest.raises(PracticeSessionConflict) as refusal:
             await lena.starts(id)

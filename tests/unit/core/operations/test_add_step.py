@@ -242,7 +242,7 @@ async def test_a_step_that_was_not_committed_left_nothing(ada: Scanner) -> None:
 
     await ada.starts()
     before = await ada.stands()
-    ada.adding = AddStep(lambda: Failing(ada.store), ada.clock, ada.store.new_id)
+    ada.adding = AddStep(lambda: Failing(ada.store), ada.clock)
     with pytest.raises(StorageUnavailable):
         await ada.adds("0.01", True)
     assert (ada.store.steps, ada.store.ledger, ada.operation().total_cost) == ({}, [], 0)

@@ -1,0 +1,87 @@
+"""A restaurant that exchanges messages with its guests, by the calls that it makes."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+import httpx
+
+from tests.integration.service import Service, new_id
+
+GUEST = "+14155552671"
+
+
+def guest(number: int) -> str:
+    return f"+1415555{number:04d}"
+
+
+@dataclass(frozen=True)
+class Restaurant:
+    """A customer at one service."""
+
+    id: str
+    service: Service
+
+    @classmethod
+    def new(cls, service: Service, limit: int | None = 3, window: dict[str, object] | None = None, **fields: object) -> "Restaurant":
+        """On a plan of its own, with so many conversations a month."""
+        restaurant = cls(new_id("restaurant"), service)
+        restaurant.publishes(limit, window)
+        response = service.admin.put(f"/api/v1/customers/{restaurant.id}", json={"plan": restaurant.id, "phone_region": "US"} | fields)
+        assert response.status_code == 201, response.text
+        return restaurant
+
+    def publishes(self, limit: int | None, window: dict[str, object] | None) -> httpx.Response:
+        conversations = {"type": "metered", "limit": limit, "reset": "month"} | ({"window": window} if window else {})
+        response = self.service.admin.put(
+            f"/api/v1/plans/{self.id}", json={"name": "Own", "entitlements": {"conversations": conversations}}
+        )
+        assert response.status_code in (200, 201), response.text
+        return response
+
+    def moves_to(self, limit: int | None, window: dict[str, object] | None) -> None:
+        """A new version of its plan, and onto it."""
+        self.publishes(limit, window)
+        response = self.service.admin.patch(f"/api/v1/customers/{self.id}", json={"plan": self.id})
+        assert response.status_code == 200, response.text
+
+    def at(self, service: Service) -> "Restaurant":
+        """The same restaurant, calling another service."""
+        return Restaurant(self.id, service)
+
+    @cached_property
+    def client(self) -> httpx.Client:
+        return self.service.user(self.id)
+
+    def send(
+        self,
+        direction: str = "inbound",
+        counterparty: str = GUEST,
+        message_id: str | None = None,
+        sent_at: datetime | None = None,
+        key: str | None = None,
+        **fields: object,
+    ) -> httpx.Response:
+        body = {"direction": direction, "counterparty": counterparty, "message_id": message_id or new_id("m")} | fields
+        if sent_at is not None:
+            body["sent_at"] = sent_at.isoformat()
+        return self.client.post("/api/v1/messages", json=body, headers={"Idempotency-Key": key} if key else {})
+
+    def sent(self, *arguments: Any, **fields: Any) -> dict[str, Any]:
+        response = self.send(*arguments, **fields)
+        assert response.status_code == 201, response.text
+        answer: dict[str, Any] = response.json()
+        return answer
+
+    def conversations(self, query: str = "limit=200") -> list[dict[str, Any]]:
+        response = self.client.get(f"/api/v1/conversations?{query}")
+        assert response.status_code == 200, response.text
+        items: list[dict[str, Any]] = response.json()["items"]
+        return items
+
+    def used(self) -> int:
+        """Counter and ledger agree about it, and so does every conversation with its own records."""
+        counter, ledger = self.service.database.used(self.id, "conversations")
+        assert counter == ledger
+        return counter

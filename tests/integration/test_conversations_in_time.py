@@ -1,0 +1,114 @@
+"""What changes for conversations at an exact instant, on PostgreSQL, with a clock that the test sets."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from itertools import count
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from core.conversations.message import Direction, Receipt
+from core.conversations.record_message import Recorded, RecordMessageCommand
+from core.customers.customer import Customer
+from core.metering.account import LimitExceeded
+from core.metering.periods import Billing, Interval, Reset
+from core.metering.plan_drafts import MeteredDraft, PlanDraft
+from core.metering.plans import Window
+from core.metering.use_case import execute_one
+from tests.integration.in_process import NOW, Engine, engine_on
+from tests.integration.restaurants import GUEST, guest
+
+DECEMBER = datetime(2026, 12, 1, tzinfo=UTC)
+DAY = timedelta(hours=24)
+INSTANT = timedelta(microseconds=1)
+
+_ids = count(1)
+
+
+@pytest.fixture
+async def engine(database_url: str) -> AsyncIterator[Engine]:
+    async with engine_on(database_url, now=NOW) as engine:
+        yield engine
+
+
+async def restaurant(engine: Engine, limit: int | None = None, window: Window | None = None) -> str:
+    id = f"restaurant-{next(_ids)}"
+    draft = MeteredDraft(None if limit is None else Decimal(limit), Reset.MONTH, window=window)
+    await engine.publish(PlanDraft(id, "Own", {"conversations": draft}))
+    await engine.container.customers().put(Customer(id, id, 1, Billing(None, Interval.MONTH, ZoneInfo("UTC"))), engine.time())
+    return id
+
+
+async def send(
+    engine: Engine, id: str, at: datetime | None = None, counterparty: str = GUEST, direction: Direction = Direction.INBOUND
+) -> Receipt:
+    """At that moment, or sent then and arriving now."""
+    command = RecordMessageCommand(id, direction, counterparty, f"m{next(_ids)}", "test", sent_at=at)
+    recorded = await execute_one(engine.container.record_message(), command)
+    assert isinstance(recorded, Recorded)
+    return recorded.receipt
+
+
+async def used(engine: Engine, id: str, at: datetime) -> int:
+    account = await engine.container.account_reader().read(id, ["conversations"], at)
+    return account.balance("conversations").used
+
+
+async def test_a_message_at_exactly_the_end_opens_a_new_conversation_and_an_instant_earlier_does_not(engine: Engine) -> None:
+    rosa, luigi = await restaurant(engine), await restaurant(engine)
+    for id in (rosa, luigi):
+        await send(engine, id)
+    engine.now = NOW + DAY - INSTANT
+    assert (await send(engine, rosa)).message_count == 2
+    engine.now = NOW + DAY
+    assert (await send(engine, luigi)).new_conversation
+
+
+async def test_a_conversation_of_many_days_is_one_unit_of_the_month_in_which_it_started(engine: Engine) -> None:
+    rosa = await restaurant(engine)
+    engine.now = DECEMBER - 3 * DAY
+    while engine.now < DECEMBER + 3 * DAY:
+        receipt = await send(engine, rosa)
+        engine.now += timedelta(hours=23)
+    assert receipt.message_count == 7
+    assert (await used(engine, rosa, DECEMBER - INSTANT), await used(engine, rosa, DECEMBER)) == (1, 0)
+
+
+async def test_the_months_totals_add_up_over_the_periods_and_the_quota_begins_anew(engine: Engine) -> None:
+    rosa = await restaurant(engine, limit=4)
+    engine.now = DECEMBER - timedelta(hours=2)
+    for number in range(4):
+        await send(engine, rosa, counterparty=guest(number), direction=Direction.OUTBOUND)
+    with pytest.raises(LimitExceeded) as refusal:
+        await send(engine, rosa, counterparty=guest(9), direction=Direction.OUTBOUND)
+    assert refusal.value.facts()["resets_at"] == DECEMBER
+    engine.now = DECEMBER
+    assert (await send(engine, rosa, counterparty=guest(9), direction=Direction.OUTBOUND)).usage.used == 1
+    late = await send(engine, rosa, counterparty=guest(10), at=DECEMBER - INSTANT)
+    assert (late.new_conversation, late.usage.used) == (True, 1)
+    assert (await used(engine, rosa, DECEMBER - INSTANT), await used(engine, rosa, DECEMBER)) == (5, 1)
+    assert await engine.drift(rosa) == []
+
+
+async def test_a_late_message_takes_the_unit_into_last_month_and_a_merge_gives_one_back_there(engine: Engine) -> None:
+    rosa = await restaurant(engine, window=Window(timedelta(hours=1)))
+    engine.now = DECEMBER + timedelta(hours=1)
+    minute = timedelta(minutes=1)
+    await send(engine, rosa, DECEMBER)
+    await send(engine, rosa, DECEMBER - 90 * minute)
+    assert (await used(engine, rosa, DECEMBER - INSTANT), await used(engine, rosa, DECEMBER)) == (1, 1)
+    await send(engine, rosa, DECEMBER - 20 * minute)
+    assert (await used(engine, rosa, DECEMBER - INSTANT), await used(engine, rosa, DECEMBER)) == (2, 0)
+    receipt = await send(engine, rosa, DECEMBER - 50 * minute)
+    assert (receipt.message_count, receipt.expires_at) == (4, DECEMBER + 60 * minute)
+    assert (await used(engine, rosa, DECEMBER - INSTANT), await used(engine, rosa, DECEMBER)) == (1, 0)
+    assert await engine.drift(rosa) == []
+
+
+async def test_a_cap_of_one_makes_every_message_a_conversation_though_they_all_overlap(engine: Engine) -> None:
+    rosa = await restaurant(engine, window=Window(messages_max=1))
+    for number in range(5):
+        engine.now = NOW + timedelta(minutes=number)
+        assert (await send(engine, rosa)).new_conversation
+    assert await used(engine, rosa, NOW) == 5
