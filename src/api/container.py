@@ -20,6 +20,7 @@ from core.learning.create_learning_plan import CreateLearningPlan
 from core.learning.save_practice_session import SavePracticeSession
 from core.learning.start_practice_session import StartPracticeSession
 from core.learning.take_assessment import TakeAssessment
+from core.metering.answer_once import AnswerOnce
 from core.metering.check_usage import CheckUsage
 from core.metering.consume_usage import ConsumeUsage
 from core.metering.correct_record import CorrectRecord
@@ -120,6 +121,7 @@ class Container(containers.DeclarativeContainer):
     check_usage = providers.Factory(CheckUsage, account_reader, clock)
     consume_usage = in_groups(ConsumeUsage, unit_of_work, clock)
     ingest_events = in_groups(IngestEvents, unit_of_work, clock)
+    answer_once = providers.Factory(AnswerOnce, unit_of_work.provider, clock)
     correct_record = in_groups(CorrectRecord, unit_of_work, clock)
     reserve_usage = in_groups(ReserveUsage, unit_of_work, clock)
     commit_reservation = in_groups(CommitReservation, unit_of_work, clock)

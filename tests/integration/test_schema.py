@@ -76,8 +76,7 @@ async def test_every_table_but_the_reference_tables_belongs_to_customers(connect
     statement = (
         "SELECT table_name, bool_or(column_name = 'customer_id') FROM information_schema.columns WHERE table_schema = 'public' GROUP BY 1"
     )
-    tables = {name: has_customer for name, has_customer in await connection.execute(text(statement))}
-    assert {name for name, has_customer in tables.items() if not has_customer} == OF_NO_CUSTOMER
+    assert {name for name, has_customer in await connection.execute(text(statement)) if not has_customer} == OF_NO_CUSTOMER
 
 
 async def test_every_primary_key_and_unique_constraint_of_a_customers_table_starts_with_the_customer(connection: AsyncConnection) -> None:

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
 
+from api.container import Container
 from api.dependencies import ContainerOf, writer
 from api.docs import refusals
 from api.errors import told
@@ -144,7 +145,8 @@ def _result(outcome: Consumed | Replay | DomainError) -> bytes:
 
 @router.post(
     "/events",
-    responses=refusals("unsupported_media_type"),
+    response_model=EventsAnswer,
+    responses=refusals("unsupported_media_type", "idempotency_key_reused"),
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -155,10 +157,22 @@ def _result(outcome: Consumed | Replay | DomainError) -> bytes:
         }
     },
 )
-async def ingest_events(request: Request, who: Writer, container: ContainerOf) -> EventsAnswer:
+async def ingest_events(request: Request, who: Writer, container: ContainerOf) -> Response:
     """Book CloudEvents 1.0, each (source, id) once for ever; good events are booked though others are rejected."""
-    idempotency_key(request)
+    key = idempotency_key(request)
     found = await _events(request)
+
+    async def answer() -> bytes:
+        return (await _ingest(found, who, container)).model_dump_json().encode()
+
+    if key is None:
+        return Response(await answer(), media_type="application/json")
+    fingerprint = hashlib.sha256(await request.body()).digest()
+    content, replayed = await container.answer_once().execute(who.name, key, fingerprint, answer)
+    return Response(content, headers={REPLAYED: "true"} if replayed else None, media_type="application/json")
+
+
+async def _ingest(found: list[Any], who: Principal, container: Container) -> EventsAnswer:
     commands: list[IngestEventCommand] = []
     indexes: list[int] = []
     rejected: list[Rejected] = []

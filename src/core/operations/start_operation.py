@@ -50,7 +50,7 @@ class StartOperation(OperationUseCase[StartOperationCommand, WholeOperation, Who
         estimate.require_affordable(account)
         usage = estimate.usage()
         hold = account.hold(usage, HELD_FOR, key.operation_id) if usage else None
-        operation = Operation(*key, command.feature, account.now, estimate, hold and hold.id)
+        operation = Operation(*key, command.feature, account.now, estimate, hold.id if hold else None)
         facts.known.operations[key] = operation
         uow.operations.save(operation)
         return WholeOperation(operation, (), is_new=True)

@@ -1,0 +1,43 @@
+"""Answer a repeated request as the first time, where its effects are idempotent by themselves."""
+
+from collections.abc import Awaitable, Callable
+
+from core.errors import ConcurrentUpdate
+from core.metering.idempotency import IdempotencyKeyReused, StoredReply
+from core.metering.ports import Clock, UnitOfWork
+
+
+class AnswerOnce:
+    """Keeps the answer to a request that concerns many customers, under the caller's key.
+
+    Only for requests whose effects take place once whatever happens: the answer is stored after them, so a crash in between loses
+    the answer and nothing else. Everything else stores its answer in the transaction of its effect (`AccountUseCase`).
+    """
+
+    def __init__(self, unit_of_work: Callable[[], UnitOfWork], clock: Clock) -> None:
+        self._unit_of_work = unit_of_work
+        self._clock = clock
+
+    async def execute(self, caller: str, key: str, fingerprint: bytes, answer: Callable[[], Awaitable[bytes]]) -> tuple[bytes, bool]:
+        """The answer, and whether it is a repeated one. Raises IdempotencyKeyReused."""
+        owner = f"\x1f{caller}"  # no customer has a control character in its id
+        stored = await self._stored(owner, key, fingerprint)
+        if stored is not None:
+            return stored, True
+        given = await answer()
+        try:
+            async with self._unit_of_work() as uow:
+                uow.replies.add(StoredReply(owner, key, fingerprint, given), self._clock())
+                await uow.commit()
+        except ConcurrentUpdate:
+            return await self._stored(owner, key, fingerprint) or given, True
+        return given, False
+
+    async def _stored(self, owner: str, key: str, fingerprint: bytes) -> bytes | None:
+        async with self._unit_of_work() as uow:
+            stored = (await uow.replies.find([(owner, key)])).get((owner, key))
+        if stored is None:
+            return None
+        if stored.fingerprint != fingerprint:
+            raise IdempotencyKeyReused(key)
+        return stored.reply
