@@ -9,8 +9,8 @@ BODY_BYTES_MAX: Final = 8 * 1024 * 1024
 STREAMED: Final = "/api/v1/uploads/"
 
 
-class BodyTooLarge(Exception):
-    """More bytes came than a body may have."""
+class BodyTooLarge(HTTPException):
+    """More bytes came than a body may have. FastAPI answers whatever else stops it from reading a body with 400."""
 
 
 class BodyLimit:
@@ -35,7 +35,7 @@ class BodyLimit:
             message = await receive()
             received += len(message.get("body", b""))
             if received > self._bytes_max:
-                raise BodyTooLarge
+                raise BodyTooLarge(413, self._message)
             return message
 
         try:

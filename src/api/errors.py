@@ -21,7 +21,7 @@ from core.access.service_keys import InvalidKeyName
 from core.conversations.conversation import ConversationNotFound
 from core.conversations.message import InvalidPhoneNumber, InvalidSentAt
 from core.customers.put_customer import InvalidBillingAnchor, InvalidTimeZone
-from core.errors import DomainError, Overloaded, StorageUnavailable
+from core.errors import BrokenCommand, DomainError, Overloaded, StorageUnavailable
 from core.learning.assessment import AssessmentConflict
 from core.learning.learning_plan import LearningPlanNotFound
 from core.learning.practice_session import PracticeSessionConflict
@@ -88,6 +88,7 @@ TABLE: Final[Mapping[type[DomainError], Told]] = {
     InvalidSentAt: Told(422, "invalid_sent_at"),
     InvalidTimeZone: Told(422, "invalid_time_zone"),
     UploadInterrupted: Told(400, "upload_interrupted"),
+    BrokenCommand: Told(500, "internal_error"),
     IdentityProviderUnavailable: Told(503, "identity_provider_unavailable", {"Retry-After": "5"}),
     Overloaded: Told(503, "overloaded", {"Retry-After": "1"}),
     StorageUnavailable: Told(503, "storage_unavailable", {"Retry-After": "2"}),

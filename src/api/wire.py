@@ -94,7 +94,7 @@ Instant = Annotated[
 ]
 
 CustomerId = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(_printable)]
-Key = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+Key = Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(_printable)]
 Label = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(_printable)]
 Prose = Annotated[str, StringConstraints(max_length=10_000), AfterValidator(_without_nul)]
 

@@ -57,6 +57,12 @@ class Overloaded(DomainError):
     message = "The service is overloaded. Nothing was booked; try again shortly."
 
 
+class BrokenCommand(DomainError):
+    """One of several commands could not be carried out for a reason that is ours, and has been logged; the others stand."""
+
+    message = "Something went wrong on our side with this one, and it has been logged. Nothing of it was booked."
+
+
 class ConcurrentUpdate(Exception):
     """Another transaction got in between (deadlock, serialization failure, or the same row written first).
 

@@ -12,14 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
-from core.errors import ConcurrentUpdate, DomainError, Overloaded, StorageUnavailable
+from core.errors import BrokenCommand, ConcurrentUpdate, DomainError, Overloaded, StorageUnavailable
 from core.metering.idempotency import Replay
 from core.metering.use_case import UseCase
 
 C = TypeVar("C")
 R = TypeVar("R")
 
-BATCH_SIZE_MAX: Final = 512
+BATCH_SIZE_MAX: Final = 1_000
 QUEUE_SIZE_MAX: Final = 10_000
 ATTEMPTS_MAX: Final = 12
 BATCH_ATTEMPTS_MAX: Final = 4
@@ -30,9 +30,11 @@ logger = logging.getLogger("tollgate")
 
 
 @dataclass(slots=True)
-class _Waiting(Generic[C, R]):
-    command: C
-    outcome: "asyncio.Future[R | Replay | DomainError]"
+class _Call(Generic[C, R]):
+    """What one caller asked for together, and waits for."""
+
+    commands: Sequence[C]
+    outcomes: "asyncio.Future[Sequence[R | Replay | DomainError]]"
 
 
 class GroupCommit(Generic[C, R]):
@@ -48,64 +50,101 @@ class GroupCommit(Generic[C, R]):
         self._use_case = use_case
         self._batch_size_max = batch_size_max
         self._queue_size_max = queue_size_max
-        self._queue: deque[_Waiting[C, R]] = deque()
+        self._queue: deque[_Call[C, R]] = deque()
+        self._waiting = 0
         self._worker: asyncio.Task[None] | None = None
 
     async def execute(self, commands: Sequence[C]) -> Sequence[R | Replay | DomainError]:
-        """Raises Overloaded where the queue is full, and whatever a command's own failure was."""
-        if len(self._queue) + len(commands) > self._queue_size_max:
+        """Raises Overloaded where the queue is full, and what a lone command failed with; beside others, that is BrokenCommand."""
+        if self._waiting + len(commands) > self._queue_size_max:
             raise Overloaded
-        loop = asyncio.get_running_loop()
-        waiting = [_Waiting[C, R](command, loop.create_future()) for command in commands]
-        self._queue.extend(waiting)
-        if self._worker is None:
-            self._worker = loop.create_task(self._work())
-        if len(waiting) == 1:
-            return [await waiting[0].outcome]
-        return await asyncio.gather(*(item.outcome for item in waiting))
+        if len(commands) <= self._batch_size_max:
+            return await self._enqueue(commands)
+        size = self._batch_size_max
+        parts = await asyncio.gather(*(self._enqueue(commands[start : start + size]) for start in range(0, len(commands), size)))
+        return [outcome for part in parts for outcome in part]
 
     async def drain(self) -> None:
         """Returns when everything that was accepted has been carried out."""
         while self._worker is not None:
             await asyncio.wait([self._worker])
 
+    def _enqueue(self, commands: Sequence[C]) -> "asyncio.Future[Sequence[R | Replay | DomainError]]":
+        loop = asyncio.get_running_loop()
+        call = _Call(commands, loop.create_future())
+        self._queue.append(call)
+        self._waiting += len(commands)
+        if self._worker is None:
+            self._worker = loop.create_task(self._work())
+        return call.outcomes
+
     async def _work(self) -> None:
         try:
             while self._queue:
-                size = min(len(self._queue), self._batch_size_max)
-                batch = [self._queue.popleft() for _ in range(size)]
-                await self._settle([item for item in batch if not item.outcome.done()])
+                batch = self._next_batch()
+                if batch:
+                    await self._settle(batch)
         finally:
             self._worker = None
 
-    async def _settle(self, batch: Sequence[_Waiting[C, R]]) -> None:
-        if not batch:
-            return
+    def _next_batch(self) -> list[_Call[C, R]]:
+        """The calls that are next, as many as fit; those whose callers have gone away are dropped."""
+        batch: list[_Call[C, R]] = []
+        size = 0
+        while self._queue and size + len(self._queue[0].commands) <= self._batch_size_max:
+            call = self._queue.popleft()
+            self._waiting -= len(call.commands)
+            if not call.outcomes.done():
+                batch.append(call)
+                size += len(call.commands)
+        return batch
+
+    async def _settle(self, batch: Sequence[_Call[C, R]]) -> None:
+        commands = [command for call in batch for command in call.commands]
         try:
-            outcomes = await self._run([item.command for item in batch])
-        except StorageUnavailable as away:
-            outcomes = [StorageUnavailable(outcome_unknown=away.outcome_unknown) for _ in batch]
-        except Overloaded:
-            # Taken apart, the batch would wait for a connection once for every command, and all behind it would wait, too.
-            outcomes = [Overloaded() for _ in batch]
+            outcomes = await self._run(commands)
         except Exception as error:  # noqa: BLE001 - whatever it is, it must fail one command and not its neighbours
             await self._take_apart(batch, error)
             return
-        for item, outcome in zip(batch, outcomes, strict=True):
-            if not item.outcome.done():
-                item.outcome.set_result(outcome)
+        start = 0
+        for call in batch:
+            end = start + len(call.commands)
+            if not call.outcomes.done():
+                call.outcomes.set_result(outcomes[start:end])
+            start = end
 
-    async def _take_apart(self, batch: Sequence[_Waiting[C, R]], error: Exception) -> None:
-        if len(batch) == 1:
-            if not batch[0].outcome.done():
-                batch[0].outcome.set_exception(error)
+    async def _take_apart(self, batch: Sequence[_Call[C, R]], error: Exception) -> None:
+        if len(batch) > 1:
+            logger.warning("A batch of %d calls failed and is taken apart: %r", len(batch), error)
+            middle = len(batch) // 2
+            await self._settle(batch[:middle])
+            await self._settle(batch[middle:])
             return
-        logger.warning("A batch of %d commands failed and is taken apart: %r", len(batch), error)
-        middle = len(batch) // 2
-        await self._settle(batch[:middle])
-        await self._settle(batch[middle:])
+        (call,) = batch
+        outcomes = None if len(call.commands) == 1 else await self._apart(call.commands, error)
+        if call.outcomes.done():
+            return
+        if outcomes is None:
+            call.outcomes.set_exception(error)
+        else:
+            call.outcomes.set_result(outcomes)
+
+    async def _apart(self, commands: Sequence[C], error: Exception) -> list[R | Replay | DomainError]:
+        """The outcomes of one call's commands that failed together: the caller learns which of them stand."""
+        if len(commands) == 1:
+            logger.error("A command failed: %r", error, exc_info=error)
+            return [BrokenCommand()]
+        outcomes: list[R | Replay | DomainError] = []
+        middle = len(commands) // 2
+        for half in (commands[:middle], commands[middle:]):
+            try:
+                outcomes += await self._run(half)
+            except Exception as failure:  # noqa: BLE001 - as above
+                outcomes += await self._apart(half, failure)
+        return outcomes
 
     async def _run(self, commands: Sequence[C]) -> Sequence[R | Replay | DomainError]:
+        """Raises what is wrong with a command; that the database is away or busy is everyone's outcome, at once."""
         attempts = ATTEMPTS_MAX if len(commands) == 1 else BATCH_ATTEMPTS_MAX
         for attempt in range(attempts):
             try:
@@ -115,4 +154,8 @@ class GroupCommit(Generic[C, R]):
                     raise
                 pause = min(BACKOFF_SECONDS * 2**attempt, BACKOFF_SECONDS_MAX)
                 await asyncio.sleep(random.uniform(0, pause))
-        raise Overloaded
+            except StorageUnavailable as away:
+                return [StorageUnavailable(outcome_unknown=away.outcome_unknown) for _ in commands]
+            except Overloaded:
+                break
+        return [Overloaded() for _ in commands]

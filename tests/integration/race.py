@@ -5,38 +5,60 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Self
 from uuid import uuid4
 
 import httpx
+
 from tests.integration.service import ADMIN_KEY, Service
 
+AUTHORIZATION = {"Authorization": f"Bearer {ADMIN_KEY}"}
 LIMIT = 60
 EVENTS = 400
 SHORT_SECONDS, LONG_SECONDS = 1, 600
 
 
 class Fleet:
-    """Server processes on one database, of which one after the other is killed and replaced."""
+    """Server processes on one database, started together, of which one after the other is killed and replaced."""
 
     def __init__(self, database_url: str, size: int) -> None:
         self._database_url = database_url
         self.services = [Service(database_url).begin() for _ in range(size)]
         self.kills = 0
 
+    def __enter__(self) -> Self:
+        try:
+            for service in self.services:
+                service.until_ready()
+        except BaseException:
+            self._discard()
+            raise
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        try:
+            for service in self.services:
+                service.stop()
+        finally:
+            self._discard()
+
     @property
     def addresses(self) -> list[str]:
         return [service.address for service in self.services]
 
     def kill_and_replace(self, index: int) -> None:
-        self.services[index].kill_group()
-        self.services[index].close()
+        self.services[index].discard()
         self.kills += 1
-        self.services[index] = Service(self._database_url).start()
+        replacement = Service(self._database_url).begin()
+        try:
+            self.services[index] = replacement.until_ready()
+        except BaseException:
+            replacement.discard()
+            raise
 
-    def stop(self) -> None:
+    def _discard(self) -> None:
         for service in self.services:
-            service.stop()
+            service.discard()
 
 
 @dataclass
@@ -76,12 +98,12 @@ class Client:
         await self._consume({"calls": self._choice.randint(1, 4)}, keyed=self._choice.random() < 0.8)
 
     async def consume_two(self) -> None:
-        await self._consume({"calls": self._choice.randint(1, 4), "minutes": self._choice.randint(1, 9)})
+        await self._consume({"calls": self._choice.randint(1, 4), "pages": self._choice.randint(1, 9)})
 
     async def record(self) -> None:
         days_ago = timedelta(days=self._choice.choice([0, 0, 1, 10]))
         occurred_at = datetime.now(UTC) - days_ago  # noqa: TID251 - the services read the same clock
-        await self._consume({"minutes": self._choice.randint(1, 9)}, mode="record", occurred_at=occurred_at.isoformat())
+        await self._consume({"pages": self._choice.randint(1, 9)}, mode="record", occurred_at=occurred_at.isoformat())
 
     async def _consume(self, asked: dict[str, int], *, keyed: bool = True, **rest: object) -> None:
         reference = _new_reference()
@@ -142,7 +164,7 @@ class Client:
 
     async def batch(self) -> None:
         references = [_new_reference() for _ in range(6)]
-        asked = [{self._choice.choice(["calls", "calls", "minutes"]): self._choice.randint(1, 4)} for _ in references]
+        asked = [{self._choice.choice(["calls", "calls", "pages"]): self._choice.randint(1, 4)} for _ in references]
         items = [
             {"customer_id": self._customer_id, "usage": usage(amounts), "reference": reference, "idempotency_key": reference}
             for reference, amounts in zip(references, asked, strict=True)
@@ -164,7 +186,7 @@ class Client:
                 "specversion": "1.0",
                 "id": f"event {number}",
                 "source": "race",
-                "type": self._choice.choice(["minutes", "tokens"]),
+                "type": self._choice.choice(["pages", "tokens"]),
                 "subject": self._customer_id,
                 "data": {"quantity": 1},
             }
@@ -188,7 +210,7 @@ class Client:
     async def _post(
         self, path: str, body: Any, key: str | None, *, customer: str | None = None, content_type: str = "application/json"
     ) -> Any:
-        headers = {"Authorization": f"Bearer {ADMIN_KEY}", "Content-Type": content_type}
+        headers = AUTHORIZATION | {"Content-Type": content_type}
         headers |= {"Idempotency-Key": key} if key and " " not in key else {}
         headers |= {"Tollgate-Customer": customer} if customer else {}
         while True:

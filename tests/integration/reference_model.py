@@ -240,18 +240,18 @@ class Reference:
                 raise Refused("ReservationNotHeld", {"reservation_id": str(hold.id), "state": hold.state})
             hold.state = "released"
             return hold
-        actual = dict(hold.usage)
+        usage: Sequence[tuple[str, int, str | None]] = [(feature, quantity, None) for feature, quantity in hold.usage.items()]
         if command.amounts is not None:
             usage = self._parts(id, command.amounts, at_least=0)
-            actual = {name: sum(parts for feature, parts, _ in usage if feature == name) for name, _, _ in usage}
         if hold.state != "held":
             raise Refused("ReservationNotHeld", {"reservation_id": str(hold.id), "state": hold.state})
         hold.late = hold.state_at(self.now) == "expired"
-        hold.state, hold.actual = "committed", actual
+        hold.state = "committed"
+        hold.actual = {name: sum(parts for feature, parts, _ in usage if feature == name) for name, _, _ in usage}
         origin = Origin("reservation", command.recorded_by, hold.reference or str(hold.id))
-        for feature, quantity in actual.items():
+        for feature, quantity, dimension in usage:
             if quantity:
-                self._book(id, feature, quantity, origin)
+                self._book(id, feature, quantity, origin, dimension=dimension)
         return hold
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -14,84 +13,8 @@ from core.access.service_keys import Scope, ServiceKey, generate
 from infrastructure.sql.engine import create_engine
 from infrastructure.sql.service_keys import SqlServiceKeys
 from tests.integration.coaching import NEW_SESSION, Customer
+from tests.integration.contract import OF_CUSTOMER, OPEN, OPERATIONS, Operation, publish_everything
 from tests.integration.service import ADMIN_KEY, Service, new_id, refused, user_token
-
-OPEN = {"/healthz", "/readyz", "/api/v1/uploads/{token}"}
-PLAN = {"name": "Own", "entitlements": {}}
-
-
-@dataclass(frozen=True)
-class Operation:
-    """`scope` is the least that a service key needs; `user`: whether a user token does, too, for what is its own."""
-
-    method: str
-    path: str
-    scope: Scope
-    user: bool
-    body: dict[str, object] | None = None
-    content_type: str = "application/json"
-
-    def __str__(self) -> str:
-        return f"{self.method} {self.path}"
-
-    def call(self, client: httpx.Client, customer_id: str, session_id: str) -> httpx.Response:
-        path = self.path.format(customer_id=customer_id, id=session_id, record_id=session_id, key="own-plan")
-        return client.request(self.method, path, json=self.body, headers={"Content-Type": self.content_type})
-
-
-UPLOAD = {"filename": "a.m4a", "content_type": "audio/mp4", "size_bytes": 5}
-USAGE = {"usage": [{"feature": "sessions", "quantity": 1}]}
-EVENT = {"specversion": "1.0", "id": "1", "source": "test", "type": "sessions", "subject": "nobody"}
-LEARNING_PLAN = {"language": "de", "level": "B1", "total_sessions": 8, "sessions_per_week": 2}
-STEP = {"feature": "scan_ocr", "cost": 0.001, "billable_run": False}
-MESSAGE = {"direction": "inbound", "counterparty": "+14155552671", "message_id": "1"}
-OF_CUSTOMER = "/api/v1/customers/{customer_id}"
-OPERATIONS = [
-    Operation("PUT", OF_CUSTOMER, Scope.ADMIN, False, {"plan": "pro"}),
-    Operation("PATCH", OF_CUSTOMER, Scope.ADMIN, False, {"plan": "pro"}),
-    Operation("GET", OF_CUSTOMER, Scope.READ, True),
-    Operation("GET", f"{OF_CUSTOMER}/usage", Scope.READ, True),
-    Operation("POST", f"{OF_CUSTOMER}/usage", Scope.WRITE, False, USAGE),
-    Operation("POST", f"{OF_CUSTOMER}/usage/check", Scope.READ, True, USAGE),
-    Operation("GET", f"{OF_CUSTOMER}/usage/records", Scope.READ, True),
-    Operation("POST", f"{OF_CUSTOMER}/usage/records/{{record_id}}/corrections", Scope.ADMIN, False, {"quantity": -1, "reason": "refund"}),
-    Operation("POST", f"{OF_CUSTOMER}/reservations", Scope.WRITE, False, USAGE),
-    Operation("GET", f"{OF_CUSTOMER}/reservations/{{id}}", Scope.READ, True),
-    Operation("POST", f"{OF_CUSTOMER}/reservations/{{id}}/commit", Scope.WRITE, False),
-    Operation("POST", f"{OF_CUSTOMER}/reservations/{{id}}/release", Scope.WRITE, False),
-    Operation("POST", "/api/v1/usage/batch", Scope.WRITE, False, {"items": [USAGE | {"customer_id": "nobody"}]}),
-    Operation("POST", "/api/v1/events", Scope.WRITE, False, EVENT, "application/cloudevents+json"),
-    Operation("GET", "/api/v1/plans", Scope.READ, False),
-    Operation("GET", "/api/v1/plans/{key}", Scope.READ, False),
-    Operation("PUT", "/api/v1/plans/{key}", Scope.ADMIN, False, PLAN),
-    Operation("PUT", "/api/v1/features/{key}", Scope.ADMIN, False, {"unit": "call"}),
-    Operation("GET", "/metrics", Scope.READ, False),
-    Operation("POST", "/api/v1/sessions", Scope.WRITE, True, NEW_SESSION),
-    Operation("GET", "/api/v1/sessions", Scope.READ, True),
-    Operation("GET", "/api/v1/sessions/{id}", Scope.READ, True),
-    Operation("POST", "/api/v1/sessions/{id}/upload-url", Scope.WRITE, True, UPLOAD),
-    Operation("POST", "/api/v1/sessions/{id}/confirm-upload", Scope.WRITE, True),
-    Operation("POST", "/api/v1/sessions/{id}/complete", Scope.WRITE, True, {"duration_seconds": 60}),
-    Operation("POST", "/api/v1/sessions/{id}/fail", Scope.WRITE, True, {"reason": "silence"}),
-    Operation("POST", "/api/v1/learning-plans", Scope.WRITE, True, LEARNING_PLAN),
-    Operation("GET", "/api/v1/learning-plans/{id}", Scope.READ, True),
-    Operation("POST", "/api/v1/practice-sessions/start", Scope.WRITE, True, {}),
-    Operation("POST", "/api/v1/practice-sessions/save", Scope.WRITE, True, {"duration_seconds": 60}),
-    Operation("POST", "/api/v1/assessments", Scope.WRITE, True, {"kind": "speaking"}),
-    Operation("GET", "/api/v1/subscription-status", Scope.READ, True),
-    Operation("POST", "/api/v1/operations", Scope.WRITE, True, {"feature": "scan"}),
-    Operation("POST", "/api/v1/operations/standalone", Scope.WRITE, True, STEP),
-    Operation("POST", "/api/v1/operations/{id}/steps", Scope.WRITE, True, STEP),
-    Operation("POST", "/api/v1/operations/{id}/complete", Scope.WRITE, True),
-    Operation("POST", "/api/v1/operations/{id}/fail", Scope.WRITE, True),
-    Operation("GET", "/api/v1/operations/{id}", Scope.READ, True),
-    Operation("GET", "/api/v1/budget", Scope.READ, True),
-    Operation("GET", "/api/v1/budget/can-afford?cost=0.02&runs=1", Scope.READ, True),
-    Operation("POST", "/api/v1/messages", Scope.WRITE, True, MESSAGE),
-    Operation("GET", "/api/v1/conversations", Scope.READ, True),
-    Operation("GET", "/api/v1/conversations/{id}", Scope.READ, True),
-]
-"""What the contract grants. A new operation has to be added here."""
 
 every_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=str)
 
@@ -107,15 +30,8 @@ def keys(service: Service) -> dict[Scope, str]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def own_plan(service: Service) -> None:
-    """What `{key}` stands for, and a plan that refuses nothing."""
-    assert service.admin.put("/api/v1/plans/own-plan", json=PLAN).status_code == 201
-    metered = ("sessions", "minutes", "practice_sessions", "assessments", "ai_runs", "ai_cost", "conversations")
-    entitlements = {feature: {"type": "metered", "limit": None} for feature in metered} | {
-        "max_file_size_mb": {"type": "static", "value": 60}
-    }
-    plan = {"name": "Everything", "entitlements": entitlements}
-    assert service.admin.put("/api/v1/plans/everything", json=plan).status_code == 201
+def plans(service: Service) -> None:
+    publish_everything(service)
 
 
 def new_key(service: Service, scope: Scope) -> tuple[ServiceKey, str]:

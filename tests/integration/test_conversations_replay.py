@@ -6,10 +6,12 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
 
+from core.metering.periods import Billing, Interval, Reset
 from core.metering.plans import Window
 from tests.integration.data.record_day import GUESTS, MESSAGES, REPEATED, day, recorded
 from tests.integration.restaurants import Restaurant
@@ -92,11 +94,10 @@ def test_a_recorded_day_over_three_processes_comes_to_what_the_sorted_day_comes_
     assert found_of(restaurant) == expected
     starts = [span.started_at for spans in expected.values() for span in spans]
     database = three_services[0].database
-    by_month = "SELECT coalesce(sum(quantity), 0)::int FROM usage_record WHERE customer_id = $1 AND date_trunc('month', occurred_at) = $2"
-    for month in {start.replace(day=1, hour=0, minute=0, second=0, microsecond=0) for start in starts}:
-        assert database.value(by_month, restaurant.id, month) == sum(
-            (start.year, start.month) == (month.year, month.month) for start in starts
-        )
+    booked = "SELECT coalesce(sum(quantity), 0)::int FROM usage_record WHERE customer_id = $1 AND occurred_at >= $2 AND occurred_at < $3"
+    calendar = Billing(None, Interval.MONTH, ZoneInfo("UTC"))
+    for month in {calendar.period(Reset.MONTH, start) for start in starts}:
+        assert database.value(booked, restaurant.id, month.start, month.end) == sum(start in month for start in starts)
     # More were opened than there are: late messages have made some of them one.
     opened = sum(body["new_conversation"] for status, body in answers if status == 201)
     merged = database.value("SELECT count(*) FROM conversation WHERE merged_into IS NOT NULL")

@@ -197,7 +197,7 @@ async def test_a_start_waits_for_a_server_that_is_shutting_down_and_starts_anoth
     ending = server_pid(directory)
     os.kill(ending, signal.SIGTERM)  # lets whoever is connected finish, and no one new in
     while await asyncio.to_thread(postgres.running_url):
-        await asyncio.sleep(0)
+        pass
     start = asyncio.create_task(asyncio.to_thread(postgres.start))
     await asyncio.sleep(0.3)
     assert not start.done()

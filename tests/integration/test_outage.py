@@ -10,10 +10,11 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from sqlalchemy.engine import make_url
 
 from infrastructure.embedded_postgres import EmbeddedPostgres
 from tests.integration.coaching import Customer
-from tests.integration.service import Service, refused, until
+from tests.integration.service import Database, Service, refused, until
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +143,31 @@ def test_under_traffic_every_answer_is_yes_or_come_back_later_and_every_yes_was_
     assert answered <= stored
     assert len(stored) <= len(answered) + unknown
     assert customer.used("sessions") == len(stored)
+
+
+def test_connections_that_the_database_closes_under_traffic_cost_at_most_a_try(
+    service: Service, postgres: EmbeddedPostgres, customer: Customer
+) -> None:
+    close = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND application_name = 'tollgate'"
+    with Traffic(customer) as traffic:
+        for _ in range(40):
+            service.database.rows(close)
+        traffic.until(201)
+    assert set(traffic.statuses) <= {201, 503}
+    assert service.anyone.get("/readyz").status_code == 200
+
+
+def test_a_database_that_lets_nobody_in_is_an_outage_too(service: Service, customer: Customer) -> None:
+    others = Database(make_url(service.database.url).set(database="postgres").render_as_string(hide_password=False))
+    others.rows("ALTER DATABASE tollgate ALLOW_CONNECTIONS false")
+    try:
+        others.rows("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'tollgate'")
+        for _ in range(3):
+            unavailable(customer.create())
+            unavailable(service.anyone.get("/readyz"))
+    finally:
+        others.rows("ALTER DATABASE tollgate ALLOW_CONNECTIONS true")
+    assert customer.create().status_code == 201
 
 
 def test_an_outage_loses_no_idempotency(postgres: EmbeddedPostgres, customer: Customer) -> None:

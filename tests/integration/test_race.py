@@ -3,34 +3,140 @@
 import asyncio
 import random
 import time
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
-from datetime import timedelta
+from collections import Counter
+from collections.abc import Mapping
 
 import asyncpg
 import httpx
-import pytest
+
 from tests.integration.coaching import days_ago
-from tests.integration.race import EVENTS, LIMIT, SHORT_SECONDS, Client, Fleet, Told
-from tests.integration.service import Database, new_id, tollgate, until
+from tests.integration.race import AUTHORIZATION, LIMIT, SHORT_SECONDS, Client, Fleet, Told
+from tests.integration.service import Database, new_id, tollgate
 
 PROCESSES = 3
 CLIENTS = 24
 SECONDS = 15
 
 STANDING = """
-    SELECT (SELECT coalesce(sum(quantity), 0) FROM usage_record WHERE customer_id = $1 AND feature = 'calls') AS ledger,
+    SELECT (SELECT coalesce(sum(quantity), 0)::bigint FROM usage_record WHERE customer_id = $1 AND feature = 'calls') AS ledger,
         (SELECT used FROM usage_counter WHERE customer_id = $1 AND feature = 'calls') AS counter,
-        (SELECT coalesce(sum(quantity), 0) FROM usage_hold WHERE customer_id = $1 AND feature = 'calls' AND expires_at > now()) AS held
+        (SELECT coalesce(sum(quantity), 0)::bigint FROM usage_hold
+            WHERE customer_id = $1 AND feature = 'calls' AND expires_at > now()) AS held
 """
 
 
-@pytest.fixture
-def fleet(database_url: str) -> Iterator[Fleet]:
-    fleet = Fleet(database_url, PROCESSES)
-    try:
-        for service in fleet.services:
-            service.start_waiting() if hasattr(service, "start_waiting") else until(lambda s=service: "is ready at" in s.output, 60)
-        yield fleet
-    finally:
-        fleet.stop()
+def test_nothing_is_overshot_lost_or_counted_twice_while_processes_are_killed(database_url: str) -> None:
+    told, customer_id = Told(), new_id()
+    with Fleet(database_url, PROCESSES) as fleet:
+        prepare(fleet, customer_id)
+        highest = asyncio.run(race(fleet, customer_id, told))
+        status = fleet.services[0].admin.get(f"/api/v1/customers/{customer_id}/usage").json()["features"]
+    assert fleet.kills >= 2
+    assert told.retries > 0
+    assert LIMIT - 5 <= highest <= LIMIT
+    ledger = Ledger(Database(database_url), customer_id)
+    ledger.has_everything_that_was_acknowledged_once(told)
+    ledger.has_nothing_else(told)
+    assert (status["calls"]["used"], status["calls"]["held"]) == (ledger.total("calls"), 0)
+    assert status["tokens"]["used"] == ledger.total("tokens")
+    reconciled = tollgate("reconcile", database_url=database_url)
+    assert reconciled.returncode == 0, reconciled.stdout
+
+
+def prepare(fleet: Fleet, customer_id: str) -> None:
+    admin = fleet.services[0].admin
+    for feature in ("calls", "pages", "tokens"):
+        assert admin.put(f"/api/v1/features/{feature}", json={"unit": "unit", "resolution": 1}).status_code == 201
+    metered = {"calls": LIMIT, "pages": 5, "tokens": None, "sessions": None, "minutes": None}
+    soft = {"pages": {"enforcement": "soft"}}
+    entitlements = {key: {"type": "metered", "limit": limit} | soft.get(key, {}) for key, limit in metered.items()}
+    assert admin.put("/api/v1/plans/race", json={"name": "Race", "entitlements": entitlements}).status_code == 201
+    customer = {"plan": "race", "billing_anchor": days_ago(3).isoformat()}
+    assert admin.put(f"/api/v1/customers/{customer_id}", json=customer).status_code == 201
+
+
+async def race(fleet: Fleet, customer_id: str, told: Told) -> int:
+    """Returns when every client has its last answer; the highest usage that was ever seen."""
+    choice = random.Random()
+    end = time.monotonic() + SECONDS
+    limits = httpx.Limits(max_connections=CLIENTS + 10)
+    async with httpx.AsyncClient(timeout=30, limits=limits, verify=False, trust_env=False) as http, asyncio.TaskGroup() as tasks:
+        seen = [tasks.create_task(watch_database(fleet, customer_id, end)), tasks.create_task(watch(fleet, customer_id, http, end))]
+        for _ in range(CLIENTS):
+            client = Client(fleet, customer_id, told, http, random.Random(choice.random()))
+            tasks.create_task(client.run(lambda: time.monotonic() < end))
+        while time.monotonic() < end - 3:
+            await asyncio.sleep(choice.uniform(0.3, 1.5))
+            await asyncio.to_thread(fleet.kill_and_replace, choice.randrange(PROCESSES))
+    await asyncio.sleep(SHORT_SECONDS)
+    return max(task.result() for task in seen)
+
+
+async def kill(fleet: Fleet, index: int, end: float, choice: random.Random) -> None:
+    """Again and again; the first process lives on, so that there is always something going on."""
+    while time.monotonic() < end:
+        await asyncio.sleep(choice.uniform(0.2, 1))
+        await asyncio.to_thread(fleet.kill_and_replace, index)
+
+
+async def watch(fleet: Fleet, customer_id: str, http: httpx.AsyncClient, end: float) -> int:
+    """What any process says, at any moment."""
+    highest = 0
+    while time.monotonic() < end:
+        try:
+            answer = await http.get(f"{random.choice(fleet.addresses)}/api/v1/customers/{customer_id}/usage", headers=AUTHORIZATION)
+        except httpx.TransportError:  # it was killed just now
+            continue
+        if answer.status_code == 200:
+            calls = answer.json()["features"]["calls"]
+            highest = max(highest, calls["used"] + calls["held"])
+        await asyncio.sleep(0.02)
+    return highest
+
+
+async def watch_database(fleet: Fleet, customer_id: str, end: float) -> int:
+    """What is committed, at any moment: never more than the limit, and the counter is the ledger's sum."""
+    connection = await asyncpg.connect(fleet.services[0].database.url)
+    highest = 0
+    while time.monotonic() < end:
+        row = await connection.fetchrow(STANDING, customer_id)
+        assert row["counter"] in (row["ledger"], None)
+        highest = max(highest, row["ledger"] + row["held"])
+        await asyncio.sleep(0.01)
+    await connection.close()
+    return highest
+
+
+class Ledger:
+    """What was booked in the end, held against what callers were told."""
+
+    def __init__(self, database: Database, customer_id: str) -> None:
+        self.rows = database.rows("SELECT * FROM usage_record WHERE customer_id = $1", customer_id)
+        self.reservations = database.rows("SELECT id, state FROM reservation WHERE customer_id = $1", customer_id)
+        self.sessions = database.rows("SELECT id FROM coaching_session WHERE customer_id = $1", customer_id)
+        by_reference = Counter((row["reference"], row["feature"], row["quantity"]) for row in self.rows if row["source"] != "correction")
+        self.by_reference: Mapping[tuple[str, str, int], int] = by_reference
+
+    def total(self, feature: str) -> int:
+        return sum(row["quantity"] for row in self.rows if row["feature"] == feature)
+
+    def has_everything_that_was_acknowledged_once(self, told: Told) -> None:
+        assert told.record_ids <= {str(row["id"]) for row in self.rows}
+        for reference, asked in told.booked.items():
+            for feature, quantity in asked.items():
+                assert self.by_reference[reference, feature, quantity] == 1, (reference, asked)
+        events = Counter(row["event_id"] for row in self.rows if row["event_id"])
+        assert events == Counter(f"event {number}" for number in told.events)
+        corrections = Counter((str(row["corrects"]), row["quantity"]) for row in self.rows if row["corrects"])
+        assert corrections == Counter(told.corrections.items())
+        states = {str(row["id"]): row["state"] for row in self.reservations}
+        assert states == told.finished
+        assert {str(row["id"]) for row in self.sessions} == told.sessions
+        assert self.total("sessions") == len(told.sessions)
+
+    def has_nothing_else(self, told: Told) -> None:
+        """But for what was sent without a key and never answered: that may be there, once and as a whole."""
+        for reference, asked in told.unknown.items():
+            assert {self.by_reference[reference, feature, quantity] for feature, quantity in asked.items()} in ({0}, {1})
+        known = told.booked.keys() | told.unknown.keys() | told.sessions
+        assert {row["reference"] for row in self.rows if not row["event_id"]} <= known

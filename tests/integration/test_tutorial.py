@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,8 +45,12 @@ def carry_out(tree: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    copy = tmp_path_factory.mktemp("tutorial")
+def tree() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="tollgate-tutorial-") as directory:
+        yield made(Path(directory))
+
+
+def made(copy: Path) -> Path:
     shutil.copytree(ROOT / "src", copy / "src", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("plans.yaml", "pyproject.toml"):
         shutil.copy(ROOT / name, copy / name)

@@ -220,4 +220,6 @@ def _invalid(index: int, item: object, error: ValidationError) -> Rejected:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"]) or "event"
     id = item.get("id") if isinstance(item, dict) else None
-    return Rejected(index=index, id=id if isinstance(id, str) else None, error="invalid_event", message=f"{where}: {first['msg']}")
+    return Rejected(
+        index=index, id=id if isinstance(id, str) and id.isprintable() else None, error="invalid_event", message=f"{where}: {first['msg']}"
+    )

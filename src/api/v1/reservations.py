@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Annotated
+from urllib.parse import quote
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Request, Response
@@ -85,7 +86,7 @@ class ReservationAnswer(Answer):
 
 def _held(result: Reserved) -> Reply:
     answer = ReservationAnswer.of(result.reservation, result.balances, result.reservation.created_at)
-    where = f"/api/v1/customers/{result.reservation.customer_id}/reservations/{result.reservation.id}"
+    where = f"/api/v1/customers/{quote(result.reservation.customer_id, safe='')}/reservations/{result.reservation.id}"
     return Reply.of(answer, 201, location=where)
 
 

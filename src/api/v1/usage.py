@@ -143,23 +143,6 @@ class StatusAnswer(Answer):
     features: dict[str, FeatureStatus | StaticStatus | BooleanStatus]
 
 
-@router.get("", responses=refusals("customer_not_found"))
-async def get_usage(caller: CustomerReader, container: ContainerOf, breakdown: bool = False) -> StatusAnswer:
-    """Where every feature of the customer's plan stands, at this moment; with `?breakdown=true` also by dimension."""
-    account = await container.account_reader().read(caller.customer_id, None, container.clock()())
-    breakdowns: Mapping[str, Breakdown] = {}
-    if breakdown:
-        periods = {key: account.balance(key).period for key, item in account.plan.entitlements.items() if isinstance(item, Metered)}
-        breakdowns = await container.ledger_reader().breakdown(caller.customer_id, periods, account.now)
-    return StatusAnswer(
-        customer_id=account.customer_id,
-        plan=account.plan.key,
-        plan_version=account.plan.version,
-        period=PeriodBody.of(account.billing.period(Reset.BILLING_PERIOD, account.now)),
-        features={key: _status(key, account, breakdowns.get(key)) for key in account.plan.entitlements},
-    )
-
-
 @router.post(
     "",
     response_model=UsageAnswer,
@@ -179,6 +162,23 @@ async def consume_usage(request: Request, body: UsageBody, caller: CustomerWrite
     """Consume one or several features at once: all of them, or none; the refusal names the one that bound."""
     once = idempotency(request, caller.customer_id, body, consumed)
     return await reply(container.consume_usage(), to_command(caller.customer_id, body, caller.name, once), consumed)
+
+
+@router.get("", responses=refusals("customer_not_found"))
+async def get_usage(caller: CustomerReader, container: ContainerOf, breakdown: bool = False) -> StatusAnswer:
+    """Where every feature of the customer's plan stands, at this moment; with `?breakdown=true` also by dimension."""
+    account = await container.account_reader().read(caller.customer_id, None, container.clock()())
+    breakdowns: Mapping[str, Breakdown] = {}
+    if breakdown:
+        periods = {key: account.balance(key).period for key, item in account.plan.entitlements.items() if isinstance(item, Metered)}
+        breakdowns = await container.ledger_reader().breakdown(caller.customer_id, periods, account.now)
+    return StatusAnswer(
+        customer_id=account.customer_id,
+        plan=account.plan.key,
+        plan_version=account.plan.version,
+        period=PeriodBody.of(account.billing.period(Reset.BILLING_PERIOD, account.now)),
+        features={key: _status(key, account, breakdowns.get(key)) for key in account.plan.entitlements},
+    )
 
 
 @router.post("/check", responses=refusals("customer_not_found", "invalid_quantity"))

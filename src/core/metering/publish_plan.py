@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from core.errors import DomainError
 from core.metering.features import BUILT_IN_STATIC, RESOLUTION_MAX, Feature
 from core.metering.plan_drafts import EXPECTED_KEY, PlanDraft, is_key, is_name
-from core.metering.plans import FeatureConflict, Plan
+from core.metering.plans import FeatureConflict, Plan, PlanVersionConflict
 from core.metering.ports import PlanRepository
 
 
@@ -35,13 +35,19 @@ class PublishPlan:
         self._plans = plans
 
     async def execute(self, draft: PlanDraft) -> Published:
-        """Raises InvalidPlan, and PlanVersionConflict where somebody else publishes at the same time."""
+        """Raises InvalidPlan, and PlanVersionConflict where somebody else publishes something different at the same time."""
         entitlements = draft.resolve(await self._plans.features())
         newest = await self._plans.latest(draft.key)
         plan = Plan(draft.key, newest.version + 1 if newest else 1, draft.name, entitlements)
         if newest is not None and plan.same_content(newest):
             return Published(newest, is_new=False)
-        await self._plans.publish(plan)
+        try:
+            await self._plans.publish(plan)
+        except PlanVersionConflict:
+            theirs = await self._plans.latest(draft.key)
+            if theirs is None or not plan.same_content(theirs):
+                raise
+            return Published(theirs, is_new=False)
         return Published(plan, is_new=True)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
 
-from core.metering.account import Account
+from core.metering.account import Account, Balance
 from core.metering.idempotency import Idempotency
 from core.metering.ledger import Origin
 from core.metering.periods import Period
@@ -66,7 +66,7 @@ class DriftReader(ABC):
 
     @abstractmethod
     async def missing(self, customer_ids: Sequence[str]) -> Sequence[MissingUsage]:
-        """What the ledger lacks of what the products' records show."""
+        """What the ledger lacks of what the products' records show; each customer's in the order in which it occurred."""
 
 
 class RepairUnitOfWork(UnitOfWork, Protocol):
@@ -144,9 +144,12 @@ class Reconcile:
         found = list(await self._drift.counters(customer_ids))
         by_period: dict[tuple[str, str, Period], int] = {}
         recorded: dict[tuple[str, str, Period], int] = {}
+        latest: dict[tuple[str, str], Balance] = {}
         for item in await self._drift.missing(customer_ids):
-            account = await self._accounts.read(item.customer_id, [item.feature], item.occurred_at)
-            balance = account.balance(item.feature)
+            balance = latest.get((item.customer_id, item.feature))
+            if balance is None or item.occurred_at not in balance.period:
+                account = await self._accounts.read(item.customer_id, [item.feature], item.occurred_at)
+                balance = latest[item.customer_id, item.feature] = account.balance(item.feature)
             key = (item.customer_id, item.feature, balance.period)
             by_period[key] = by_period.get(key, 0) + item.quantity
             recorded[key] = balance.used

@@ -74,11 +74,16 @@ _FIND: Final = HotStatement(
         SELECT * FROM conversation AS c
         WHERE c.customer_id = sought.customer_id AND c.counterparty = sought.counterparty AND c.merged_into IS NULL
           AND c.expires_at > sought.ends_after AND (sought.messages_below IS NULL OR c.message_count < sought.messages_below)
+        ORDER BY c.expires_at
         OFFSET 0
     ) AS c
     """
 )
-"""Both questions in one statement; what has no `message_id` is a conversation."""
+"""Both questions in one statement; what has no `message_id` is a conversation.
+
+The order is only asked for because one index has it: while the table has no statistics, any index that begins with the customer
+would seem as good, and read all of a customer's conversations.
+"""
 
 _WRITE: Final = HotStatement(
     """

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Column, DateTime, Integer, RowMapping, Table, Text, select, update
+from sqlalchemy import Column, DateTime, ForeignKeyConstraint, Integer, RowMapping, Table, Text, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -14,6 +14,7 @@ from core.customers.ports import Customers
 from core.metering.account import CustomerNotFound
 from core.metering.periods import Billing, Interval
 from infrastructure.sql.errors import storage_errors
+from infrastructure.sql.plans import plan_version
 from infrastructure.sql.schema import metadata
 
 customer: Final = Table(
@@ -28,6 +29,7 @@ customer: Final = Table(
     Column("phone_region", Text),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("updated_at", DateTime(timezone=True), nullable=False),
+    ForeignKeyConstraint(["plan_key", "plan_version"], [plan_version.c.plan_key, plan_version.c.version]),
 )
 
 

@@ -16,11 +16,11 @@ _RUN_AGAIN: Final = {
     "23505",  # unique_violation: the row was written first by somebody else
     "55P03",  # lock_not_available
 }
-_AWAY: Final = ("08", "57P", "53", "58", "XX", "25006")
-"""SQLSTATE classes of a server that is gone, going, full or failing; 25006: it has become a read-only standby."""
+_AWAY: Final = ("08", "25006", "25P", "28", "3D", "53", "55000", "57", "58", "XX")
+"""SQLSTATE classes of a server that is gone, going, full or failing, or lets nobody in; 25006: it has become a read-only standby."""
 
-
-CONNECTION_LOST: Final = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+_DRIVER_LOST: Final = (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
+CONNECTION_LOST: Final = (SQLAlchemyError, asyncpg.PostgresError, *_DRIVER_LOST)
 """What working on a connection raises that is gone."""
 
 
@@ -41,7 +41,7 @@ def storage_errors(*, committing: bool = False) -> Iterator[None]:
         if state.startswith(_AWAY) or isinstance(error, InterfaceError) or getattr(error, "connection_invalidated", False):
             raise StorageUnavailable(outcome_unknown=committing) from error
         raise
-    except (asyncpg.InterfaceError, OSError, TimeoutError) as error:
+    except _DRIVER_LOST as error:
         if isinstance(error, ValueError):  # the driver's word for a parameter that no column takes
             raise
         raise StorageUnavailable(outcome_unknown=committing) from error

@@ -1,11 +1,14 @@
 """Whether the database answers."""
 
+import asyncio
 from typing import Final
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from infrastructure.sql.errors import storage_errors
+
+ANSWER_SECONDS_MAX: Final = 3
 
 _PING: Final = text("SELECT 1 FROM usage_counter LIMIT 1")
 
@@ -17,7 +20,7 @@ class SqlHealth:
         self._engine = engine
 
     async def check(self) -> None:
-        """Raises StorageUnavailable where it does not answer."""
+        """Raises StorageUnavailable where it does not answer, or not in time."""
         with storage_errors():
-            async with self._engine.connect() as connection:
+            async with asyncio.timeout(ANSWER_SECONDS_MAX), self._engine.connect() as connection:
                 await connection.execute(_PING)

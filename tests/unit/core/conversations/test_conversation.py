@@ -145,6 +145,11 @@ def test_conversations_that_hold_more_than_the_cap_together_stay_two() -> None:
     assert received([0, 100, 55], capped) == [(0, 160, 3)]
 
 
+def test_of_two_open_conversations_with_room_it_is_the_one_that_started_last() -> None:
+    capped = Window(timedelta(hours=1), messages_max=5)
+    assert received([0, 1, 2, 100, 101, 102, 50, 105], capped) == [(0, 110, 4), (100, 165, 4)]
+
+
 def test_a_window_that_the_plan_made_longer_reaches_further_at_its_next_message() -> None:
     party = Counterparty(HOUR).receive_all([0])
     party.window = Window(timedelta(hours=3))

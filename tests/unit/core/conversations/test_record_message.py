@@ -311,6 +311,14 @@ async def test_a_late_message_that_makes_two_conversations_one_gives_a_unit_back
     assert rosa.store.conversations["rosa", later.receipt.conversation_id].merged_into == early.receipt.conversation_id
 
 
+async def test_a_unit_is_given_back_in_the_period_in_which_it_was_booked() -> None:
+    rosa = Restaurant("hourly")
+    rosa.now = DECEMBER.start + HOUR
+    for minutes in (30, 120, 75):
+        receipt = (await rosa.send(at=DECEMBER.start - timedelta(minutes=minutes))).receipt
+    assert (rosa.used(NOVEMBER), rosa.used(DECEMBER), receipt.usage.used) == (1, 0, 0)
+
+
 async def test_a_merged_conversation_takes_no_further_message() -> None:
     rosa = Restaurant("hourly")
     early = await rosa.send(at=NOW - timedelta(minutes=90))

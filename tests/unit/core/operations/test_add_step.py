@@ -16,7 +16,7 @@ from core.metering.ledger import Origin
 from core.metering.plans import Metered, Plan
 from core.metering.reservations import ReservationState
 from core.operations.add_step import AddedStep, AddStep
-from core.operations.operation import InvalidOperationState, OperationConflict, OperationNotFound, OperationStatus
+from core.operations.operation import InvalidOperationState, OperationNotFound, OperationStatus
 from core.operations.ports import OperationKey, StepKey, WholeOperation
 from core.operations.start_operation import HELD_FOR
 from core.operations.step import StepConflict
@@ -247,52 +247,6 @@ async def test_a_step_that_was_not_committed_left_nothing(ada: Scanner) -> None:
         await ada.adds("0.01", True)
     assert (ada.store.steps, ada.store.ledger, ada.operation().total_cost) == ({}, [], 0)
     assert await ada.stands() == before
-
-
-# Standalone.
-
-
-async def test_a_standalone_operation_is_one_step_and_complete(ada: Scanner) -> None:
-    added = await ada.adds_standalone("0.02", billable_run=True, feature="summary")
-    operation = added.operation
-    assert (operation.feature, operation.status, operation.finished_at) == ("summary", OperationStatus.COMPLETED, NOW)
-    assert (operation.total_cost, operation.total_runs, operation.step_count) == (2 * CENT, 1, 1)
-    assert ada.operation(operation.id) == operation
-    assert await ada.stands() == ((1, 0), (2 * CENT, 0))
-
-
-async def test_a_standalone_operation_is_always_booked(ada: Scanner) -> None:
-    await ada.starts("scan", "3", 30)
-    added = await ada.adds_standalone("3.01")
-    assert added.step.over_limit
-    assert await ada.stands() == ((1, 30), (301 * CENT, 3 * DOLLAR))
-
-
-async def test_the_same_standalone_operation_again_is_booked_once(ada: Scanner) -> None:
-    first = await ada.adds_standalone("0.02", id="mine")
-    again = await ada.adds_standalone("0.02", id="mine")
-    assert (again.operation, again.step, again.is_new) == (first.operation, first.step, False)
-    assert await ada.stands() == ((1, 0), (2 * CENT, 0))
-
-
-async def test_another_standalone_operation_under_the_same_id_is_refused(ada: Scanner) -> None:
-    await ada.adds_standalone("0.02", id="mine", feature="summary")
-    with pytest.raises(StepConflict):
-        await ada.adds_standalone("0.03", id="mine", feature="summary")
-    with pytest.raises(OperationConflict):
-        await ada.adds_standalone("0.02", id="mine", feature="other")
-
-
-async def test_a_running_operations_id_is_taken(ada: Scanner) -> None:
-    await ada.starts("scan", "0", 0, feature="summary")
-    with pytest.raises(OperationConflict):
-        await ada.adds_standalone("0.02", id="scan", feature="summary")
-
-
-async def test_standalone_operations_without_an_id_are_each_booked(ada: Scanner) -> None:
-    await ada.adds_standalone("0.02")
-    await ada.adds_standalone("0.02")
-    assert await ada.stands() == ((2, 0), (4 * CENT, 0))
 
 
 async def test_only_a_customer_has_steps(ada: Scanner) -> None:

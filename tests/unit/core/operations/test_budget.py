@@ -77,6 +77,18 @@ async def test_shares_add_up_to_the_totals_however_many_features_there_are(spent
             assert spent[spend.feature or ""] == (spend.cost, spend.runs)
 
 
+async def test_features_beyond_the_bound_are_added_up_as_other_with_their_runs(ada: Scanner) -> None:
+    await ada.starts("scan", "0", 0)
+    features = [f"feature-{n}" for n in range(SHARES_MAX + 8)] + [OTHER]
+    costs = {feature: n for n, feature in enumerate(features, 1)}
+    await ada.adding.execute([ada.to_add(str(AI_COST.units(cost)), billable_run=True, feature=feature) for feature, cost in costs.items()])
+    budget = await ada.budget()
+    *named, others = budget.by_feature
+    assert [spend.feature for spend in named] == features[-2 : -SHARES_MAX - 1 : -1]
+    assert all((spend.cost, spend.runs) == (costs[spend.feature or ""], 1) for spend in named)
+    assert others == FeatureSpend(OTHER, sum(range(1, 10)) + costs[OTHER], 10)
+
+
 def test_many_shares_are_bounded_and_other_comes_up_once() -> None:
     shares = [Share(OTHER, 1000), Share(None, 500), *(Share(f"d{n}", n) for n in range(1, 200))]
     shown = bounded(shares)
