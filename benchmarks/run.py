@@ -169,10 +169,10 @@ def main() -> int:
 
 def _report(rounds: list[dict[str, float]], found: list[bars.Reached], lines: list[str]) -> str:
     machine = f"{psutil.cpu_count()} cores shared by everything, {psutil.virtual_memory().total / 2**30:.0f} GiB, {platform.system()}"
-    rows = [
-        f"| {name} | {median(one[name] for one in rounds):,.1f} | {min(one[name] for one in rounds):,.1f} - {max(one[name] for one in rounds):,.1f} |"
-        for name in rounds[0]
-    ]
+    rows = []
+    for name in rounds[0]:
+        found_rates = [one[name] for one in rounds]
+        rows.append(f"| {name} | {median(found_rates):,.1f} | {min(found_rates):,.1f} - {max(found_rates):,.1f} |")
     ratios = [
         f"| {item.bar.number} | {item.bar.title} | {item.ratio:.2f} | {min(item.ratios):.2f} - {max(item.ratios):.2f} |"
         f" {'≤' if item.bar.at_most else '≥'} {item.bar.bound:g} | {'yes' if item.ok else 'no'} |"
@@ -182,7 +182,8 @@ def _report(rounds: list[dict[str, float]], found: list[bars.Reached], lines: li
         [
             f"# {datetime.now(UTC):%Y-%m-%d}",  # noqa: TID251
             "",
-            f"`make bench`, {len(rounds)} rounds, contestants in turns. {machine}, Python {platform.python_version()}, PostgreSQL 18, fsync on.",
+            f"`make bench`, {len(rounds)} rounds, contestants in turns. {machine},",
+            f"Python {platform.python_version()}, PostgreSQL 18, fsync on.",
             "",
             "| bar | ratio | median | spread | wanted | reached |",
             "|---|---|---|---|---|---|",

@@ -115,8 +115,8 @@ class Database:
         await connection.execute(
             f"""INSERT INTO customer (customer_id, plan_key, plan_version, billing_interval, time_zone, created_at, updated_at)
             SELECT id, CASE WHEN id LIKE 'tight%' THEN 'tight' ELSE 'bench' END, 1, 'month', 'UTC', now(), now()
-            FROM (SELECT 'c' || n AS id FROM generate_series(0, {CUSTOMERS - 1}) AS n UNION SELECT 'tight' || n FROM generate_series(0, 99) AS n
-            UNION SELECT 'hot') AS ids"""
+            FROM (SELECT 'c' || n AS id FROM generate_series(0, {CUSTOMERS - 1}) AS n
+                UNION SELECT 'tight' || n FROM generate_series(0, 99) AS n UNION SELECT 'hot') AS ids"""
         )
         await connection.execute(f"INSERT INTO bench_counter SELECT customer_id, 0, {LIMIT} FROM customer")
         await connection.execute("VACUUM ANALYZE")

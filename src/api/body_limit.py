@@ -2,15 +2,12 @@
 
 from typing import Final
 
+from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 BODY_BYTES_MAX: Final = 8 * 1024 * 1024
 STREAMED: Final = "/api/v1/uploads/"
-
-
-class BodyTooLarge(HTTPException):
-    """More bytes came than a body may have. FastAPI answers whatever else stops it from reading a body with 400."""
 
 
 class BodyLimit:
@@ -19,6 +16,7 @@ class BodyLimit:
     def __init__(self, app: ASGIApp, bytes_max: int = BODY_BYTES_MAX) -> None:
         self._app = app
         self._bytes_max = bytes_max
+        self._message = f"A request body has at most {bytes_max:,} bytes."
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] == "GET" or scope["path"].startswith(STREAMED):
@@ -35,14 +33,11 @@ class BodyLimit:
             message = await receive()
             received += len(message.get("body", b""))
             if received > self._bytes_max:
-                raise BodyTooLarge(413, self._message)
+                # FastAPI answers with 400 whatever else keeps it from reading a body.
+                raise HTTPException(413, self._message)
             return message
 
-        try:
-            await self._app(scope, limited, send)
-        except BodyTooLarge:
-            await self._refuse(scope, receive, send)
+        await self._app(scope, limited, send)
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
-        message = f"A request body has at most {self._bytes_max:,} bytes."
-        await JSONResponse({"detail": {"error": "request_too_large", "message": message}}, 413)(scope, receive, send)
+        await JSONResponse({"detail": {"error": "request_too_large", "message": self._message}}, 413)(scope, receive, send)

@@ -23,7 +23,7 @@ from types import ModuleType
 from typing import Final
 from urllib.parse import quote
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 from infrastructure.data_directory import sync_directory
 

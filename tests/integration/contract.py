@@ -10,7 +10,6 @@ from tests.integration.coaching import NEW_SESSION
 from tests.integration.service import Service
 
 OPEN = {"/healthz", "/readyz", "/api/v1/uploads/{token}"}
-PLAN = {"name": "Own", "entitlements": {}}
 
 
 @dataclass(frozen=True)
@@ -38,32 +37,54 @@ class Operation:
         return self.send(client, self.url(customer_id, id))
 
 
+AT = "2026-11-01T00:00:00Z"
+AMOUNTS = [{"feature": "sessions", "quantity": 1, "dimension": "en"}, {"feature": "ai_cost", "quantity": 0.02}]
+CUSTOMER = {"plan": "everything", "billing_anchor": AT, "billing_interval": "month", "time_zone": "UTC", "phone_region": "US"}
+PLAN = {
+    "name": "Own",
+    "entitlements": {
+        "sessions": {"type": "metered", "limit": 10, "reset": "month", "enforcement": "soft"},
+        "max_file_size_mb": {"type": "static", "value": 2.5},
+        "exports": {"type": "boolean", "enabled": True},
+    },
+}
+USAGE = {"usage": AMOUNTS, "mode": "record", "occurred_at": None, "reference": "ref"}
+RESERVATION = {"usage": AMOUNTS, "ttl_seconds": 60, "reference": "ref"}
+BATCH = {"items": [USAGE | {"customer_id": "nobody", "idempotency_key": "key"}]}
+EVENT = {
+    "specversion": "1.0",
+    "id": "1",
+    "source": "test",
+    "type": "sessions",
+    "subject": "nobody",
+    "data": {"quantity": 1, "dimension": "en"},
+}
 UPLOAD = {"filename": "a.m4a", "content_type": "audio/mp4", "size_bytes": 5}
-USAGE = {"usage": [{"feature": "sessions", "quantity": 1}]}
-EVENT = {"specversion": "1.0", "id": "1", "source": "test", "type": "sessions", "subject": "nobody"}
 LEARNING_PLAN = {"language": "de", "level": "B1", "total_sessions": 8, "sessions_per_week": 2}
-STEP = {"feature": "scan_ocr", "cost": 0.001, "billable_run": False}
-MESSAGE = {"direction": "inbound", "counterparty": "+14155552671", "message_id": "1"}
+PRACTICE = {"id": "own", "conversation_type": "travel", "duration_seconds": 60, "summary": "good"}
+OPERATION = {"id": "own", "feature": "scan", "estimated_cost": 0.002, "estimated_runs": 1}
+STEP = {"id": "own", "feature": "scan_ocr", "cost": 0.001, "billable_run": False}
+MESSAGE = {"direction": "inbound", "counterparty": "+14155552671", "message_id": "1", "channel": "queued", "sent_at": None}
 OF_CUSTOMER = "/api/v1/customers/{customer_id}"
 OPERATIONS = [
-    Operation("PUT", OF_CUSTOMER, Scope.ADMIN, False, {"plan": "pro"}),
-    Operation("PATCH", OF_CUSTOMER, Scope.ADMIN, False, {"plan": "pro"}),
+    Operation("PUT", OF_CUSTOMER, Scope.ADMIN, False, CUSTOMER),
+    Operation("PATCH", OF_CUSTOMER, Scope.ADMIN, False, CUSTOMER),
     Operation("GET", OF_CUSTOMER, Scope.READ, True),
     Operation("GET", f"{OF_CUSTOMER}/usage", Scope.READ, True),
     Operation("POST", f"{OF_CUSTOMER}/usage", Scope.WRITE, False, USAGE),
     Operation("POST", f"{OF_CUSTOMER}/usage/check", Scope.READ, True, USAGE),
     Operation("GET", f"{OF_CUSTOMER}/usage/records", Scope.READ, True),
     Operation("POST", f"{OF_CUSTOMER}/usage/records/{{record_id}}/corrections", Scope.ADMIN, False, {"quantity": -1, "reason": "refund"}),
-    Operation("POST", f"{OF_CUSTOMER}/reservations", Scope.WRITE, False, USAGE),
+    Operation("POST", f"{OF_CUSTOMER}/reservations", Scope.WRITE, False, RESERVATION),
     Operation("GET", f"{OF_CUSTOMER}/reservations/{{id}}", Scope.READ, True),
-    Operation("POST", f"{OF_CUSTOMER}/reservations/{{id}}/commit", Scope.WRITE, False),
+    Operation("POST", f"{OF_CUSTOMER}/reservations/{{id}}/commit", Scope.WRITE, False, {"usage": AMOUNTS}),
     Operation("POST", f"{OF_CUSTOMER}/reservations/{{id}}/release", Scope.WRITE, False),
-    Operation("POST", "/api/v1/usage/batch", Scope.WRITE, False, {"items": [USAGE | {"customer_id": "nobody"}]}),
+    Operation("POST", "/api/v1/usage/batch", Scope.WRITE, False, BATCH),
     Operation("POST", "/api/v1/events", Scope.WRITE, False, EVENT, "application/cloudevents+json"),
     Operation("GET", "/api/v1/plans", Scope.READ, False),
     Operation("GET", "/api/v1/plans/{key}", Scope.READ, False),
     Operation("PUT", "/api/v1/plans/{key}", Scope.ADMIN, False, PLAN),
-    Operation("PUT", "/api/v1/features/{key}", Scope.ADMIN, False, {"unit": "call"}),
+    Operation("PUT", "/api/v1/features/{key}", Scope.ADMIN, False, {"unit": "call", "resolution": 60}),
     Operation("GET", "/metrics", Scope.READ, False),
     Operation("POST", "/api/v1/sessions", Scope.WRITE, True, NEW_SESSION),
     Operation("GET", "/api/v1/sessions", Scope.READ, True),
@@ -74,11 +95,11 @@ OPERATIONS = [
     Operation("POST", "/api/v1/sessions/{id}/fail", Scope.WRITE, True, {"reason": "silence"}),
     Operation("POST", "/api/v1/learning-plans", Scope.WRITE, True, LEARNING_PLAN),
     Operation("GET", "/api/v1/learning-plans/{id}", Scope.READ, True),
-    Operation("POST", "/api/v1/practice-sessions/start", Scope.WRITE, True, {}),
-    Operation("POST", "/api/v1/practice-sessions/save", Scope.WRITE, True, {"duration_seconds": 60}),
-    Operation("POST", "/api/v1/assessments", Scope.WRITE, True, {"kind": "speaking"}),
+    Operation("POST", "/api/v1/practice-sessions/start", Scope.WRITE, True, {"id": "started"}),
+    Operation("POST", "/api/v1/practice-sessions/save", Scope.WRITE, True, PRACTICE),
+    Operation("POST", "/api/v1/assessments", Scope.WRITE, True, {"id": "own", "kind": "speaking", "score": 0.5}),
     Operation("GET", "/api/v1/subscription-status", Scope.READ, True),
-    Operation("POST", "/api/v1/operations", Scope.WRITE, True, {"feature": "scan"}),
+    Operation("POST", "/api/v1/operations", Scope.WRITE, True, OPERATION),
     Operation("POST", "/api/v1/operations/standalone", Scope.WRITE, True, STEP),
     Operation("POST", "/api/v1/operations/{id}/steps", Scope.WRITE, True, STEP),
     Operation("POST", "/api/v1/operations/{id}/complete", Scope.WRITE, True),

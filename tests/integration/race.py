@@ -35,9 +35,9 @@ class Fleet:
             raise
         return self
 
-    def __exit__(self, *raised: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *raised: object) -> None:
         try:
-            for service in self.services:
+            for service in self.services if kind is None else ():
                 service.stop()
         finally:
             self._discard()

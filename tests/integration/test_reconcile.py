@@ -1,0 +1,275 @@
+"""Drift that something else than the engine made is found where it is, mended once, and never confused with work in progress."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+
+from core.metering.periods import Period
+from core.metering.reconcile import Drift
+from core.sessions.complete_session import CompleteSessionCommand
+from core.sessions.create_session import CreateSessionCommand
+from core.sessions.session import Session, SttProvider
+from tests.integration.in_process import NOW, Engine, consume, engine_on, record
+from tests.integration.service import Database, new_id, tollgate
+
+NOVEMBER = Period(datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC))
+OCTOBER = Period(datetime(2026, 10, 1, tzinfo=UTC), NOVEMBER.start)
+AUGUST = Period(datetime(2026, 8, 1, tzinfo=UTC), datetime(2026, 9, 1, tzinfo=UTC))
+
+
+@pytest.fixture
+async def engine(database_url: str) -> AsyncIterator[Engine]:
+    async with engine_on(database_url) as engine:
+        yield engine
+
+
+@pytest.fixture
+async def acme(engine: Engine) -> str:
+    return await engine.customer("acme", sessions=100, minutes=500, ai_runs=None)
+
+
+@pytest.fixture
+def database(database_url: str) -> "Behind":
+    return Behind(database_url)
+
+
+class Behind(Database):
+    """Changes what is stored behind the engine's back. From a thread of its own, since the test has an event loop already."""
+
+    async def change(self, statement: str, *values: object) -> list[dict[str, object]]:
+        return await asyncio.to_thread(self.rows, statement, *values)
+
+    async def session(self, customer_id: str, created_at: datetime, seconds: int = 90) -> str:
+        """A completed session that nobody booked."""
+        id = uuid4()
+        await self.change(
+            """
+            INSERT INTO coaching_session (customer_id, id, title, language, stt_provider, status, duration_seconds, created_at, finished_at)
+            VALUES ($1, $2, 'Unbooked', 'en-US', 'auto', 'completed', $3, $4, $4)
+            """,
+            *(customer_id, id, seconds, created_at),
+        )
+        return str(id)
+
+    async def ledger(self, customer_id: str, feature: str) -> list[tuple[object, ...]]:
+        rows = await self.change(
+            "SELECT * FROM usage_record WHERE customer_id = $1 AND feature = $2 ORDER BY occurred_at, id", customer_id, feature
+        )
+        return [(row["quantity"], row["occurred_at"], row["reference"], row["reason"]) for row in rows]
+
+
+async def create_session(engine: Engine, customer_id: str) -> Session:
+    command = CreateSessionCommand(customer_id, "Weekly", "en-US", SttProvider.AUTO, "test")
+    (session,) = await engine.container.create_session().execute([command])
+    assert isinstance(session, Session), session
+    return session
+
+
+async def repair(engine: Engine, *customer_ids: str) -> int:
+    use_case = engine.container.reconcile()
+    written: int = await use_case.repair(await use_case.find(customer_ids))
+    return written
+
+
+async def test_where_nothing_went_wrong_nothing_is_found(engine: Engine, acme: str) -> None:
+    session = await create_session(engine, acme)
+    await engine.container.complete_session().execute([CompleteSessionCommand(acme, session.id, 1830, "test")])
+    await engine.container.consume_usage().execute([consume(acme, "ai_runs", 5), record(acme, "minutes", occurred_at=OCTOBER.start)])
+    assert await engine.drift(acme) == []
+
+
+async def test_a_counter_that_was_tampered_with_is_rebuilt(engine: Engine, acme: str, database: Behind) -> None:
+    await engine.container.consume_usage().execute([consume(acme, "ai_runs", 3)])
+    await database.change("UPDATE usage_counter SET used = 7 WHERE customer_id = $1", acme)
+    assert await engine.drift(acme) == [Drift(acme, "ai_runs", NOVEMBER, "counter", recorded=7, expected=3)]
+    assert await repair(engine, acme) == 0
+    assert (await engine.balance(acme, "ai_runs")).used == 3
+    assert await engine.drift(acme) == []
+
+
+async def test_a_counter_of_a_period_that_is_over_is_found_in_that_period(engine: Engine, acme: str, database: Behind) -> None:
+    await engine.container.consume_usage().execute([consume(acme, "ai_runs", 3)])
+    await database.change("UPDATE usage_counter SET used = 1 WHERE customer_id = $1", acme)
+    engine.now = NOVEMBER.end + timedelta(days=3)
+    assert await engine.drift(acme) == [Drift(acme, "ai_runs", NOVEMBER, "counter", recorded=1, expected=3)]
+    await repair(engine, acme)
+    assert (await engine.balance(acme, "ai_runs")).used == 0
+    assert await engine.drift(acme) == []
+
+
+async def test_sessions_that_were_not_booked_are_booked_in_the_periods_in_which_they_took_place(
+    engine: Engine, acme: str, database: Behind
+) -> None:
+    this, earlier, long_ago = NOVEMBER.start, OCTOBER.end - timedelta(microseconds=1), AUGUST.start + timedelta(days=9)
+    assert NOW - long_ago > timedelta(days=35)
+    ids = [await database.session(acme, at, seconds=90) for at in (long_ago, earlier, this, this)]
+    drift = {(item.feature, item.period): (item.where, item.recorded, item.expected) for item in await engine.drift(acme)}
+    assert drift == {
+        ("sessions", NOVEMBER): ("ledger", 0, 2),
+        ("sessions", OCTOBER): ("ledger", 0, 1),
+        ("sessions", AUGUST): ("ledger", 0, 1),
+        ("minutes", NOVEMBER): ("ledger", 0, 180),
+        ("minutes", OCTOBER): ("ledger", 0, 90),
+        ("minutes", AUGUST): ("ledger", 0, 90),
+    }
+    assert await repair(engine, acme) == 8
+    assert await engine.drift(acme) == []
+    booked = await database.ledger(acme, "sessions")
+    assert [(quantity, at, reason) for quantity, at, _, reason in booked] == [
+        (1, at, "reconcile") for at in (long_ago, earlier, this, this)
+    ]
+    assert {reference for _, _, reference, _ in booked} == set(ids)
+    assert [(await engine.balance(acme, feature)).used for feature in ("sessions", "minutes")] == [2, 180]
+
+
+async def test_what_is_booked_of_it_already_is_not_booked_again(engine: Engine, acme: str, database: Behind) -> None:
+    session = await create_session(engine, acme)
+    await database.change(
+        "UPDATE coaching_session SET status = 'completed', duration_seconds = 60, finished_at = $2 WHERE customer_id = $1", acme, NOW
+    )
+    assert await engine.drift(acme) == [Drift(acme, "minutes", NOVEMBER, "ledger", recorded=0, expected=60)]
+    assert await repair(engine, acme) == 1
+    assert await database.ledger(acme, "minutes") == [(60, NOW, str(session.id), "reconcile")]
+    assert len(await database.ledger(acme, "sessions")) == 1
+
+
+async def test_a_ledger_record_that_was_deleted_is_missed_by_its_counter_and_by_its_session(
+    engine: Engine, acme: str, database: Behind
+) -> None:
+    await create_session(engine, acme)
+    await create_session(engine, acme)
+    await database.change("DELETE FROM usage_record WHERE id = (SELECT id FROM usage_record WHERE customer_id = $1 LIMIT 1)", acme)
+    found = await engine.drift(acme)
+    assert [(item.where, item.recorded, item.expected) for item in found] == [("counter", 2, 1), ("ledger", 2, 3)]
+    assert await repair(engine, acme) == 1
+    assert len(await database.ledger(acme, "sessions")) == 2
+    assert (await engine.balance(acme, "sessions")).used == 2
+    assert await engine.drift(acme) == []
+
+
+async def test_a_record_without_a_product_that_was_deleted_cannot_be_known_and_the_counter_follows_the_ledger(
+    engine: Engine, acme: str, database: Behind
+) -> None:
+    await engine.container.consume_usage().execute([consume(acme, "ai_runs", 3), consume(acme, "ai_runs", 4)])
+    await database.change("DELETE FROM usage_record WHERE customer_id = $1 AND quantity = 3", acme)
+    assert await engine.drift(acme) == [Drift(acme, "ai_runs", NOVEMBER, "counter", recorded=7, expected=4)]
+    assert await repair(engine, acme) == 0
+    assert (await engine.balance(acme, "ai_runs")).used == 4
+
+
+async def test_what_was_booked_twice_is_taken_back(engine: Engine, acme: str, database: Behind) -> None:
+    await create_session(engine, acme)
+    await database.change(
+        """
+        INSERT INTO usage_record (customer_id, id, feature, quantity, occurred_at, recorded_at, source, reference, overage)
+        SELECT customer_id, gen_random_uuid(), feature, quantity, occurred_at, recorded_at, source, reference, 0 FROM usage_record
+        """
+    )
+    found = {item.where: (item.recorded, item.expected) for item in await engine.drift(acme)}
+    assert found["counter"] == (1, 2)
+    assert found["ledger"][1] - found["ledger"][0] == -1
+    assert await repair(engine, acme) == 1
+    assert [quantity for quantity, _, _, _ in await database.ledger(acme, "sessions")] == [1, 1, -1]
+    assert (await engine.balance(acme, "sessions")).used == 1
+    assert await engine.drift(acme) == []
+
+
+async def test_repairing_the_same_drift_twice_at_once_over_two_processes_books_it_once(
+    engine: Engine, acme: str, database: Behind, database_url: str
+) -> None:
+    await database.session(acme, NOW)
+    async with engine_on(database_url) as other:
+        use_cases = [engine.container.reconcile(), other.container.reconcile()] * 3
+        drift = await engine.drift(acme)
+        assert sum(await asyncio.gather(*(use_case.repair(drift) for use_case in use_cases))) == 2
+    assert len(await database.ledger(acme, "sessions")) == len(await database.ledger(acme, "minutes")) == 1
+    assert await engine.drift(acme) == []
+
+
+async def test_usage_of_a_feature_that_the_plan_has_lost_is_reconciled_too(engine: Engine, acme: str, database: Behind) -> None:
+    await engine.customer(acme, ai_runs=10)
+    await database.session(acme, NOW)
+    assert {item.feature: item.expected for item in await engine.drift(acme)} == {"sessions": 1, "minutes": 90}
+    assert await repair(engine, acme) == 2
+    assert (await engine.balance(acme, "sessions")).overage == 1
+
+
+async def test_customers_are_looked_at_page_by_page_and_none_is_left_out(engine: Engine, database: Behind) -> None:
+    first = await engine.customer("customer-000", ai_runs=10)
+    await database.change(
+        """
+        INSERT INTO customer SELECT 'customer-' || to_char(n, 'FM000'), plan_key, plan_version, billing_anchor, billing_interval, time_zone,
+            phone_region, created_at, updated_at FROM customer, generate_series(1, 449) AS n WHERE customer_id = $1
+        """,
+        first,
+    )
+    use_case = engine.container.reconcile()
+    pages = [page async for page in use_case.customers()]
+    assert [id for page in pages for id in page] == [f"customer-{n:03}" for n in range(450)]
+    assert len(pages) > 1
+    assert await use_case.count() == 450
+
+
+async def test_work_in_progress_is_never_taken_for_drift(engine: Engine, acme: str, database_url: str) -> None:
+    engine.now = None
+    going_on = True
+    async with engine_on(database_url, now=None) as other:
+
+        async def work(worker: Engine) -> int:
+            booked = 0
+            while going_on:
+                session = await create_session(worker, acme)
+                late = record(acme, "ai_runs", occurred_at=worker.time() - timedelta(days=34))
+                await worker.container.consume_usage().execute([consume(acme, "ai_runs"), late])
+                await worker.container.complete_session().execute([CompleteSessionCommand(acme, session.id, 7, "test")])
+                booked += 1
+            return booked
+
+        workers = [asyncio.create_task(work(worker)) for worker in (engine, other) for _ in range(4)]
+        await engine.customer(acme, sessions=None, minutes=None, ai_runs=None)
+        looked = [await engine.drift(acme) for _ in range(150)]
+        going_on = False
+        assert sum(await asyncio.gather(*workers)) > 20
+    assert [drift for drift in looked if drift] == []
+    assert await engine.drift(acme) == []
+
+
+def test_the_command_prints_a_table_and_exits_1_until_it_is_mended(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    database, acme, globex, initech = Behind(database_url), "acme", "globex", new_id()
+
+    async def prepare() -> None:
+        async with engine_on(database_url) as engine:
+            for id in (acme, globex, initech):
+                await engine.customer(id, sessions=100, minutes=500)
+            await engine.container.consume_usage().execute([consume(globex, "minutes", 3), consume(initech, "minutes", 3)])
+        await database.session(acme, OCTOBER.start, seconds=1830)
+        await database.change("UPDATE usage_counter SET used = 60 WHERE customer_id = $1", globex)
+
+    asyncio.run(prepare())
+
+    def reconcile(*arguments: str) -> tuple[int, str]:
+        ended = tollgate("reconcile", *arguments, database_url=database_url)
+        return ended.returncode, ended.stdout
+
+    assert reconcile("--customer", initech) == (0, "Product records, ledger and counters agree.\n")
+    status, table = reconcile()
+    assert status == 1
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in table.splitlines() if line.startswith("│")]
+    october, november = "2026-10-01T00:00:00+00:00 to 2026-11-01T00:00:00+00:00", "2026-11-01T00:00:00+00:00 to 2026-12-01T00:00:00+00:00"
+    assert sorted(rows) == [
+        ["acme", "minutes", october, "ledger", "0", "30.5", "30.5"],
+        ["acme", "sessions", october, "ledger", "0", "1", "1"],
+        ["globex", "minutes", november, "counter", "1", "3", "2"],
+    ]
+    assert reconcile() == (1, table)
+    status, mended = reconcile("--customer", acme, "--repair")
+    assert status == 1
+    assert "2 ledger records written with the reason 'reconcile'" in mended
+    assert "globex" not in mended
+    assert reconcile("--customer", acme)[0] == 0
+    assert reconcile("--repair")[0] == 1
+    assert reconcile() == (0, "Product records, ledger and counters agree.\n")
+    assert reconcile("--customer", "nobody")[0] not in (0, 1) or "nobody" in reconcile("--customer", "nobody")[1]
