@@ -157,7 +157,8 @@ def main() -> int:
     lines = [item.line() for item in found]
     lines.append(f"overshoot or drift after {plan.rounds} round(s): {contest.wrong or 'none'}")
     lines.append(memory)
-    print("\n".join(["", *lines]))
+    rates = ", ".join(f"{name} {median(one[name] for one in rounds):,.4g}" for name in rounds[0])
+    print("\n".join(["", *lines, f"per second, latencies in ms: {rates}"]))
     if not quick:
         report = _report(rounds, found, lines)
         file = stage.ROOT / "benchmarks" / "results" / f"{datetime.now(UTC):%Y-%m-%d}.md"  # noqa: TID251

@@ -16,6 +16,9 @@ from core.metering.periods import Billing, Interval, Reset
 from core.metering.plan_drafts import MeteredDraft, PlanDraft
 from core.metering.plans import Window
 from core.metering.use_case import execute_one
+from infrastructure.sql.conversations import FIND
+from infrastructure.sql.engine import create_engine
+from infrastructure.sql.statements import HotStatement, driver_of
 from tests.integration.in_process import NOW, Engine, engine_on
 from tests.integration.restaurants import GUEST, guest
 
@@ -112,3 +115,23 @@ async def test_a_cap_of_one_makes_every_message_a_conversation_though_they_all_o
         engine.now = NOW + timedelta(minutes=number)
         assert (await send(engine, rosa)).new_conversation
     assert await used(engine, rosa, NOW) == 5
+
+
+async def test_a_message_looks_at_its_own_counterparty_only_though_the_table_has_no_statistics_yet(database_url: str) -> None:
+    """Any index that begins with the customer would do then, and read all of a restaurant's conversations for each message."""
+    values: dict[str, list[object]] = {"ends_after": [NOW], "messages_below": [None]}
+    engine = create_engine(database_url)
+    async with engine.connect() as connection:
+        driver = await driver_of(connection)
+        names = ("message_customers", "message_ids", "customer_ids", "counterparties")
+        for mode in ("force_custom_plan", "force_generic_plan"):
+            await driver.execute(f"SET plan_cache_mode = {mode}")
+            plan = await HotStatement(f"EXPLAIN {FIND}").fetch(driver, values | {name: ["x"] for name in names})
+            assert "using ix_conversation_window" in str(plan)
+    await engine.dispose()
+
+
+async def test_a_capped_conversation_takes_messages_until_it_is_full(engine: Engine) -> None:
+    rosa = await restaurant(engine, window=Window(messages_max=2))
+    receipts = [await send(engine, rosa) for _ in range(5)]
+    assert [receipt.message_count for receipt in receipts] == [1, 2, 1, 2, 1]

@@ -75,6 +75,7 @@ def no_complaint(service: Service) -> Iterator[None]:
 def in_form(response: httpx.Response, asked: object) -> None:
     """An error that the contract knows, in one of its two forms; or a success."""
     assert response.status_code < 500, (asked, response.text)
+    assert "internal_error" not in response.text, asked
     if response.status_code < 400:
         return
     assert response.headers["Content-Type"] == "application/json", asked

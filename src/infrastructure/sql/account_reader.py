@@ -10,7 +10,8 @@ from asyncpg import Record
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.metering.account import Account, CounterState, CustomerNotFound
-from core.metering.periods import Period
+from core.metering.features import FeatureCatalog
+from core.metering.periods import Billing, Period
 from core.metering.plans import Metered, Plan
 from core.metering.ports import AccountReader
 from infrastructure.gathering import Gathering
@@ -84,7 +85,13 @@ class SqlAccountReader(AccountReader):
             async with self._engine.connect() as connection:
                 found = await self._rows(connection, queries)
                 versions = await self._versions(connection, found)
-                return [await self._account(connection, query, found[_moment(query)], versions) for query in queries]
+                drafts = [await self._draft(connection, query, found[_moment(query)], versions) for query in queries]
+                stale = dict.fromkeys(key for draft in drafts if draft for key in draft.stale)
+                summed = await used_within(connection, list(stale))
+        return [
+            CustomerNotFound(query.customer_id) if draft is None else draft.account(summed)
+            for query, draft in zip(queries, drafts, strict=True)
+        ]
 
     async def _rows(self, connection: AsyncConnection, queries: Sequence[AccountQuery]) -> dict[tuple[str, datetime], _Found]:
         """By customer and second: who asks about the same customer in the same second gets the same holds."""
@@ -106,11 +113,11 @@ class SqlAccountReader(AccountReader):
         customers = [item.customer for item in found.values() if item.customer is not None]
         return await self._plans.versions(connection, {(row["plan_key"], row["plan_version"]) for row in customers})
 
-    async def _account(
+    async def _draft(
         self, connection: AsyncConnection, query: AccountQuery, found: _Found, versions: Mapping[tuple[str, int], Plan]
-    ) -> Account | CustomerNotFound:
+    ) -> "_Draft | None":
         if found.customer is None:
-            return CustomerNotFound(query.customer_id)
+            return None
         billing = to_billing(found.customer)
         plan = versions[found.customer["plan_key"], found.customer["plan_version"]]
         features = query.features
@@ -128,9 +135,27 @@ class SqlAccountReader(AccountReader):
                 used[feature] = counter["quantity"]
             else:
                 stale.append((query.customer_id, feature, period))
-        used |= {feature: total for (_, feature), total in (await used_within(connection, stale)).items()}
-        states = {feature: CounterState(total, found.held.get(feature, 0)) for feature, total in used.items()}
-        return Account(query.customer_id, plan, billing, states, now=query.at, catalog=catalog, new_id=self._new_id)
+        return _Draft(query, plan, billing, used, found.held, stale, catalog, self._new_id)
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """An account that lacks the sums of its stale counters."""
+
+    query: AccountQuery
+    plan: Plan
+    billing: Billing
+    used: Mapping[str, int]
+    held: Mapping[str, int]
+    stale: Sequence[tuple[str, str, Period]]
+    catalog: FeatureCatalog
+    new_id: Callable[[], UUID]
+
+    def account(self, summed: Mapping[tuple[str, str, Period], int]) -> Account:
+        used = {**self.used, **{key[1]: summed[key] for key in self.stale}}
+        states = {feature: CounterState(total, self.held.get(feature, 0)) for feature, total in used.items()}
+        query = self.query
+        return Account(query.customer_id, self.plan, self.billing, states, now=query.at, catalog=self.catalog, new_id=self.new_id)
 
 
 def _moment(query: AccountQuery) -> tuple[str, datetime]:

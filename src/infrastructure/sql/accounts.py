@@ -126,7 +126,8 @@ class SqlAccounts(Accounts):
                 used[customer_id, feature] = row["used"]
             else:
                 stale.append((customer_id, feature, period))
-        rebuilt = await ledger.used_within(self._connection, stale)
+        summed = await ledger.used_within(self._connection, stale)
+        rebuilt = {(customer_id, feature): total for (customer_id, feature, _), total in summed.items()}
         self._rebuilt += rebuilt
         return used | rebuilt
 

@@ -58,8 +58,7 @@ message: Final = Table(
 )
 """From `conversation_id` on: the receipt, as it was when the message was counted."""
 
-_FIND: Final = HotStatement(
-    """
+FIND: Final = """
     SELECT m.customer_id, m.id AS message_id, m.conversation_id, m.counterparty, m.started_at, m.expires_at, m.message_count,
         m.new_conversation, m.used, m.usage_limit, m.remaining, m.over_limit
     FROM unnest(CAST(:message_customers AS text[]), CAST(:message_ids AS text[])) AS wanted (customer_id, id)
@@ -77,13 +76,14 @@ _FIND: Final = HotStatement(
         ORDER BY c.expires_at
         OFFSET 0
     ) AS c
-    """
-)
+"""
 """Both questions in one statement; what has no `message_id` is a conversation.
 
 The order is only asked for because one index has it: while the table has no statistics, any index that begins with the customer
 would seem as good, and read all of a customer's conversations.
 """
+
+_FIND: Final = HotStatement(FIND)
 
 _WRITE: Final = HotStatement(
     """

@@ -93,12 +93,15 @@ _WRITE_RECORDS_AND_COUNTERS: Final = HotStatement(
 )
 _WRITE_COUNTERS: Final = HotStatement(_COUNTERS)
 
+Counted = tuple[str, str, Period]
+"""What one sum is about: a customer's usage of a feature within a period."""
+
 _USED_WITHIN: Final = text(
     """
-    SELECT wanted.customer_id, wanted.feature, ledger.used
+    SELECT wanted.n, ledger.used
     FROM unnest(
         CAST(:customer_ids AS text[]), CAST(:features AS text[]), CAST(:starts AS timestamptz[]), CAST(:ends AS timestamptz[])
-    ) AS wanted (customer_id, feature, period_start, period_end)
+    ) WITH ORDINALITY AS wanted (customer_id, feature, period_start, period_end, n)
     CROSS JOIN LATERAL (
         SELECT CAST(coalesce(sum(r.quantity), 0) AS bigint) AS used
         FROM usage_record AS r
@@ -158,7 +161,7 @@ class SqlLedger(Ledger):
         return {EventKey(*row) for row in await self._connection.execute(_KNOWN_EVENTS, parameters)}
 
 
-async def used_within(connection: AsyncConnection, wanted: Sequence[tuple[str, str, Period]]) -> dict[tuple[str, str], int]:
+async def used_within(connection: AsyncConnection, wanted: Sequence[Counted]) -> dict[Counted, int]:
     """The ledger's own sums over these (customer id, feature, period): what their counters have to show."""
     if not wanted:
         return {}
@@ -168,7 +171,7 @@ async def used_within(connection: AsyncConnection, wanted: Sequence[tuple[str, s
         "starts": [period.start for _, _, period in wanted],
         "ends": [period.end for _, _, period in wanted],
     }
-    return {(row.customer_id, row.feature): row.used for row in await connection.execute(_USED_WITHIN, parameters)}
+    return {wanted[row.n - 1]: row.used for row in await connection.execute(_USED_WITHIN, parameters)}
 
 
 async def write(driver: Driver, accounts: Iterable[Account], rebuilt: Sequence[tuple[str, Balance]]) -> None:
