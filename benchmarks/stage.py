@@ -119,6 +119,11 @@ class Database:
                 UNION SELECT 'tight' || n FROM generate_series(0, 99) AS n UNION SELECT 'hot') AS ids"""
         )
         await connection.execute(f"INSERT INTO bench_counter SELECT customer_id, 0, {LIMIT} FROM customer")
+        # As after a month's first requests: everyone has a counter, of this month.
+        await connection.execute(
+            """INSERT INTO usage_counter SELECT customer_id, feature, 0, month, month + interval '1 month'
+            FROM customer, unnest(ARRAY['calls', 'conversations']) AS feature, date_trunc('month', now(), 'UTC') AS month"""
+        )
         await connection.execute("VACUUM ANALYZE")
         await connection.close()
 
@@ -147,6 +152,7 @@ class Database:
             "CREATE INDEX ix_usage_record_period ON usage_record (customer_id, feature, occurred_at, id) INCLUDE (quantity, dimension)",
             "CREATE UNIQUE INDEX uq_usage_record_event ON usage_record (customer_id, source, event_id) WHERE event_id IS NOT NULL",
             "CREATE INDEX ix_usage_record_corrects ON usage_record (customer_id, corrects) WHERE corrects IS NOT NULL",
+            "UPDATE usage_counter SET period_start = NULL, period_end = NULL",
             f"""INSERT INTO bench_record SELECT 'hot', gen_random_uuid(), 'calls', 1, now() FROM generate_series(1, {hot})""",
             "VACUUM ANALYZE",
         )

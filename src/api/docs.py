@@ -10,8 +10,11 @@ from fastapi.openapi.utils import get_openapi
 from api.errors import LIMITS, TABLE
 from api.replies import KEY_LENGTH_MAX
 
-_STATUS_OF: Final[Mapping[str, int]] = {told.code: told.status for told in TABLE.values()} | {
-    limit.code: limit.status for limit in LIMITS.values()
+_STATUS_OF: Final[Mapping[str, int]] = {
+    **{told.code: told.status for told in TABLE.values()},
+    **{limit.code: limit.status for limit in LIMITS.values()},
+    "bad_request": 400,
+    "request_too_large": 413,
 }
 _ALWAYS: Final = ("unauthenticated", "forbidden", "storage_unavailable", "overloaded")
 
@@ -83,6 +86,16 @@ def _document(app: FastAPI) -> dict[str, Any]:
             if path.startswith(_OPEN):
                 continue
             operation["security"] = [{"bearer": []}]
+            if "requestBody" in operation:
+                _add_refusals(operation, "bad_request", "request_too_large")
             if method == "post":
                 operation.setdefault("parameters", []).append(_IDEMPOTENCY_KEY)
+                _add_refusals(operation, "idempotency_key_reused")
     return schema
+
+
+def _add_refusals(operation: dict[str, Any], *codes: str) -> None:
+    for code in codes:
+        status = str(_STATUS_OF[code])
+        described = operation["responses"].get(status, {}).get("content", {}).get("application/json", {}).get("examples", {})
+        operation["responses"][status] = _refusal(sorted({*described, code}))

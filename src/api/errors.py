@@ -162,7 +162,13 @@ def _wire(fact: object) -> object:
             return fact
 
 
-_HTTP_CODES: Final = {404: "not_found", 405: "method_not_allowed", 413: "request_too_large", 415: "unsupported_media_type"}
+_HTTP_CODES: Final = {
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "request_too_large",
+    415: "unsupported_media_type",
+    422: "invalid_request",
+}
 
 
 def install(app: FastAPI) -> None:

@@ -29,7 +29,7 @@ async def readyz(container: ContainerOf) -> dict[str, str]:
     return {"status": "ready"}
 
 
-@router.get("/metrics", dependencies=[Depends(reader)], response_class=Response)
+@router.get("/metrics", dependencies=[Depends(reader)], response_class=Response, responses=refusals())
 async def metrics() -> Response:
     """Prometheus text: of this process, or of all server processes where there are several."""
     if MULTIPROCESS not in os.environ:

@@ -138,13 +138,11 @@ def test_what_a_fresh_start_prints_works_when_pasted() -> None:
             assert (Path(name) / "jwt_secret").read_text() == before[1]
 
 
-def test_a_second_instance_on_the_same_data_is_refused_and_the_first_goes_on(databases: Databases) -> None:
-    url = databases.fresh()
-    with Service(url) as service:
-        line = one_line(tollgate("serve", "--port", 0, "--data-dir", service.data_dir, database_url=url))
+def test_a_second_instance_on_the_same_data_is_refused_and_the_first_goes_on(database_url: str) -> None:
+    with Service(database_url) as service:
+        line = one_line(tollgate("serve", "--port", 0, "--data-dir", service.data_dir, database_url=database_url))
         assert line == f"tollgate: The data directory {service.data_dir} is in use by process {service.process.pid}."
         assert service.anyone.get("/readyz").status_code == 200
-    databases.drop(url)
 
 
 def test_a_taken_port_is_named_and_no_database_is_started_for_it(tmp_path: Path) -> None:
@@ -156,7 +154,7 @@ def test_a_taken_port_is_named_and_no_database_is_started_for_it(tmp_path: Path)
     assert not (tmp_path / "postgres").exists()
 
 
-def test_a_plan_file_that_cannot_be_used_is_named_with_its_line(tmp_path: Path) -> None:
+def test_a_plan_file_that_cannot_be_used_is_named_with_its_line(database_url: str, tmp_path: Path) -> None:
     files = {
         "missing.yaml": (None, "missing.yaml: expected a readable file: No such file or directory"),
         "no.yaml": ("plans: [\n", "no.yaml:2:1: expected YAML"),
@@ -168,13 +166,11 @@ def test_a_plan_file_that_cannot_be_used_is_named_with_its_line(tmp_path: Path) 
         file = tmp_path / name
         if text is not None:
             file.write_text(text)
-        starts.append(partial(tollgate, "serve", "--port", 0, "--data-dir", tmp_path / file.stem, "--plans", file))
+        arguments = ("serve", "--port", 0, "--data-dir", tmp_path / file.stem, "--plans", file)
+        starts.append(partial(tollgate, *arguments, database_url=database_url))
     for done, (_, expected) in zip(at_once(*starts), files.values(), strict=True):
-        assert done.returncode == 1
-        assert expected in done.stderr
-        assert done.stderr.startswith("tollgate: ")
-        assert "Traceback" not in done.stderr
-    assert not list(tmp_path.glob("*/postgres"))
+        assert expected in one_line(done)
+    assert Database(database_url).value("SELECT count(*) FROM plan_version") == 0
 
 
 def test_a_database_out_of_reach_is_named_without_its_password(databases: Databases, tmp_path: Path) -> None:
@@ -236,9 +232,8 @@ def test_a_start_after_kill_9_recovers_on_the_same_port(
     assert not postgres_processes(data_dir)
 
 
-def test_a_worker_that_is_killed_is_replaced(databases: Databases) -> None:
-    url = databases.fresh()
-    with Service(url, workers=2) as service:
+def test_a_worker_that_is_killed_is_replaced(database_url: str) -> None:
+    with Service(database_url, workers=2) as service:
         customer = Customer.new(service)
         victim, *_ = [process for process in psutil.Process(service.process.pid).children() if "spawn_main" in " ".join(process.cmdline())]
         victim.kill()
@@ -251,7 +246,6 @@ def test_a_worker_that_is_killed_is_replaced(databases: Databases) -> None:
 
         until(creates, expected="the service to go on")
         until(lambda: len(psutil.Process(service.process.pid).children()) >= 3, expected="a new worker")
-    databases.drop(url)
 
 
 def test_services_that_start_at_once_on_an_empty_database_all_come_up(databases: Databases, begin: Begin) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import from_json
 from starlette.exceptions import HTTPException
 
 from api.container import Container
@@ -199,8 +200,8 @@ async def _events(request: Request) -> list[Any]:
     if content_type not in (ONE_EVENT, MANY_EVENTS):
         raise HTTPException(415, f"{ONE_EVENT} or {MANY_EVENTS} is expected.")
     try:
-        content = json.loads(await request.body())
-    except (ValueError, RecursionError) as error:
+        content = from_json(await request.body(), allow_inf_nan=False)
+    except ValueError as error:
         raise HTTPException(400, "The body is no JSON.") from error
     if content_type == ONE_EVENT:
         return [content]

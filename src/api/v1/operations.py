@@ -137,15 +137,18 @@ def _location(id: str) -> str:
     "",
     status_code=201,
     response_model=OperationAnswer,
-    responses=refusals(
-        "run_limit_exceeded",
-        "budget_exceeded",
-        "feature_not_in_plan",
-        "customer_not_found",
-        "operation_conflict",
-        "invalid_quantity",
-        "idempotency_key_reused",
-    ),
+    responses={
+        200: {"model": OperationAnswer, "description": "It was started before: this is how it stands."},
+        **refusals(
+            "run_limit_exceeded",
+            "budget_exceeded",
+            "feature_not_in_plan",
+            "customer_not_found",
+            "operation_conflict",
+            "invalid_quantity",
+            "idempotency_key_reused",
+        ),
+    },
 )
 async def start_operation(request: Request, body: NewOperation, caller: ProductWriter, container: ContainerOf) -> Response:
     """Start an operation and hold what it is estimated to take, for an hour or until it is finished.
@@ -162,7 +165,10 @@ async def start_operation(request: Request, body: NewOperation, caller: ProductW
     "/standalone",
     status_code=201,
     response_model=OperationAnswer,
-    responses=refusals("customer_not_found", "operation_conflict", "step_conflict", "invalid_quantity", "idempotency_key_reused"),
+    responses={
+        200: {"model": OperationAnswer, "description": "It was recorded before: this is what is stored."},
+        **refusals("customer_not_found", "operation_conflict", "step_conflict", "invalid_quantity", "idempotency_key_reused"),
+    },
 )
 async def record_standalone(request: Request, body: NewStep, caller: ProductWriter, container: ContainerOf) -> Response:
     """An operation of one step that is already done: it is booked, above the limit too, and complete."""
@@ -177,14 +183,17 @@ async def record_standalone(request: Request, body: NewStep, caller: ProductWrit
     "/{id:path}/steps",
     status_code=201,
     response_model=AddedStepAnswer,
-    responses=refusals(
-        "operation_not_found",
-        "customer_not_found",
-        "invalid_operation_state",
-        "step_conflict",
-        "invalid_quantity",
-        "idempotency_key_reused",
-    ),
+    responses={
+        200: {"model": AddedStepAnswer, "description": "It was added before: this is what is stored."},
+        **refusals(
+            "operation_not_found",
+            "customer_not_found",
+            "invalid_operation_state",
+            "step_conflict",
+            "invalid_quantity",
+            "idempotency_key_reused",
+        ),
+    },
 )
 async def add_step(request: Request, id: OperationId, body: NewStep, caller: ProductWriter, container: ContainerOf) -> Response:
     """Add a step, which is always booked: the step, the operation's totals and the usage change together.

@@ -42,12 +42,13 @@ class IngestEvents(AccountUseCase[IngestEventCommand, bool, UnitOfWork, set[Even
         return await uow.ledger.known_events(command.key for command in commands)
 
     def decide(self, command: IngestEventCommand, account: Account, facts: set[EventKey], uow: UnitOfWork) -> bool:
-        if command.key in facts:
+        key = command.key
+        if key in facts:
             return False
         (usage,) = account.usage([command.amount])
         origin = Origin(command.source, command.recorded_by)
         account.record(
             usage.feature, usage.quantity, origin, occurred_at=command.occurred_at, event_id=command.event_id, dimension=usage.dimension
         )
-        facts.add(command.key)
+        facts.add(key)
         return True

@@ -37,6 +37,10 @@ class Accounts(ABC):
         """
 
     @abstractmethod
+    async def write_ahead(self) -> None:
+        """May begin to write what the accounts have collected so far, and need not wait for it. Nothing stands before the commit."""
+
+    @abstractmethod
     async def forget(self, features: Mapping[str, Collection[str]]) -> None:
         """Takes the counters of these features of these customers for wrong, so that `lock` rebuilds them."""
 

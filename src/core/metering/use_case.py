@@ -7,7 +7,7 @@ idempotency key, undoing a refused command, the commit) is here, once.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 from core.errors import DomainError
 from core.metering.account import Account, CustomerNotFound
@@ -24,6 +24,9 @@ class AccountCommand(Protocol):
     @property
     def idempotency(self) -> Idempotency | None: ...
 
+
+WRITTEN_AHEAD: Final = 200
+"""Of a long list, so many commands are decided while the database writes what was decided before them."""
 
 C = TypeVar("C", bound=AccountCommand)
 R = TypeVar("R")
@@ -53,7 +56,10 @@ class AccountUseCase(ABC, Generic[C, R, U, F]):
 
     @abstractmethod
     def decide(self, command: C, account: Account, facts: F, uow: U) -> R:
-        """Decides one command on its locked account, or raises a DomainError; reads and writes nothing itself."""
+        """Decides one command on its locked account, or raises a DomainError; reads and writes nothing itself.
+
+        What it did to the account is undone where it raises; what it handed to a repository is not, so that comes last.
+        """
 
     @abstractmethod
     async def read(self, commands: Sequence[C], uow: U) -> F:
@@ -74,7 +80,11 @@ class AccountUseCase(ABC, Generic[C, R, U, F]):
             keys = [(command.customer_id, command.idempotency.key) for command in commands if command.idempotency]
             replies = dict(await uow.replies.find(keys)) if keys else {}
             facts = await self.read(commands, uow)
-            outcomes = [self._outcome(command, accounts, replies, facts, uow, now) for command in commands]
+            outcomes = []
+            for number, command in enumerate(commands, start=1):
+                outcomes.append(self._outcome(command, accounts, replies, facts, uow, now))
+                if number % WRITTEN_AHEAD == 0:
+                    await uow.accounts.write_ahead()
             await uow.commit()
         return outcomes
 

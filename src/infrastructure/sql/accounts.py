@@ -1,5 +1,6 @@
 """Accounts in PostgreSQL: counters created or locked in one order, then read with everything that a decision needs."""
 
+import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Final
@@ -12,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.errors import DomainError
 from core.metering.account import Account, CounterState, metered_entitlement
+from core.metering.ledger import UsageRecord
 from core.metering.periods import Billing, Interval, Period
 from core.metering.plans import Plan
 from core.metering.ports import Accounts
@@ -73,7 +75,8 @@ class SqlAccounts(Accounts):
         self._plans = plans
         self._new_id = new_id
         self.locked: dict[str, Account] = {}
-        self._rebuilt: list[tuple[str, str]] = []
+        self._moved: dict[tuple[str, str], None] = {}
+        self._writing: asyncio.Task[None] | None = None
 
     async def lock(self, features: Mapping[str, Collection[str]], at: datetime) -> Mapping[str, Account]:
         assert not self.locked, "a unit of work locks once, everything that it needs, or the order of locks would be lost"
@@ -105,11 +108,40 @@ class SqlAccounts(Accounts):
         parameters = {"customer_ids": [id for id, _ in keys], "features": [feature for _, feature in keys]}
         await self._connection.execute(_FORGET, parameters)
 
+    async def write_ahead(self) -> None:
+        await self._wait()
+        records = self._taken()
+        if records:
+            self._writing = asyncio.create_task(ledger.write(self._driver, records, ()))
+            for _ in range(2):  # once to let the statement be made, and once to let it be sent
+                await asyncio.sleep(0)
+
     async def flush(self) -> None:
         """Writes what the accounts have collected."""
-        rebuilt = [(id, self.locked[id].balance(feature)) for id, feature in self._rebuilt]
-        await ledger.write(self._driver, self.locked.values(), rebuilt)
+        await self._wait()
+        records = self._taken()
+        counters = [(id, self.locked[id].balance(feature)) for id, feature in self._moved]
+        await ledger.write(self._driver, records, counters)
         await reservations.write(self._connection, [item for account in self.locked.values() for item in account.reservations])
+
+    async def abandon(self) -> None:
+        """Waits until the connection is free, where the transaction is given up in the middle."""
+        if self._writing is not None:
+            await asyncio.wait([self._writing])
+            self._writing.cancelled() or self._writing.exception()
+
+    async def _wait(self) -> None:
+        if self._writing is not None:
+            await self._writing
+            self._writing = None
+
+    def _taken(self) -> list[UsageRecord]:
+        """What the accounts booked since it was asked for last."""
+        records = [record for account in self.locked.values() for record in account.records]
+        self._moved.update(dict.fromkeys((record.customer_id, record.feature) for record in records))
+        for account in self.locked.values():
+            account.records.clear()
+        return records
 
     async def _used(
         self, counters: Sequence[Record], plans: Mapping[str, Plan], billings: Mapping[str, Billing], at: datetime
@@ -128,7 +160,7 @@ class SqlAccounts(Accounts):
                 stale.append((customer_id, feature, period))
         summed = await ledger.used_within(self._connection, stale)
         rebuilt = {(customer_id, feature): total for (customer_id, feature, _), total in summed.items()}
-        self._rebuilt += rebuilt
+        self._moved.update(dict.fromkeys(rebuilt))
         return used | rebuilt
 
 

@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.metering.account import Account, Balance
+from core.metering.account import Balance
 from core.metering.ledger import CorrectedRecord, EventKey, Origin, UsageRecord
 from core.metering.periods import Period
 from core.metering.ports import Ledger
@@ -174,27 +174,19 @@ async def used_within(connection: AsyncConnection, wanted: Sequence[Counted]) ->
     return {wanted[row.n - 1]: row.used for row in await connection.execute(_USED_WITHIN, parameters)}
 
 
-async def write(driver: Driver, accounts: Iterable[Account], rebuilt: Sequence[tuple[str, Balance]]) -> None:
-    """Writes what the accounts booked, and every counter that moved or was rebuilt, in one statement."""
-    records: list[UsageRecord] = []
-    counters = {(customer_id, balance.feature.key): balance for customer_id, balance in rebuilt}
-    for account in accounts:
-        records += account.records
-        for record in account.records:
-            counters[record.customer_id, record.feature] = account.balance(record.feature)
-    if not counters:
-        return
+async def write(driver: Driver, records: Sequence[UsageRecord], counters: Sequence[tuple[str, Balance]]) -> None:
+    """Adds the records, and sets the counters to what these balances show; both in one statement."""
     parameters: dict[str, Any] = {
         "counter_customers": [customer_id for customer_id, _ in counters],
-        "counter_features": [feature for _, feature in counters],
-        "counter_used": [balance.used for balance in counters.values()],
-        "counter_starts": [balance.period.start for balance in counters.values()],
-        "counter_ends": [balance.period.end for balance in counters.values()],
+        "counter_features": [balance.feature.key for _, balance in counters],
+        "counter_used": [balance.used for _, balance in counters],
+        "counter_starts": [balance.period.start for _, balance in counters],
+        "counter_ends": [balance.period.end for _, balance in counters],
     }
-    if not records:
+    if records:
+        await _WRITE_RECORDS_AND_COUNTERS.fetch(driver, parameters | _columns(records))
+    elif counters:
         await _WRITE_COUNTERS.fetch(driver, parameters)
-        return
-    await _WRITE_RECORDS_AND_COUNTERS.fetch(driver, parameters | _columns(records))
 
 
 def _columns(records: Sequence[UsageRecord]) -> dict[str, Any]:

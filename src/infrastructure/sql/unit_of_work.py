@@ -77,6 +77,7 @@ class SqlUnitOfWork:
         return repository
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.accounts.abandon()
         await self._release()
         if error is not None:
             with storage_errors():

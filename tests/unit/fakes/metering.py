@@ -87,6 +87,9 @@ class FakeAccounts(Accounts):
         self.locked = {id: self._account(store.customers[id], wanted, at) for id, wanted in known.items()}
         return self.locked
 
+    async def write_ahead(self) -> None:
+        """Everything is written by the commit."""
+
     async def forget(self, features: Mapping[str, Collection[str]]) -> None:
         keys = {(id, feature) for id, wanted in features.items() for feature in wanted}
         await self._acquire(keys)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pytest_mock import MockerFixture
 
-from core.errors import ConcurrentUpdate, DomainError, Overloaded, StorageUnavailable
+from core.errors import BrokenCommand, ConcurrentUpdate, DomainError, Overloaded, StorageUnavailable
 from infrastructure import group_commit
 from infrastructure.group_commit import GroupCommit
 
@@ -165,6 +165,13 @@ async def test_a_poisoned_command_fails_alone() -> None:
     outcomes = await asyncio.gather(*(group.execute([command]) for command in "abcdefgh"), return_exceptions=True)
     assert [repr(outcome) for outcome in outcomes if isinstance(outcome, Exception)] == ["ValueError('poison')"]
     assert use_case.carried_out == list("abcdegh")
+
+
+async def test_among_others_of_its_call_a_poisoned_command_is_the_only_one_that_is_broken() -> None:
+    use_case = FakeUseCase(failing(ValueError("poison"), with_="c"))
+    a, b, broken, d, e = await GroupCommit(use_case).execute(list("abcde"))
+    assert (a, b, type(broken), d, e) == ("A", "B", BrokenCommand, "D", "E")
+    assert use_case.carried_out == list("abde")
 
 
 async def test_a_lost_race_is_run_again_and_nobody_notices() -> None:

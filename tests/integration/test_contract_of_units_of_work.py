@@ -1,0 +1,275 @@
+"""What a unit of work promises, kept by PostgreSQL and by the fake that the unit tests trust."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from core.errors import ConcurrentUpdate
+from core.metering.idempotency import StoredReply
+from core.metering.ledger import EventKey
+from core.metering.reservations import ReservationState
+from infrastructure.sql.engine import create_engine
+from tests.integration.units_of_work import (
+    ACME,
+    GLOBEX,
+    INSTANT,
+    NOVEMBER,
+    NOW,
+    ORIGIN,
+    PLAN,
+    FakeStorage,
+    SqlStorage,
+    Storage,
+    book,
+    hold,
+    locked,
+    reservation,
+    standing,
+)
+
+
+@pytest.fixture(params=["PostgreSQL", "fake"])
+async def storage(request: pytest.FixtureRequest, database_url: str) -> AsyncIterator[Storage]:
+    engine = create_engine(database_url)
+    storage: Storage = FakeStorage() if request.param == "fake" else SqlStorage(engine)
+    await storage.publish(PLAN)
+    await storage.put(ACME)
+    await storage.put(GLOBEX)
+    yield storage
+    await engine.dispose()
+
+
+# Visibility: all at the commit, or nothing.
+
+
+async def test_nothing_is_seen_before_the_commit_and_all_of_it_after(storage: Storage) -> None:
+    held, reply = reservation(), StoredReply("acme", "k", b"asked", b"answered")
+    async with storage.open() as uow:
+        account = await locked(uow)
+        record = account.consume("sessions", 1, ORIGIN)
+        account.reserve(held)
+        uow.replies.add(reply, NOW)
+        async with storage.open() as other:
+            assert await other.ledger.find([("acme", record.id)]) == {}
+            assert await other.reservations.find([("acme", held.id)]) == {}
+            assert await other.replies.find([("acme", "k")]) == {}
+        await uow.commit()
+    async with storage.open() as other:
+        assert (await other.ledger.find([("acme", record.id)]))[record.id].record == record
+        assert await other.reservations.find([("acme", held.id)]) == {held.id: held}
+        assert await other.replies.find([("acme", "k")]) == {("acme", "k"): reply}
+    assert await standing(storage) == (1, 4)
+
+
+@pytest.mark.parametrize("failure", [None, ValueError("a mistake"), asyncio.CancelledError()])
+async def test_what_is_not_committed_never_was(storage: Storage, failure: BaseException | None) -> None:
+    held = reservation()
+    with suppress(ValueError, asyncio.CancelledError):
+        async with storage.open() as uow:
+            account = await locked(uow)
+            record = account.consume("sessions", 1, ORIGIN)
+            account.reserve(held)
+            uow.replies.add(StoredReply("acme", "k", b"asked", b"answered"), NOW)
+            if failure is not None:
+                raise failure
+    async with storage.open() as uow:
+        assert await uow.ledger.find([("acme", record.id)]) == {}
+        assert await uow.reservations.find([("acme", held.id)]) == {}
+        assert await uow.replies.find([("acme", "k")]) == {}
+    assert await standing(storage) == (0, 0)
+
+
+# Accounts: who there is, what is locked, and what the counters show.
+
+
+async def test_an_unknown_customer_is_absent_and_the_others_are_there(storage: Storage) -> None:
+    async with storage.open() as uow:
+        accounts = await uow.accounts.lock({"nobody": ["sessions"], "acme": ["sessions"], "globex": []}, NOW)
+    assert accounts.keys() == {"acme", "globex"}
+    assert accounts["acme"].billing == ACME.billing
+    assert accounts["acme"].plan == PLAN
+
+
+async def test_only_declared_features_are_counted(storage: Storage) -> None:
+    async with storage.open() as uow:
+        account = (await uow.accounts.lock({"acme": ["sessions", "unheard_of", "conversations"]}, NOW))["acme"]
+    assert [account.knows(feature) for feature in ("sessions", "unheard_of", "conversations")] == [True, False, True]
+    assert account.balance("conversations").limit == 0
+
+
+async def test_a_lock_waits_for_the_one_before_it_and_sees_what_that_booked(storage: Storage) -> None:
+    async with storage.open() as first:
+        (await locked(first)).consume("sessions", 3, ORIGIN)
+        second = asyncio.create_task(standing(storage))
+        await asyncio.sleep(0.1)
+        assert not second.done()
+        assert await asyncio.wait_for(standing(storage, "ai_runs"), 5) == (0, 0)
+        assert await asyncio.wait_for(standing(storage, customer="globex"), 5) == (0, 0)
+        await first.commit()
+    assert await second == (3, 0)
+
+
+async def test_locks_in_any_order_never_wait_in_a_circle(storage: Storage) -> None:
+    async def work(features: list[str], customers: list[str]) -> None:
+        for _ in range(10):
+            async with storage.open() as uow:
+                accounts = await uow.accounts.lock(dict.fromkeys(customers, features), NOW)
+                for account in accounts.values():
+                    account.record("sessions", 1, ORIGIN)
+                await asyncio.sleep(0)
+                await uow.commit()
+
+    orders = [(["sessions", "ai_runs"], ["acme", "globex"]), (["ai_runs", "sessions"], ["globex", "acme"])] * 3
+    await asyncio.wait_for(asyncio.gather(*(work(*order) for order in orders)), 30)
+    assert (await standing(storage), await standing(storage, customer="globex")) == ((60, 0), (60, 0))
+
+
+async def test_a_counter_sums_its_period_and_no_other(storage: Storage) -> None:
+    await book(storage, 3)
+    await book(storage, 20, occurred_at=NOVEMBER.start - INSTANT)
+    await book(storage, 4, occurred_at=NOVEMBER.start)
+    assert await standing(storage) == (7, 0)
+    assert await standing(storage, at=NOVEMBER.end - INSTANT) == (7, 0)
+    assert await standing(storage, at=NOVEMBER.end) == (0, 0)
+    assert await standing(storage, at=NOVEMBER.start - INSTANT) == (20, 0)
+
+
+async def test_a_counter_with_other_bounds_is_rebuilt_from_the_ledger(storage: Storage) -> None:
+    await book(storage, 3, at=NOW - timedelta(days=10))
+    await book(storage, 4)
+    await storage.put(replace(ACME, billing=replace(ACME.billing, anchor=NOW - timedelta(days=1))))
+    assert await standing(storage) == (4, 0)
+    await book(storage, 1)
+    await storage.put(replace(ACME, billing=replace(ACME.billing, anchor=None)))
+    assert await standing(storage) == (8, 0)
+    await storage.put(ACME)
+    assert await standing(storage) == (8, 0)
+
+
+async def test_a_rebuilt_counter_is_kept_where_nothing_is_booked(storage: Storage) -> None:
+    await book(storage, 3, at=NOVEMBER.start - timedelta(days=1))
+    async with storage.open() as uow:
+        await locked(uow)
+        await uow.commit()
+    await storage.tamper(used=5)
+    assert await standing(storage) == (5, 0)
+
+
+async def test_a_counter_of_the_right_bounds_is_believed_until_it_is_forgotten(storage: Storage) -> None:
+    await book(storage, 3)
+    await storage.tamper(used=5)
+    assert await standing(storage) == (5, 0)
+    async with storage.open() as uow:
+        await uow.accounts.forget({"acme": ["sessions"]})
+        assert (await locked(uow)).balance("sessions").used == 3
+    assert await standing(storage) == (5, 0)
+    async with storage.open() as uow:
+        await uow.accounts.forget({"acme": ["sessions"]})
+        await locked(uow)
+        await uow.commit()
+    assert await standing(storage) == (3, 0)
+
+
+# Holds and reservations.
+
+
+async def test_a_hold_ends_by_itself_at_the_instant_of_its_expiry(storage: Storage) -> None:
+    held = reservation(4, expires_at=NOW + timedelta(seconds=1))
+    await hold(storage, held)
+    assert await standing(storage, at=held.expires_at - INSTANT) == (0, 4)
+    assert await standing(storage, at=held.expires_at) == (0, 0)
+
+
+async def test_holds_add_up_and_end_one_by_one(storage: Storage) -> None:
+    holds = [reservation(2), reservation(3), reservation(4)]
+    for held in holds:
+        await hold(storage, held)
+    async with storage.open() as uow:
+        account = await locked(uow)
+        account.settle(holds[0], holds[0].released(NOW))
+        account.settle(holds[1], holds[1].committed({"sessions": 1}, NOW))
+        account.settle(holds[2], holds[2].drawn("sessions", 3))
+        await uow.commit()
+    assert await standing(storage) == (0, 1)
+
+
+async def test_reservations_are_found_as_they_were_last_and_by_their_owner_only(storage: Storage) -> None:
+    held, other = reservation(), reservation()
+    await hold(storage, held)
+    await hold(storage, other)
+    committed = held.committed({"sessions": 7, "ai_runs": 1}, held.expires_at)
+    async with storage.open() as uow:
+        (await locked(uow)).settle(held, committed)
+        await uow.commit()
+    async with storage.open() as uow:
+        wanted = [("acme", held.id), ("acme", other.id), ("globex", held.id), ("acme", UUID(int=1))]
+        assert await uow.reservations.find(wanted) == {held.id: committed, other.id: other}
+        assert await uow.reservations.find([("globex", held.id)]) == {}
+    assert (committed.state, committed.late) == (ReservationState.COMMITTED, True)
+
+
+# Replies and events: once.
+
+
+async def test_replies_belong_to_their_customers(storage: Storage) -> None:
+    acmes, globexs = StoredReply("acme", "k", b"a", b"1"), StoredReply("globex", "k", b"b", b"2")
+    async with storage.open() as uow:
+        uow.replies.add(acmes, NOW)
+        uow.replies.add(globexs, NOW)
+        await uow.commit()
+    async with storage.open() as uow:
+        wanted = [("acme", "k"), ("globex", "k"), ("acme", "l"), ("acme", "k")]
+        assert await uow.replies.find(wanted) == {("acme", "k"): acmes, ("globex", "k"): globexs}
+
+
+async def test_of_two_who_take_the_same_key_one_has_to_run_again_and_books_nothing(storage: Storage) -> None:
+    async def race() -> None:
+        async with storage.open() as first, storage.open() as second:
+            first.replies.add(StoredReply("acme", "k", b"asked", b"first"), NOW)
+            (await locked(second)).consume("sessions", 1, ORIGIN)
+            second.replies.add(StoredReply("acme", "k", b"asked", b"second"), NOW)
+            await first.commit()
+            await second.commit()
+
+    with pytest.raises(ConcurrentUpdate):
+        await race()
+    assert await standing(storage) == (0, 0)
+    async with storage.open() as uow:
+        assert (await uow.replies.find([("acme", "k")]))["acme", "k"].reply == b"first"
+
+
+async def test_of_two_who_book_the_same_event_one_has_to_run_again_and_books_nothing(storage: Storage) -> None:
+    async def race() -> None:
+        async with storage.open() as first, storage.open() as second:
+            (await locked(first)).record("sessions", 1, ORIGIN, event_id="e1")
+            (await locked(second, feature="ai_runs")).record("ai_runs", 1, ORIGIN, event_id="e1")
+            await first.commit()
+            await second.commit()
+
+    with pytest.raises(ConcurrentUpdate):
+        await race()
+    assert (await standing(storage), await standing(storage, "ai_runs")) == ((1, 0), (0, 0))
+    async with storage.open() as uow:
+        known = EventKey("acme", "test", "e1")
+        assert await uow.ledger.known_events([known, EventKey("globex", "test", "e1"), EventKey("acme", "other", "e1")]) == {known}
+
+
+async def test_a_record_is_found_with_what_its_corrections_left_of_it(storage: Storage) -> None:
+    record = await book(storage, 5)
+    async with storage.open() as uow:
+        account = await locked(uow)
+        corrections = [account.correct(record, 5, -2, "refund", ORIGIN), account.correct(record, 3, 1, "after all", ORIGIN)]
+        await uow.commit()
+    async with storage.open() as uow:
+        found = await uow.ledger.find([("acme", record.id), ("acme", corrections[0].id), ("globex", record.id)])
+        assert {id: (item.record, item.total) for id, item in found.items()} == {
+            record.id: (record, 4),
+            corrections[0].id: (corrections[0], -2),
+        }
+        assert await uow.ledger.find([("globex", record.id)]) == {}
+    assert await standing(storage) == (4, 0)

@@ -1,0 +1,160 @@
+"""Group commit over PostgreSQL: shared transactions, and what happens to them when a command, a lock or a connection fails."""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from decimal import Decimal
+from random import Random
+from typing import Any
+
+import asyncpg
+import pytest
+
+from core.errors import StorageUnavailable
+from core.metering.account import Amount
+from core.metering.consume_usage import Consumed, ConsumeUsage
+from core.metering.ingest_events import IngestEventCommand
+from core.metering.ledger import Origin
+from tests.integration.in_process import Engine, consume, engine_on, record
+
+
+@pytest.fixture
+async def engine(database_url: str) -> AsyncIterator[Engine]:
+    async with engine_on(database_url) as engine:
+        yield engine
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+    connection = await asyncpg.connect(database_url)
+    yield connection
+    await connection.close()
+
+
+@asynccontextmanager
+async def lock_held(database: Any, customer_id: str) -> AsyncIterator[None]:
+    """Somebody else is at work on the customer's counters."""
+    async with database.transaction():
+        await database.execute("SELECT 1 FROM usage_counter WHERE customer_id = $1 FOR UPDATE", customer_id)
+        yield
+
+
+async def waiting(database_url: str, calls: int) -> list[int]:
+    """The server processes of those who wait for a lock, once there are so many."""
+    connection = await asyncpg.connect(database_url)
+    try:
+        while True:
+            rows = await connection.fetch(
+                "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            )
+            if len(rows) == calls:
+                return [row["pid"] for row in rows]
+            await asyncio.sleep(0.02)
+    finally:
+        await connection.close()
+
+
+async def consumed(engine: Engine, *commands: Any) -> list[Any]:
+    """The outcomes of calls that come in at the same time, each with one command; an exception is one, too."""
+    use_case = engine.container.consume_usage()
+    results = await asyncio.gather(*(use_case.execute([command]) for command in commands), return_exceptions=True)
+    return [result if isinstance(result, BaseException) else result[0] for result in results]
+
+
+def started(call: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
+    return asyncio.create_task(call)
+
+
+async def test_concurrent_calls_share_transactions(engine: Engine, database: Any) -> None:
+    acme = await engine.customer(calls=1000)
+    outcomes = await consumed(engine, *(consume(acme, "calls") for _ in range(200)))
+    assert [outcome.balances["calls"].used for outcome in outcomes] == list(range(1, 201))
+    assert await database.fetchval("SELECT count(DISTINCT xmin::text) FROM usage_record") <= 3
+
+
+async def test_a_command_that_the_database_cannot_take_fails_alone(engine: Engine, database: Any) -> None:
+    acme, globex = await engine.customer(calls=100), await engine.customer(calls=100)
+    commands = [consume((acme, globex)[n % 2], "calls") for n in range(40)]
+    commands[17] = replace(commands[17], origin=Origin("test", reference="no \x00 in a text"))
+    outcomes = await consumed(engine, *commands)
+    assert [n for n, outcome in enumerate(outcomes) if not isinstance(outcome, Consumed)] == [17]
+    assert [(await engine.balance(id, "calls")).used for id in (acme, globex)] == [20, 19]
+    assert await engine.drift(acme, globex) == []
+
+
+async def test_transactions_over_many_customers_in_any_order_never_wait_in_a_circle(engine: Engine, database_url: str) -> None:
+    """Without group commit's second attempts: a deadlock would be seen as a ConcurrentUpdate."""
+    customers = [await engine.customer(f"customer {n}", calls=None, seats=None) for n in range(12)]
+    async with engine_on(database_url) as other:
+
+        async def work(worker: Engine, choice: Random) -> None:
+            use_case = ConsumeUsage(worker.container.unit_of_work, worker.time)
+            for _ in range(8):
+                order = choice.sample(customers, len(customers))
+                features = choice.sample(["calls", "seats"], 2)
+                amounts = [Amount(feature, Decimal(1)) for feature in features]
+                await use_case.execute([replace(consume(id, "calls"), amounts=amounts) for id in order])
+
+        await asyncio.gather(*(work((engine, other)[n % 2], Random(n)) for n in range(6)))
+    assert {(await engine.balance(id, "seats")).used for id in customers} == {48}
+
+
+async def test_a_race_that_was_lost_in_the_database_is_run_again_and_nobody_notices(engine: Engine, database_url: str) -> None:
+    """The same event as usage of another feature: no lock is shared, so only the ledger's constraint tells them apart."""
+    acme = await engine.customer(calls=None, seats=None, pages=None)
+    async with engine_on(database_url) as other:
+        events = [IngestEventCommand(acme, Amount(feature, Decimal(1)), "meter", "one", "test") for feature in ("calls", "seats", "pages")]
+        use_cases = [worker.container.ingest_events() for worker in (engine, other)]
+        outcomes = await asyncio.gather(*(use_cases[n % 2].execute([events[n % 3]]) for n in range(60)))
+    assert [outcome for (outcome,) in outcomes].count(True) == 1
+    assert sum([(await engine.balance(acme, feature)).used for feature in ("calls", "seats", "pages")]) == 1
+
+
+async def test_a_transaction_that_waits_holds_up_its_own_process_only_until_it_is_done(
+    engine: Engine, database: Any, database_url: str
+) -> None:
+    acme = await engine.customer(calls=100)
+    await consumed(engine, consume(acme, "calls"))
+    async with lock_held(database, acme):
+        calls = started(consumed(engine, *(consume(acme, "calls") for _ in range(50))))
+        await waiting(database_url, calls=1)
+        await asyncio.sleep(0.1)
+        assert not calls.done()
+    assert all(isinstance(outcome, Consumed) for outcome in await calls)
+    assert (await engine.balance(acme, "calls")).used == 51
+
+
+async def test_where_the_connection_breaks_everyone_of_its_transaction_is_told_and_nothing_is_booked(
+    engine: Engine, database: Any, database_url: str
+) -> None:
+    acme = await engine.customer(calls=100)
+    await consumed(engine, consume(acme, "calls"))
+    async with lock_held(database, acme):
+        calls = started(consumed(engine, *(consume(acme, "calls") for _ in range(20))))
+        (broken,) = await waiting(database_url, calls=1)
+        assert await database.fetchval("SELECT pg_terminate_backend($1)", broken)
+        outcomes = await calls
+    assert {type(outcome) for outcome in outcomes} == {StorageUnavailable}
+    assert not any(outcome.outcome_unknown for outcome in outcomes)
+    assert (await engine.balance(acme, "calls")).used == 1
+    assert isinstance((await consumed(engine, consume(acme, "calls")))[0], Consumed)
+
+
+async def test_a_caller_that_goes_away_leaves_its_transaction_to_the_others(engine: Engine, database: Any, database_url: str) -> None:
+    acme = await engine.customer(calls=100)
+    await consumed(engine, consume(acme, "calls"))
+    use_case = engine.container.consume_usage()
+    async with lock_held(database, acme):
+        calls = [asyncio.create_task(use_case.execute([consume(acme, "calls")])) for _ in range(10)]
+        await waiting(database_url, calls=1)
+        later = [asyncio.create_task(use_case.execute([record(acme, "calls")])) for _ in range(10)]
+        await asyncio.sleep(0.05)
+        for call in (*calls[::2], *later[::2]):
+            call.cancel()
+        await asyncio.sleep(0.05)
+    stayed = await asyncio.gather(*calls[1::2], *later[1::2])
+    assert all(isinstance(outcome, Consumed) for (outcome,) in stayed)
+    await use_case.drain()
+    assert (await engine.balance(acme, "calls")).used == 1 + 10 + 5
+    assert await engine.drift(acme) == []

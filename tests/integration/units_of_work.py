@@ -1,0 +1,114 @@
+"""Units of work over PostgreSQL and over the fake that the unit tests trust, and what tests do with either."""
+
+from abc import ABC, abstractmethod
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+import uuid_utils.compat
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from core.customers.customer import Customer
+from core.metering.account import Account
+from core.metering.ledger import Origin, UsageRecord
+from core.metering.periods import Billing, Interval, Period
+from core.metering.plans import Metered, Plan, Static
+from core.metering.ports import UnitOfWork
+from core.metering.reservations import Reservation
+from infrastructure.sql.customers import SqlCustomers
+from infrastructure.sql.plans import SqlPlans
+from infrastructure.sql.unit_of_work import SqlUnitOfWork
+from tests.unit.fakes.metering import Counter, FakeStore
+
+NOW = datetime(2026, 11, 21, 12, 0, 0, 123456, tzinfo=UTC)
+NOVEMBER = Period(datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC))
+INSTANT = timedelta(microseconds=1)
+PLAN = Plan("pro", 1, "Pro", {"sessions": Metered(10), "ai_runs": Metered(None), "file_mb": Static(Decimal(5))})
+ACME = Customer("acme", "pro", 1, Billing(datetime(2026, 1, 1, tzinfo=UTC), Interval.MONTH, ZoneInfo("UTC")))
+GLOBEX = replace(ACME, id="globex")
+ORIGIN = Origin("test", "key 1", "order 7")
+
+
+class Storage(ABC):
+    """Where units of work come from, and the things that happen outside of them."""
+
+    @abstractmethod
+    def open(self) -> UnitOfWork: ...
+
+    @abstractmethod
+    async def publish(self, plan: Plan) -> None: ...
+
+    @abstractmethod
+    async def put(self, customer: Customer) -> None: ...
+
+    @abstractmethod
+    async def tamper(self, used: int) -> None:
+        """Makes ACME's counter of sessions in November wrong."""
+
+
+class SqlStorage(Storage):
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine, self._plans = engine, SqlPlans(engine)
+
+    def open(self) -> UnitOfWork:
+        return SqlUnitOfWork(self._engine, self._plans, uuid_utils.compat.uuid7)
+
+    async def publish(self, plan: Plan) -> None:
+        await self._plans.publish(plan)
+
+    async def put(self, customer: Customer) -> None:
+        await SqlCustomers(self._engine).put(customer, NOW)
+
+    async def tamper(self, used: int) -> None:
+        async with self._engine.begin() as connection:
+            await connection.execute(text("UPDATE usage_counter SET used = :used"), {"used": used})
+
+
+class FakeStorage(Storage):
+    def __init__(self) -> None:
+        self._store = FakeStore()
+
+    def open(self) -> UnitOfWork:
+        return self._store.unit_of_work()
+
+    async def publish(self, plan: Plan) -> None:
+        self._store.plans[plan.key, plan.version] = plan
+
+    async def put(self, customer: Customer) -> None:
+        self._store.customers[customer.id] = customer
+
+    async def tamper(self, used: int) -> None:
+        self._store.counters["acme", "sessions"] = Counter(NOVEMBER, used)
+
+
+async def locked(uow: UnitOfWork, customer: str = "acme", feature: str = "sessions", at: datetime = NOW) -> Account:
+    return (await uow.accounts.lock({customer: [feature]}, at))[customer]
+
+
+async def book(
+    storage: Storage, quantity: int, customer: str = "acme", at: datetime = NOW, occurred_at: datetime | None = None
+) -> UsageRecord:
+    async with storage.open() as uow:
+        record = (await locked(uow, customer, at=at)).record("sessions", quantity, ORIGIN, occurred_at=occurred_at)
+        await uow.commit()
+    return record
+
+
+async def standing(storage: Storage, feature: str = "sessions", at: datetime = NOW, customer: str = "acme") -> tuple[int, int]:
+    """What is used and what is held."""
+    async with storage.open() as uow:
+        balance = (await locked(uow, customer, feature, at)).balance(feature)
+    return balance.used, balance.held
+
+
+def reservation(quantity: int = 4, expires_at: datetime = NOW + timedelta(minutes=5)) -> Reservation:
+    usage = {"sessions": quantity}
+    return Reservation(uuid_utils.compat.uuid7(), "acme", usage, usage, NOW, expires_at, "order 8")
+
+
+async def hold(storage: Storage, held: Reservation) -> None:
+    async with storage.open() as uow:
+        (await locked(uow)).reserve(held)
+        await uow.commit()
