@@ -11,7 +11,10 @@ STREAMED: Final = "/api/v1/uploads/"
 
 
 class BodyLimit:
-    """Answers 413 as soon as it is known that a body is too large, whether or not its length was announced."""
+    """Answers 413 as soon as it is known that a body is too large, whether or not its length was announced.
+
+    FastAPI's own `max_body_size` answers in plain text, and not in the form that all our errors have.
+    """
 
     def __init__(self, app: ASGIApp, bytes_max: int = BODY_BYTES_MAX) -> None:
         self._app = app
