@@ -16,16 +16,21 @@ from tests.integration.service import Databases, Service, serving
 @pytest.fixture(scope="session")
 def databases() -> Iterator[Databases]:
     # Not pytest's own temporary directory: it is closed to the account that PostgreSQL runs as.
-    with tempfile.TemporaryDirectory(prefix="tollgate-test-") as name, pytest.MonkeyPatch.context() as patch:
-        # None of it has to survive a power failure, and creating and dropping databases is ten times as quick.
-        patch.setattr(embedded_postgres, "SETTINGS", {**embedded_postgres.SETTINGS, "fsync": "off"})
+    with tempfile.TemporaryDirectory(prefix="tollgate-test-") as name:
         postgres = embedded_postgres.EmbeddedPostgres(Path(name))
         try:
-            databases = Databases(postgres.start())
+            databases = Databases(start_quickly(postgres))
             asyncio.run(migrate(databases.template_url))
             yield databases
         finally:
             postgres.stop()
+
+
+def start_quickly(postgres: embedded_postgres.EmbeddedPostgres) -> str:
+    """What is in it does not have to survive a power failure, and databases are made and dropped ten times as quickly."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(embedded_postgres, "SETTINGS", {**embedded_postgres.SETTINGS, "fsync": "off"})
+        return postgres.start()
 
 
 async def migrate(url: str) -> None:
@@ -42,23 +47,28 @@ def database_url(databases: Databases) -> Iterator[str]:
     databases.drop(url)
 
 
-@pytest.fixture(scope="module")
-def shared_database_url(databases: Databases) -> Iterator[str]:
-    """A migrated database for the tests of one file."""
-    url = databases.fresh()
-    yield url
-    databases.drop(url)
-
-
-@pytest.fixture(scope="module")
-def service(shared_database_url: str) -> Iterator[Service]:
-    """A service for the tests of one file."""
-    with serving(shared_database_url) as (service,):
-        yield service
-
-
-@pytest.fixture(scope="module")
-def services(shared_database_url: str) -> Iterator[tuple[Service, Service]]:
-    """Two services on one database, for the tests of one file."""
-    with serving(shared_database_url, processes=2) as (one, other):
+@pytest.fixture(scope="session")
+def shared_services(databases: Databases) -> Iterator[tuple[Service, Service]]:
+    with serving(databases.fresh(), processes=2) as (one, other):
         yield one, other
+
+
+@pytest.fixture(scope="module")
+def services(shared_services: tuple[Service, Service]) -> tuple[Service, Service]:
+    """Two services on one database, shared by all tests: what a test makes there has a name of its own."""
+    return shared_services
+
+
+@pytest.fixture(scope="module")
+def service(services: tuple[Service, Service]) -> Service:
+    """One of them."""
+    return services[0]
+
+
+@pytest.fixture(scope="module")
+def own_service(databases: Databases) -> Iterator[Service]:
+    """A service on a database that one file has for itself."""
+    url = databases.fresh()
+    with serving(url) as (service,):
+        yield service
+    databases.drop(url)

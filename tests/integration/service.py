@@ -231,9 +231,13 @@ class Service:
         return self.client({"Authorization": f"Bearer {user_token(customer_id)}"})
 
     def client(self, headers: Mapping[str, str]) -> httpx.Client:
-        limits = httpx.Limits(max_connections=100)
-        client = httpx.Client(base_url=self.address, headers=headers, timeout=30, limits=limits, verify=False, trust_env=False)
-        return self._stack.enter_context(client)
+        return httpx.Client(base_url=self.address, headers=headers, timeout=30, transport=self._connections)
+
+    @cached_property
+    def _connections(self) -> httpx.HTTPTransport:
+        """All clients' connections. One is given up sooner than the service would close it, which might cross with a request."""
+        limits = httpx.Limits(max_connections=100, keepalive_expiry=2)
+        return self._stack.enter_context(httpx.HTTPTransport(verify=False, trust_env=False, limits=limits))
 
     def _is_ready(self) -> bool:
         try:

@@ -3,6 +3,8 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from tests.integration.coaching import days_ago
 from tests.integration.in_process import engine_on
 from tests.integration.learners import Learner, assessed, practised, told
@@ -13,6 +15,12 @@ LEDGER = """
     SELECT feature, quantity, source, reference, reason, recorded_by, occurred_at FROM usage_record WHERE customer_id = $1
     ORDER BY occurred_at
 """
+
+
+@pytest.fixture(scope="module")
+def service(own_service: Service) -> Service:
+    """On a database of this file's own, where all customers agree before."""
+    return own_service
 
 
 def reconcile(service: Service, *arguments: str) -> tuple[int, str]:

@@ -119,6 +119,6 @@ async def test_upgrading_again_changes_nothing(connection: AsyncConnection, data
 
 def test_several_who_upgrade_at_once_all_succeed(databases: Databases) -> None:
     url = databases.empty()
-    done = at_once(*[lambda: tollgate("db", "upgrade", database_url=url)] * 3)
-    assert [(one.returncode, one.stderr) for one in done] == [(0, "")] * 3
+    for done in at_once(*[lambda: tollgate("db", "upgrade", database_url=url)] * 2):
+        assert (done.returncode, done.stdout, done.stderr) == (0, "The schema is up to date.\n", "")
     databases.drop(url)

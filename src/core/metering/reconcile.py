@@ -153,8 +153,8 @@ class Reconcile:
             key = (item.customer_id, item.feature, balance.period)
             by_period[key] = by_period.get(key, 0) + item.quantity
             recorded[key] = balance.used
-        found += [Drift(*key, "ledger", recorded[key], recorded[key] + missing) for key, missing in by_period.items() if missing]
-        return found
+        # Also where what is missing and what is too much add up to nothing: the records do not say what happened.
+        return [*found, *(Drift(*key, "ledger", recorded[key], recorded[key] + missing) for key, missing in by_period.items())]
 
     async def repair(self, drift: Sequence[Drift]) -> int:
         """Mends what was found; says how many ledger records were written."""
