@@ -14,8 +14,8 @@ from rich.table import Table
 
 from api.commands import CommandFailed
 from api.settings import Settings
-from core.access.service_keys import InvalidKeyName, Scope
-from core.errors import StorageUnavailable
+from core.access.service_keys import Scope
+from core.errors import ConcurrentUpdate, DomainError, Overloaded
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Metering and plan limits on PostgreSQL."
@@ -181,8 +181,10 @@ def main() -> None:
         app()
     except CommandFailed as error:
         _fail(str(error))
-    except (StorageUnavailable, InvalidKeyName) as error:
+    except DomainError as error:
         _fail(error.message)
+    except ConcurrentUpdate:
+        _fail(Overloaded.message)
 
 
 def _fail(message: str) -> None:

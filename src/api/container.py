@@ -97,7 +97,7 @@ class Container(containers.DeclarativeContainer):
     clock = providers.Object(utc_now)
     new_id = providers.Object(uuid_utils.compat.uuid7)
 
-    engine = providers.Singleton(create_engine, settings.provided.database_url)
+    engine = providers.Singleton(create_engine, settings.provided.database_url, settings.provided.statement_seconds_max)
     http_client = providers.Singleton(httpx.AsyncClient)
     health = providers.Singleton(SqlHealth, engine)
 

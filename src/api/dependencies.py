@@ -106,10 +106,18 @@ async def _for_product(request: Request, scope: Scope) -> Caller:
         return Caller(who.name, who.customer_id)
     who.require(scope)
     try:
-        return Caller(who.name, _CUSTOMER_ID.validate_python(request.headers.get(CUSTOMER_HEADER)))
+        return Caller(who.name, _CUSTOMER_ID.validate_python(_utf8(request.headers.get(CUSTOMER_HEADER))))
     except ValidationError as error:
         expected = f"with a service key, the header {CUSTOMER_HEADER} names the customer (1 to 255 characters)"
         raise RequestValidationError([{"type": "value_error", "loc": ("header", CUSTOMER_HEADER), "msg": expected}]) from error
+
+
+def _utf8(header: str | None) -> str | None:
+    """Headers come as Latin-1, whatever was meant; ids are UTF-8."""
+    try:
+        return header and header.encode("latin-1").decode()
+    except UnicodeDecodeError:
+        return header
 
 
 ContainerOf = Annotated[Container, Depends(app_container)]

@@ -21,7 +21,7 @@ from core.access.service_keys import InvalidKeyName
 from core.conversations.conversation import ConversationNotFound
 from core.conversations.message import InvalidPhoneNumber, InvalidSentAt
 from core.customers.put_customer import InvalidBillingAnchor, InvalidTimeZone
-from core.errors import BrokenCommand, DomainError, Overloaded, StorageUnavailable
+from core.errors import BrokenCommand, ConcurrentUpdate, DomainError, Overloaded, StorageUnavailable
 from core.learning.assessment import AssessmentConflict
 from core.learning.learning_plan import LearningPlanNotFound
 from core.learning.practice_session import PracticeSessionConflict
@@ -179,6 +179,9 @@ def install(app: FastAPI) -> None:
         refusal = told(error)
         return JSONResponse(refusal.body, refusal.status, refusal.headers)
 
+    async def lost_race(request: Request, error: Exception) -> Response:
+        return await refuse(request, Overloaded())
+
     async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         # Only what is wrong and where: the input itself may be large, secret, or nothing that JSON can carry.
@@ -195,6 +198,7 @@ def install(app: FastAPI) -> None:
         return JSONResponse({"detail": detail}, 500)
 
     app.add_exception_handler(DomainError, refuse)
+    app.add_exception_handler(ConcurrentUpdate, lost_race)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(Exception, unexpected)

@@ -19,6 +19,7 @@ class Settings(BaseSettings):
     jwt_secret: SecretStr | None = Field(None, description="verifies user tokens signed with HS256")
     jwks_url: str | None = Field(None, description="publishes the keys of user tokens signed with RS256 or ES256")
     jwt_audience: str | None = None
+    statement_seconds_max: float | None = Field(30, description="how long one SQL statement of a request may take")
     public_url: str = Field("http://127.0.0.1:8000", description="how callers reach the service; upload URLs begin with it")
     upload_secret: SecretStr | None = Field(None, description="signs upload URLs; absent: one that is kept in the data directory")
 

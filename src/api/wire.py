@@ -81,7 +81,7 @@ def _without_nul(value: str) -> str:
 
 
 ExactNumber = Annotated[Decimal, BeforeValidator(_exact), WithJsonSchema({"type": "number"})]
-"""A JSON number, never by way of a binary fraction. Domain rules say which numbers are accepted."""
+"""A JSON number as its shortest decimal text says. Domain rules say which numbers are accepted."""
 
 Number = int | float
 

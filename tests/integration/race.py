@@ -109,19 +109,19 @@ class Client:
         reference = _new_reference()
         body = {"usage": usage(asked), "reference": reference, **rest}
         answer = await self._post(f"{self._base}/usage", body, reference if keyed else None)
-        self._note(reference, asked, answer and (answer.status_code, answer.json()))
+        self._note(reference, asked, answer)
 
-    def _note(self, reference: str, asked: dict[str, int], answer: tuple[int, Any] | None) -> None:
+    def _note(self, reference: str, asked: dict[str, int], answer: "Answer | None") -> None:
         match answer:
-            case None:
+            case None | Answer(403, _, lost=True):
                 self._told.unknown[reference] = asked
-            case (200, {"records": records}):
+            case Answer(200, {"records": records}):
                 self._told.booked[reference] = asked
                 self._told.record_ids |= {record["id"] for record in records}
                 self._told.correctable += [(record["id"], record["quantity"]) for record in records if record["feature"] == "calls"]
             case _:
-                assert answer[0] == 403, answer
-                assert answer[1]["detail"]["feature"] == "calls", answer
+                assert answer.status == 403, answer
+                assert answer.body["detail"]["feature"] == "calls", answer
                 self._told.refused[reference] = asked
 
     async def reserve(self) -> None:
@@ -131,10 +131,11 @@ class Client:
         seconds = SHORT_SECONDS if ending == "forget" else LONG_SECONDS
         body = {"usage": usage({"calls": quantity}), "ttl_seconds": seconds, "reference": reference}
         answer = await self._post(f"{self._base}/reservations", body, reference)
-        if answer.status_code == 403:
+        if answer and answer.status == 403:
             return
-        assert answer.status_code == 201, answer.text
-        id = answer.json()["id"]
+        assert answer, "it has a key"
+        assert answer.status == 201, answer
+        id = answer.body["id"]
         self._told.finished[id] = "held"
         await asyncio.sleep(self._choice.uniform(0, 0.1))
         if ending == "commit":
@@ -150,7 +151,8 @@ class Client:
 
     async def _finish(self, id: str, how: str, body: dict[str, Any], expected: int) -> None:
         answer = await self._post(f"{self._base}/reservations/{id}/{how}", body, _new_reference())
-        assert answer.status_code == expected, answer.text
+        assert answer, "it has a key"
+        assert answer.status == expected, answer
 
     async def correct(self) -> None:
         """Gives back what was consumed, so that there is something left to fight for."""
@@ -159,7 +161,8 @@ class Client:
         id, quantity = self._told.correctable.pop(self._choice.randrange(len(self._told.correctable)))
         body = {"quantity": -quantity, "reason": "refund"}
         answer = await self._post(f"{self._base}/usage/records/{id}/corrections", body, _new_reference())
-        assert answer.status_code == 201, answer.text
+        assert answer, "it has a key"
+        assert answer.status == 201, answer
         self._told.corrections[id] = -quantity
 
     async def batch(self) -> None:
@@ -169,11 +172,14 @@ class Client:
             {"customer_id": self._customer_id, "usage": usage(amounts), "reference": reference, "idempotency_key": reference}
             for reference, amounts in zip(references, asked, strict=True)
         ]
+        lost = False
         while True:
             answer = await self._post("/api/v1/usage/batch", {"items": items}, "own keys")
-            assert answer.status_code == 200, answer.text
-            results = [(result["status"], result["body"]) for result in answer.json()["results"]]
-            if all(status != 503 for status, _ in results):
+            assert answer, "its items have keys"
+            assert answer.status == 200, answer
+            lost = lost or answer.lost
+            results = [Answer(result["status"], result["body"], lost) for result in answer.body["results"]]
+            if all(result.status != 503 for result in results):
                 break
         for reference, amounts, result in zip(references, asked, results, strict=True):
             self._note(reference, amounts, result)
@@ -194,38 +200,54 @@ class Client:
         ]
         while True:
             answer = await self._post("/api/v1/events", events, "own ids", content_type="application/cloudevents-batch+json")
-            assert answer.status_code == 200, answer.text
-            body = answer.json()
-            if not body["rejected"]:
+            assert answer, "events have ids"
+            assert answer.status == 200, answer
+            if not answer.body["rejected"]:
                 break
-            assert {item["error"] for item in body["rejected"]} <= {"storage_unavailable", "overloaded"}, body
+            assert {item["error"] for item in answer.body["rejected"]} <= {"storage_unavailable", "overloaded"}, answer
         self._told.events |= set(numbers)
 
     async def session(self) -> None:
         body = {"title": "Race", "language": "en-US", "stt_provider": "auto"}
         answer = await self._post("/api/v1/sessions", body, _new_reference(), customer=self._customer_id)
-        assert answer.status_code == 201, answer.text
-        self._told.sessions.add(answer.json()["id"])
+        assert answer, "it has a key"
+        assert answer.status == 201, answer
+        self._told.sessions.add(answer.body["id"])
 
     async def _post(
         self, path: str, body: Any, key: str | None, *, customer: str | None = None, content_type: str = "application/json"
-    ) -> Any:
+    ) -> "Answer | None":
+        """Asks again, of any process, until there is an answer; without a key, only once.
+
+        Some lose patience while the first process is still at work, as clients with a short timeout do.
+        """
         headers = AUTHORIZATION | {"Content-Type": content_type}
         headers |= {"Idempotency-Key": key} if key and " " not in key else {}
         headers |= {"Tollgate-Customer": customer} if customer else {}
+        lost = False
         while True:
             address = self._choice.choice(self._fleet.addresses)
+            patience = self._choice.uniform(0.002, 0.04) if self._choice.random() < 0.2 and "/reservations" not in path else 30
             try:
-                answer = await self._http.request("POST", address + path, json=body, headers=headers)
+                answer = await self._http.request("POST", address + path, json=body, headers=headers, timeout=patience)
             except httpx.TransportError:
-                pass
+                lost = True
             else:
                 if answer.status_code != 503:
-                    return answer
+                    return Answer(answer.status_code, answer.json(), lost)
             if key is None:
                 return None
             self._told.retries += 1
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(self._choice.uniform(0, 0.05))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """`lost`: an earlier one did not arrive, so that a refusal may not be the last word."""
+
+    status: int
+    body: Any
+    lost: bool = False
 
 
 def usage(asked: dict[str, int]) -> Sequence[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """Group commit over PostgreSQL: shared transactions, and what happens to them when a command, a lock or a connection fails."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -14,9 +15,12 @@ import pytest
 from core.errors import StorageUnavailable
 from core.metering.account import Amount
 from core.metering.consume_usage import Consumed, ConsumeUsage
+from core.metering.idempotency import IdempotencyKeyReused, Replay
 from core.metering.ingest_events import IngestEventCommand
 from core.metering.ledger import Origin
 from tests.integration.in_process import Engine, consume, engine_on, record
+
+ONE = Decimal(1)
 
 
 @pytest.fixture
@@ -93,7 +97,7 @@ async def test_transactions_over_many_customers_in_any_order_never_wait_in_a_cir
             for _ in range(8):
                 order = choice.sample(customers, len(customers))
                 features = choice.sample(["calls", "seats"], 2)
-                amounts = [Amount(feature, Decimal(1)) for feature in features]
+                amounts = [Amount(feature, ONE) for feature in features]
                 await use_case.execute([replace(consume(id, "calls"), amounts=amounts) for id in order])
 
         await asyncio.gather(*(work((engine, other)[n % 2], Random(n)) for n in range(6)))
@@ -102,13 +106,27 @@ async def test_transactions_over_many_customers_in_any_order_never_wait_in_a_cir
 
 async def test_a_race_that_was_lost_in_the_database_is_run_again_and_nobody_notices(engine: Engine, database_url: str) -> None:
     """The same event as usage of another feature: no lock is shared, so only the ledger's constraint tells them apart."""
-    acme = await engine.customer(calls=None, seats=None, pages=None)
+    acme = await engine.customer(calls=None, seats=None)
     async with engine_on(database_url) as other:
-        events = [IngestEventCommand(acme, Amount(feature, Decimal(1)), "meter", "one", "test") for feature in ("calls", "seats", "pages")]
-        use_cases = [worker.container.ingest_events() for worker in (engine, other)]
-        outcomes = await asyncio.gather(*(use_cases[n % 2].execute([events[n % 3]]) for n in range(60)))
-    assert [outcome for (outcome,) in outcomes].count(True) == 1
-    assert sum([(await engine.balance(acme, feature)).used for feature in ("calls", "seats", "pages")]) == 1
+        workers = [(engine.container.ingest_events(), "calls"), (other.container.ingest_events(), "seats")]
+        for n in range(10):
+            events = [(use_case, IngestEventCommand(acme, Amount(feature, ONE), "meter", f"{n}", "test")) for use_case, feature in workers]
+            outcomes = await asyncio.gather(*(use_case.execute([event]) for use_case, event in events * 5))
+            assert [outcome for (outcome,) in outcomes].count(True) == 1
+    assert sum([(await engine.balance(acme, feature)).used for feature in ("calls", "seats")]) == 10
+
+
+async def test_a_key_that_is_used_at_once_for_different_features_takes_one_effect(engine: Engine, database_url: str) -> None:
+    """Again no lock is shared: only the key's own constraint tells them apart."""
+    acme = await engine.customer(calls=None, seats=None)
+    async with engine_on(database_url) as other:
+        workers = [(engine.container.consume_usage(), "calls"), (other.container.consume_usage(), "seats")]
+        for n in range(10):
+            commands = [(use_case, consume(acme, feature, key=f"key {n}")) for use_case, feature in workers]
+            outcomes = await asyncio.gather(*(use_case.execute([command]) for use_case, command in commands * 5))
+            kinds = Counter(type(outcome) for (outcome,) in outcomes)
+            assert (kinds[Consumed], kinds[Replay], kinds[IdempotencyKeyReused]) == (1, 4, 5)
+    assert sum([(await engine.balance(acme, feature)).used for feature in ("calls", "seats")]) == 10
 
 
 async def test_a_transaction_that_waits_holds_up_its_own_process_only_until_it_is_done(

@@ -56,7 +56,7 @@ async def migrated(settings: Settings) -> None:
     """Brings the database up to date. Raises CommandFailed where it is out of reach."""
     assert settings.database_url
     try:
-        engine = create_engine(settings.database_url)
+        engine = create_engine(settings.database_url, None)
     except ArgumentError as error:
         raise CommandFailed("TOLLGATE_DATABASE_URL is no URL such as postgresql://user:password@host:5432/name") from error
     try:
@@ -72,7 +72,8 @@ async def migrated(settings: Settings) -> None:
 async def container(settings: Settings) -> AsyncIterator[Container]:
     """A container over a migrated database, for one command."""
     await migrated(settings)
-    made = Container(settings=settings)
+    # What is not a request may take its time: reconciling many customers, or a long history.
+    made = Container(settings=settings.model_copy(update={"statement_seconds_max": None}))
     try:
         yield made
     finally:

@@ -50,8 +50,8 @@ def serve(settings: Settings, options: Options, say: Callable[[str], None]) -> N
         with ExitStack() as stack:
             directory = stack.enter_context(DataDirectory(settings.data_dir))
             listener = stack.enter_context(_listening(options.host, options.port))
-            generated = settings.database_url is None
-            if generated:
+            key_is_ours = settings.database_url is None and settings.admin_key is None
+            if settings.database_url is None:
                 settings = _with_secrets(settings, directory)
                 say("Starting PostgreSQL …")
                 settings = database.with_database(settings, stack.enter_context(database.embedded(directory)))
@@ -60,7 +60,7 @@ def serve(settings: Settings, options: Options, say: Callable[[str], None]) -> N
             _to_environment(settings)
             if options.workers > 1:
                 os.environ[MULTIPROCESS] = stack.enter_context(tempfile.TemporaryDirectory(prefix="tollgate-metrics-"))
-            say(_banner(settings, listener, options, shows_secrets=generated))
+            say(_banner(settings, listener, options, shows_key=key_is_ours))
             _run(listener, options.workers)
     except (DataDirectoryError, EmbeddedPostgresError) as error:
         raise CommandFailed(str(error)) from error
@@ -140,10 +140,10 @@ def _to_environment(settings: Settings) -> None:
     os.environ.update({f"TOLLGATE_{name}": value for name, value in values.items() if value})
 
 
-def _banner(settings: Settings, listener: socket.socket, options: Options, *, shows_secrets: bool) -> str:
+def _banner(settings: Settings, listener: socket.socket, options: Options, *, shows_key: bool) -> str:
     address = _address(listener)
     lines = ["", f"Tollgate is ready at {address}   (documentation: {address}/docs)", ""]
-    if shows_secrets:
+    if shows_key:
         lines.append(f"  admin key   {revealed(settings.admin_key)}")
     if options.example_customer:
         lines.append(f"  customer    {options.example_customer}, on the plan '{EXAMPLE_PLAN}' if it is new")

@@ -18,10 +18,10 @@ from api.replies import REPLAYED, Reply, idempotency_key
 from api.v1.usage import UsageBody, consumed, to_command
 from api.wire import Answer, CustomerId, ExactNumber, Instant, Key, Label, Wire
 from core.access.principal import Principal
-from core.errors import DomainError
+from core.errors import BrokenCommand, DomainError, Overloaded, StorageUnavailable
 from core.metering.account import Amount
 from core.metering.consume_usage import Consumed, ConsumeUsageCommand
-from core.metering.idempotency import Idempotency, IdempotencyKeyReused, Replay
+from core.metering.idempotency import Idempotency, Replay
 from core.metering.ingest_events import IngestEventCommand
 
 router = APIRouter(prefix="/api/v1", tags=["bulk"])
@@ -105,13 +105,10 @@ async def consume_batch(request: Request, body: BatchBody, who: Writer, containe
     """Decide up to 1,000 requests to consume, each on its own, in order: for gateways and workers that gather decisions themselves."""
     key = idempotency_key(request)
     whole = hashlib.sha256(body.model_dump_json().encode()).digest() if key else b""
+    if key:
+        await container.answer_once().claim(who.name, key, whole)
     commands = [_to_command(item, index, who.name, key, whole) for index, item in enumerate(body.items)]
     outcomes = await container.consume_usage().execute(commands)
-    if key and any(
-        isinstance(outcome, IdempotencyKeyReused) and outcome.key != item.idempotency_key
-        for outcome, item in zip(outcomes, body.items, strict=True)
-    ):
-        raise IdempotencyKeyReused(key)
     content = b'{"results":[' + b",".join(map(_result, outcomes)) + b"]}"
     replayed = key is not None and any(isinstance(outcome, Replay) for outcome in outcomes)
     return Response(content, headers={REPLAYED: "true"} if replayed else None, media_type="application/json")
@@ -187,6 +184,9 @@ async def _ingest(found: list[Any], who: Principal, container: Container) -> Eve
             indexes.append(index)
     outcomes = await container.ingest_events().execute(commands) if commands else ()
     for index, command, outcome in zip(indexes, commands, outcomes, strict=True):
+        if isinstance(outcome, StorageUnavailable | Overloaded | BrokenCommand):
+            # Passing troubles are no answer to an event: the whole is to be sent again, and what was booked is known by then.
+            raise outcome
         if isinstance(outcome, DomainError):
             detail = told(outcome).detail
             rejected.append(Rejected(index=index, id=command.event_id, error=detail["error"], message=detail["message"]))

@@ -1,12 +1,12 @@
 """Count a message into its conversation: every message, in either direction, by whatever channel."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from core.conversations.conversation import Placement, open_conversation, place
+from core.conversations.conversation import Conversation, Placement, open_conversation, place
 from core.conversations.message import Channel, Direction, InvalidPhoneNumber, Message, Receipt, Standing, require_recent
 from core.conversations.ports import ConversationsUnitOfWork, Known, MessageKey, Party, PhoneNumbers, Sought
 from core.errors import DomainError
@@ -80,7 +80,7 @@ class RecordMessage(AccountUseCase[RecordMessageCommand, Recorded, Conversations
                 messages_max = _window(account).messages_max
             except DomainError:
                 continue  # and raised again when the command is decided
-            earliest = min(sent_at, sought[party].ends_after) if party in sought else sent_at
+            earliest = min(sent_at, account.now, sought[party].ends_after) if party in sought else min(sent_at, account.now)
             sought[party] = Sought(earliest, messages_max)
         return await uow.conversations.find({_key(command) for command in commands}, sought)
 
@@ -90,9 +90,11 @@ class RecordMessage(AccountUseCase[RecordMessageCommand, Recorded, Conversations
         party, sent_at = self._whose_and_when(command, account)
         window = _window(account)
         conversations = facts.conversations.setdefault(party, {})
-        placement = place(
-            sent_at, conversations.values(), window, lambda: open_conversation(self._new_id(), *party, sent_at=sent_at, window=window)
-        )
+        placement = self._placed(sent_at, party, conversations, window)
+        current = _period(account, account.now)
+        if placement.before is None and command.direction is Direction.OUTBOUND and sent_at not in current:
+            # What is enforced happens now: a conversation may not be opened in a period whose quota nobody looks at.
+            placement = self._placed(current.start if sent_at < current.start else account.now, party, conversations, window)
         over_limit = _book(placement, command, account)
         receipt = _receipt(placement, account, over_limit=over_limit)
         for conversation in placement.changed():
@@ -105,6 +107,9 @@ class RecordMessage(AccountUseCase[RecordMessageCommand, Recorded, Conversations
         )
         facts.receipts[_key(command)] = receipt
         return Recorded(receipt)
+
+    def _placed(self, at: datetime, party: Party, conversations: Mapping[UUID, Conversation], window: Window) -> Placement:
+        return place(at, conversations.values(), window, lambda: open_conversation(self._new_id(), *party, sent_at=at, window=window))
 
     def _whose_and_when(self, command: RecordMessageCommand, account: Account) -> tuple[Party, datetime]:
         sent_at = account.now if command.sent_at is None else command.sent_at

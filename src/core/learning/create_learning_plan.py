@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from core.learning.learning_plan import LearningPlan
 from core.learning.ports import LearningUnitOfWork
 from core.metering.account import Account
-from core.metering.features import PRACTICE_SESSIONS
 from core.metering.idempotency import Idempotency
 from core.metering.use_case import AccountUseCase
 
@@ -27,7 +26,7 @@ class CreateLearningPlan(AccountUseCase[CreateLearningPlanCommand, LearningPlan,
     """Create a learning plan. It books nothing: the practice sessions do, when they are saved."""
 
     def features(self, command: CreateLearningPlanCommand) -> Collection[str]:
-        return (PRACTICE_SESSIONS.key,)
+        return ()
 
     async def read(self, commands: Sequence[CreateLearningPlanCommand], uow: LearningUnitOfWork) -> None:
         return None

@@ -20,7 +20,7 @@ class AnswerOnce:
 
     async def execute(self, caller: str, key: str, fingerprint: bytes, answer: Callable[[], Awaitable[bytes]]) -> tuple[bytes, bool]:
         """The answer, and whether it is a repeated one. Raises IdempotencyKeyReused."""
-        owner = f"\x1f{caller}"  # no customer has a control character in its id
+        owner = _owner(caller)
         stored = await self._stored(owner, key, fingerprint)
         if stored is not None:
             return stored, True
@@ -33,6 +33,21 @@ class AnswerOnce:
             return await self._stored(owner, key, fingerprint) or given, True
         return given, False
 
+    async def claim(self, caller: str, key: str, fingerprint: bytes) -> None:
+        """Ties the key to this input, where every part of the request is answered under a key of its own.
+
+        The claim alone has no effect, and a repeat with the same input goes on. Raises IdempotencyKeyReused.
+        """
+        owner = _owner(caller)
+        if await self._stored(owner, key, fingerprint) is not None:
+            return
+        try:
+            async with self._unit_of_work() as uow:
+                uow.replies.add(StoredReply(owner, key, fingerprint, b""), self._clock())
+                await uow.commit()
+        except ConcurrentUpdate:
+            await self._stored(owner, key, fingerprint)
+
     async def _stored(self, owner: str, key: str, fingerprint: bytes) -> bytes | None:
         async with self._unit_of_work() as uow:
             stored = (await uow.replies.find([(owner, key)])).get((owner, key))
@@ -41,3 +56,8 @@ class AnswerOnce:
         if stored.fingerprint != fingerprint:
             raise IdempotencyKeyReused(key)
         return stored.reply
+
+
+def _owner(caller: str) -> str:
+    """Stands where a customer's id would; no customer has a control character in its own."""
+    return f"\x1f{caller}"

@@ -24,7 +24,7 @@ class ReserveUsageCommand:
 
 @dataclass(frozen=True, slots=True)
 class Reserved:
-    """A reservation after a command, where its features stand, and when that was."""
+    """A reservation after a command, and where its features stand."""
 
     reservation: Reservation
     balances: Mapping[str, Balance]

@@ -1,6 +1,7 @@
 """Take the bytes of a session's audio."""
 
 from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -76,4 +77,5 @@ class ReceiveUpload:
                 await self._uploads.discard(grant.customer_id, grant.session_id, file)
             raise
         if isinstance(replaced, UploadedFile):
-            await self._uploads.discard(grant.customer_id, grant.session_id, replaced)
+            with suppress(StorageUnavailable):  # the new file stands, whatever becomes of the old one
+                await self._uploads.discard(grant.customer_id, grant.session_id, replaced)

@@ -19,7 +19,7 @@ from infrastructure.sql.accounts import to_billing, wanted_period
 from infrastructure.sql.errors import storage_errors
 from infrastructure.sql.ledger import used_within
 from infrastructure.sql.plans import SqlPlans
-from infrastructure.sql.statements import HotStatement, driver_of
+from infrastructure.sql.statements import Driver, HotStatement, live_connection
 
 _READ: Final = HotStatement(
     """
@@ -82,23 +82,26 @@ class SqlAccountReader(AccountReader):
 
     async def _read_all(self, queries: Sequence[AccountQuery]) -> Sequence[Account | CustomerNotFound]:
         with storage_errors():
-            async with self._engine.connect() as connection:
-                found = await self._rows(connection, queries)
+            connection, driver = await live_connection(self._engine)
+            try:
+                found = await self._rows(driver, queries)
                 versions = await self._versions(connection, found)
                 drafts = [await self._draft(connection, query, found[_moment(query)], versions) for query in queries]
                 stale = dict.fromkeys(key for draft in drafts if draft for key in draft.stale)
                 summed = await used_within(connection, list(stale))
+            finally:
+                await connection.close()
         return [
             CustomerNotFound(query.customer_id) if draft is None else draft.account(summed)
             for query, draft in zip(queries, drafts, strict=True)
         ]
 
-    async def _rows(self, connection: AsyncConnection, queries: Sequence[AccountQuery]) -> dict[tuple[str, datetime], _Found]:
+    async def _rows(self, driver: Driver, queries: Sequence[AccountQuery]) -> dict[tuple[str, datetime], _Found]:
         """By customer and second: who asks about the same customer in the same second gets the same holds."""
         moments = {_moment(query): query.at for query in queries}
         parameters = {"customer_ids": [customer_id for customer_id, _ in moments], "instants": list(moments.values())}
         found = [_Found() for _ in moments]
-        for row in await _READ.fetch(await driver_of(connection), parameters):
+        for row in await _READ.fetch(driver, parameters):
             item = found[row["n"] - 1]
             match row["kind"]:
                 case "customer":

@@ -128,7 +128,8 @@ class SqlAccounts(Accounts):
         """Waits until the connection is free, where the transaction is given up in the middle."""
         if self._writing is not None:
             await asyncio.wait([self._writing])
-            self._writing.cancelled() or self._writing.exception()
+            if not self._writing.cancelled():
+                self._writing.exception()  # looked at, so that asyncio does not complain
 
     async def _wait(self) -> None:
         if self._writing is not None:

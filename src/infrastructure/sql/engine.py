@@ -9,11 +9,14 @@ POOL_SIZE: Final = 8
 POOL_OVERFLOW: Final = 8
 POOL_TIMEOUT_SECONDS: Final = 5
 CONNECT_TIMEOUT_SECONDS: Final = 5
-COMMAND_TIMEOUT_SECONDS: Final = 30
+STATEMENT_SECONDS_MAX: Final = 30.0
 
 
-def create_engine(url: str) -> AsyncEngine:
-    """A pool for a `postgresql://` URL. Connections are opened when they are first needed."""
+def create_engine(url: str, statement_seconds_max: float | None = STATEMENT_SECONDS_MAX) -> AsyncEngine:
+    """A pool for a `postgresql://` URL. Connections are opened when they are first needed.
+
+    No setting of a connection but those that PgBouncer knows how to hand on.
+    """
     return create_async_engine(
         make_url(url).set(drivername="postgresql+asyncpg"),
         pool_size=POOL_SIZE,
@@ -21,7 +24,7 @@ def create_engine(url: str) -> AsyncEngine:
         pool_timeout=POOL_TIMEOUT_SECONDS,
         connect_args={
             "timeout": CONNECT_TIMEOUT_SECONDS,
-            "command_timeout": COMMAND_TIMEOUT_SECONDS,
-            "server_settings": {"application_name": "tollgate", "timezone": "UTC", "lock_timeout": "10s"},
+            "command_timeout": statement_seconds_max,
+            "server_settings": {"application_name": "tollgate", "timezone": "UTC"},
         },
     )

@@ -36,7 +36,7 @@ def storage_errors(*, committing: bool = False) -> Iterator[None]:
         raise Overloaded from error
     except (DBAPIError, asyncpg.PostgresError) as error:
         state = sqlstate(error)
-        if state in _RUN_AGAIN:
+        if state in _RUN_AGAIN or isinstance(_cause(error), asyncpg.InvalidCachedStatementError):
             raise ConcurrentUpdate(state) from error
         if state.startswith(_AWAY) or isinstance(error, InterfaceError) or getattr(error, "connection_invalidated", False):
             raise StorageUnavailable(outcome_unknown=committing) from error
@@ -49,5 +49,11 @@ def storage_errors(*, committing: bool = False) -> Iterator[None]:
 
 def sqlstate(error: DBAPIError | asyncpg.PostgresError) -> str:
     """The five-character code, or an empty text where the server sent none."""
-    cause = error.orig if isinstance(error, DBAPIError) else error
-    return str(getattr(cause, "sqlstate", None) or "")
+    return str(getattr(_cause(error), "sqlstate", None) or "")
+
+
+def _cause(error: DBAPIError | asyncpg.PostgresError) -> BaseException | None:
+    """The driver's own error."""
+    if isinstance(error, DBAPIError):
+        return error.orig and (error.orig.__cause__ or error.orig)
+    return error

@@ -9,7 +9,6 @@ from typing import Final
 from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from core.errors import ConcurrentUpdate, StorageUnavailable
 from core.metering.idempotency import KEPT_FOR
 from core.metering.ports import Clock
 from infrastructure.sql.errors import storage_errors
@@ -51,8 +50,8 @@ class SqlSweeper:
             await asyncio.sleep(random.uniform(0.5, 1.5) * EVERY_SECONDS)
             try:
                 await self.sweep()
-            except (StorageUnavailable, ConcurrentUpdate) as error:
-                logger.warning("Sweeping was put off: %s", error)
+            except Exception as error:  # noqa: BLE001 - whatever it is, there is a next time
+                logger.warning("Sweeping was put off: %r", error)
 
     async def sweep(self) -> int:
         """Sweeps what is due now, and says how many rows that was."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
-from typing import Protocol, Self, TypeVar
+from typing import Final, Protocol, Self, TypeVar
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -20,6 +20,9 @@ from infrastructure.sql.replies import SqlReplies
 from infrastructure.sql.reservations import SqlReservations
 from infrastructure.sql.sessions import SqlSessions
 from infrastructure.sql.statements import live_connection
+
+BEGIN: Final = "BEGIN; SET LOCAL lock_timeout = '10s'"
+"""In one message. Whoever waits longer for a lock is run again."""
 
 
 class Written(Protocol):
@@ -45,7 +48,7 @@ class SqlUnitOfWork:
         with storage_errors():
             self._connection, self._driver = await live_connection(self._engine)
             try:
-                await self._driver.execute("BEGIN")
+                await self._driver.execute(BEGIN)
             except BaseException:
                 await self._release()
                 raise
@@ -77,8 +80,10 @@ class SqlUnitOfWork:
         return repository
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        await self.accounts.abandon()
-        await self._release()
+        try:
+            await self.accounts.abandon()
+        finally:
+            await self._release()
         if error is not None:
             with storage_errors():
                 raise error
@@ -89,6 +94,8 @@ class SqlUnitOfWork:
             try:
                 if not self._committed:
                     await self._driver.execute("ROLLBACK")
-            except CONNECTION_LOST:
+            except BaseException:
                 await self._connection.invalidate()
-            await self._connection.close()
+                raise
+            finally:
+                await self._connection.close()

@@ -270,14 +270,13 @@ async def test_a_conversation_is_booked_in_the_period_in_which_it_started(rosa: 
 
 
 async def test_outbound_is_held_to_the_current_period_whenever_it_was_sent(rosa: Restaurant) -> None:
+    """Or a new month would be a day in which the old month's quota is nobody's."""
     for number in range(3):
-        await rosa.send(OUTBOUND, guest(number), at=NOVEMBER.end - HOUR)
-    assert (await rosa.send(OUTBOUND, guest(3), at=NOVEMBER.end - HOUR)).receipt.new_conversation
-    for number in range(4, 7):
-        await rosa.send(OUTBOUND, guest(number))
+        late = await rosa.send(OUTBOUND, guest(number), at=NOVEMBER.end - HOUR)
+        assert (late.receipt.started_at, late.receipt.new_conversation) == (DECEMBER.start, True)
     with pytest.raises(LimitExceeded):
-        await rosa.send(OUTBOUND, guest(8), at=NOVEMBER.end - HOUR)
-    assert (rosa.used(NOVEMBER), rosa.used(DECEMBER)) == (4, 3)
+        await rosa.send(OUTBOUND, guest(3), at=NOVEMBER.end - HOUR)
+    assert (rosa.used(NOVEMBER), rosa.used(DECEMBER)) == (0, 3)
 
 
 async def test_a_start_that_moves_back_within_its_period_books_nothing(rosa: Restaurant) -> None:
