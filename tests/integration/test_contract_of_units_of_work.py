@@ -84,6 +84,26 @@ async def test_what_is_not_committed_never_was(storage: Storage, failure: BaseEx
     assert await standing(storage) == (0, 0)
 
 
+@pytest.mark.parametrize("committed", [True, False])
+async def test_what_is_written_ahead_is_part_of_the_transaction(storage: Storage, committed: bool) -> None:
+    async with storage.open() as uow:
+        account = await locked(uow)
+        records = [account.consume("sessions", 1, ORIGIN)]
+        await uow.accounts.write_ahead()
+        mark = account.mark()
+        account.consume("sessions", 1, ORIGIN)
+        account.undo(mark)
+        await uow.accounts.write_ahead()
+        records.append(account.consume("sessions", 2, ORIGIN))
+        async with storage.open() as other:
+            assert await other.ledger.find([("acme", record.id) for record in records]) == {}
+        if committed:
+            await uow.commit()
+    assert await standing(storage) == (3 if committed else 0, 0)
+    async with storage.open() as uow:
+        assert len(await uow.ledger.find([("acme", record.id) for record in records])) == (2 if committed else 0)
+
+
 # Accounts: who there is, what is locked, and what the counters show.
 
 

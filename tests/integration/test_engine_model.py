@@ -226,17 +226,17 @@ class EngineMachine(RuleBasedStateMachine):
         ledger = self.container.ledger_reader().newest(LedgerQuery(id, LEDGER_MAX))
         return await asyncio.gather(reader.read(id, None, now), reader.read(id, RESOLUTIONS, now), ledger)
 
-    def carry_out(self, use_case: str, commands: Sequence[Any]) -> None:
+    def carry_out(self, name: str, commands: Sequence[Any]) -> None:
         """In one call, and so in one transaction."""
         entries, holds = len(self.reference.entries), len(self.reference.holds)
         answers = [self.reference.outcome(command) for command in commands]
-        outcomes = self.runner.run(getattr(self.container, use_case)().execute(commands))
+        outcomes = self.runner.run(getattr(self.container, name)().execute(commands))
         assert [told(outcome) for outcome in outcomes] == answers
-        self.done.append((use_case, commands))
+        self.done.append((name, commands))
         records = [record for outcome in outcomes for record in records_of(outcome)]
         for entry, record in zip(self.reference.entries[entries:] if records else (), records, strict=True):
             entry.id = record.id
-        made = [outcome.reservation for outcome in outcomes if isinstance(outcome, Reserved) and use_case == "reserve_usage"]
+        made = [outcome.reservation for outcome in outcomes if isinstance(outcome, Reserved) and name == "reserve_usage"]
         for hold, reservation in zip(self.reference.holds[holds:], made, strict=True):
             hold.id = reservation.id
 
@@ -277,7 +277,8 @@ def expected(entry: Entry) -> tuple[Any, ...]:
 
 
 @pytest.mark.timeout(1200)  # a failure is made as small as it can be, and that takes its time
-def test_the_engine_answers_as_the_reference_does(database_url: str) -> None:
+def test_the_engine_answers_as_the_reference_does(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(use_case, "WRITTEN_AHEAD", 2)  # so that short lists are written in parts, too
     with asyncio.Runner() as runner:
         opened = engine_on(database_url)
         engine = runner.run(opened.__aenter__())

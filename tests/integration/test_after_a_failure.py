@@ -1,0 +1,104 @@
+"""What a caller gets when something fails in passing, and what has been booked then."""
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import asyncpg
+import httpx
+import pytest
+from dependency_injector import providers
+from pydantic import SecretStr
+
+from api.app import create_app
+from api.container import Container
+from api.settings import Settings
+from core.errors import ConcurrentUpdate, DomainError, StorageUnavailable
+from core.metering.ingest_events import IngestEventCommand
+from tests.integration.in_process import engine_on
+
+KEY = "tg_test"
+EVENTS = "application/cloudevents-batch+json"
+
+
+class AwayAtFirst:
+    """An ingestion whose database is away the first time."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    async def execute(self, commands: Sequence[IngestEventCommand]) -> Sequence[bool | DomainError]:
+        self.calls += 1
+        return [StorageUnavailable() if self.calls == 1 else True for _ in commands]
+
+
+@asynccontextmanager
+async def client_of(container: Container) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(create_app(container), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test/api/v1", headers={"Authorization": f"Bearer {KEY}"}) as client:
+        yield client
+
+
+@pytest.fixture
+async def container(database_url: str) -> AsyncIterator[Container]:
+    made = Container(settings=Settings(database_url=database_url, admin_key=SecretStr(KEY)))
+    yield made
+    await made.engine().dispose()
+
+
+async def disconnect_everyone(database_url: str) -> None:
+    connection = await asyncpg.connect(database_url)
+    await connection.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    await connection.close()
+
+
+async def test_reads_recover_by_themselves_when_the_database_has_dropped_its_connections(database_url: str) -> None:
+    async with engine_on(database_url) as engine:
+        customer = await engine.customer(calls=3)
+        assert (await engine.balance(customer, "calls")).used == 0
+        await disconnect_everyone(database_url)
+
+        assert (await engine.balance(customer, "calls")).used == 0
+
+
+async def test_an_outage_is_no_answer_to_events_that_a_repeat_would_get(container: Container) -> None:
+    container.ingest_events.override(providers.Object(AwayAtFirst()))
+    event = {"specversion": "1.0", "id": "1", "source": "here", "type": "sessions", "subject": "acme"}
+    headers = {"Content-Type": EVENTS, "Idempotency-Key": "delivery-1"}
+
+    async with client_of(container) as client:
+        first = await client.post("/events", content=json.dumps([event]), headers=headers)
+        again = await client.post("/events", content=json.dumps([event]), headers=headers)
+        repeated = await client.post("/events", content=json.dumps([event]), headers=headers)
+
+    assert (first.status_code, first.json()["detail"]["error"]) == (503, "storage_unavailable")
+    assert again.json() == {"accepted": 1, "duplicates": 0, "rejected": []}
+    assert (repeated.json(), repeated.headers["Idempotency-Replayed"]) == (again.json(), "true")
+
+
+async def test_a_batch_under_a_key_of_another_batch_books_nothing(database_url: str, container: Container) -> None:
+    async with engine_on(database_url) as engine, client_of(container) as client:
+        first, second = await engine.customer(calls=None), await engine.customer(calls=None)
+        headers = {"Idempotency-Key": "batch-1"}
+        items = [{"customer_id": first, "usage": [{"feature": "calls", "quantity": 1}]}]
+        others = [{"customer_id": second, "usage": [{"feature": "calls", "quantity": 1}]}]
+
+        assert (await client.post("/usage/batch", json={"items": items}, headers=headers)).status_code == 200
+        refused = await client.post("/usage/batch", json={"items": others}, headers=headers)
+
+        assert (refused.status_code, refused.json()["detail"]["error"]) == (422, "idempotency_key_reused")
+        assert [(await engine.balance(id, "calls")).used for id in (first, second)] == [1, 0]
+
+
+async def test_a_race_that_is_lost_for_good_is_told_as_overload(container: Container) -> None:
+    class Loses:
+        async def execute(self, *arguments: object) -> object:
+            raise ConcurrentUpdate
+
+    container.change_customer.override(providers.Object(Loses()))
+    async with client_of(container) as client:
+        answer = await client.patch("/customers/acme", json={"time_zone": "UTC"})
+
+    assert (answer.status_code, answer.json()["detail"]["error"], answer.headers["Retry-After"]) == (503, "overloaded", "1")
