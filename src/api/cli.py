@@ -4,7 +4,7 @@ import asyncio
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 from uuid import UUID
 
 import typer
@@ -157,10 +157,17 @@ def reconcile(
     repair: Annotated[bool, typer.Option("--repair", help="Rebuild counters and write missing ledger records.")] = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Compare product records, ledger and counters. Exit status 0: all agree. 1: drift was found (and, with --repair, mended)."""
+    """Compare product records, ledger and counters.
+
+    Exit status 0: all agree. 1: drift was found (and, with --repair, mended). 2: it could not be told.
+    """
     from api.commands.reconcile import reconcile as compare
 
-    if _with_container(data_dir, lambda container: compare(container, customer, repair=repair, out=out)):
+    try:
+        found = _with_container(data_dir, lambda container: compare(container, customer, repair=repair, out=out))
+    except CommandFailed as error:
+        _fail(str(error), status=2)
+    if found:
         raise typer.Exit(1)
 
 
@@ -187,9 +194,9 @@ def main() -> None:
         _fail(Overloaded.message)
 
 
-def _fail(message: str) -> None:
+def _fail(message: str, status: int = 1) -> NoReturn:
     print(f"tollgate: {message}", file=sys.stderr)
-    sys.exit(1)
+    sys.exit(status)
 
 
 def _say(text: str) -> None:

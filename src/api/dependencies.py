@@ -11,6 +11,7 @@ from api.container import Container
 from api.wire import CustomerId
 from core.access.principal import Principal, Unauthenticated
 from core.access.service_keys import Scope
+from core.metering.account import CustomerNotFound
 
 CUSTOMER_HEADER: Final = "Tollgate-Customer"
 
@@ -103,6 +104,9 @@ async def product_writer(request: Request) -> Caller:
 async def _for_product(request: Request, scope: Scope) -> Caller:
     who = await principal(request)
     if who.customer_id is not None:
+        named = _utf8(request.headers.get(CUSTOMER_HEADER))
+        if named not in (None, who.customer_id):
+            raise CustomerNotFound(str(named))
         return Caller(who.name, who.customer_id)
     who.require(scope)
     try:

@@ -60,6 +60,34 @@ _IDEMPOTENCY_KEY: Final[Mapping[str, Any]] = {
     "schema": {"type": "string", "minLength": 1, "maxLength": KEY_LENGTH_MAX, "pattern": "^[!-~]+$"},
 }
 
+_CUSTOMER: Final[Mapping[str, Any]] = {
+    "name": "Tollgate-Customer",
+    "in": "header",
+    "required": False,
+    "description": "With a service key: the customer that is meant. A user token names its own.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+}
+
+_VALIDATION: Final[Mapping[str, Any]] = {
+    "description": "Validation Error",
+    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/HTTPValidationError"}}},
+}
+
+_PRODUCTS: Final = tuple(
+    f"/api/v1/{name}"
+    for name in (
+        "sessions",
+        "learning-plans",
+        "practice-sessions",
+        "assessments",
+        "subscription-status",
+        "operations",
+        "budget",
+        "messages",
+        "conversations",
+    )
+)
+
 _OPEN: Final = ("/healthz", "/readyz", "/api/v1/uploads/")
 
 
@@ -88,6 +116,10 @@ def _document(app: FastAPI) -> dict[str, Any]:
             operation["security"] = [{"bearer": []}]
             if "requestBody" in operation:
                 _add_refusals(operation, "bad_request", "request_too_large")
+            if path.startswith(_PRODUCTS):
+                operation.setdefault("parameters", []).append(_CUSTOMER)
+                _add_refusals(operation, "customer_not_found")
+                operation["responses"].setdefault("422", _VALIDATION)
             if method == "post":
                 operation.setdefault("parameters", []).append(_IDEMPOTENCY_KEY)
                 _add_refusals(operation, "idempotency_key_reused")

@@ -1,7 +1,7 @@
 """The one table that says how a caller is told what the domain raised."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -31,7 +31,7 @@ from core.metering.features import InvalidQuantity
 from core.metering.idempotency import IdempotencyKeyReused
 from core.metering.ledger import InvalidOccurredAt, RecordNotFound
 from core.metering.plans import FeatureConflict, InvalidPlan, PlanNotFound, PlanVersionConflict
-from core.metering.publish_plan import InvalidFeature
+from core.metering.publish_plan import FeatureInUse, InvalidFeature
 from core.metering.reservations import ReservationNotFound, ReservationNotHeld
 from core.operations.operation import InvalidOperationState, OperationConflict, OperationNotFound
 from core.operations.step import StepConflict
@@ -65,6 +65,7 @@ TABLE: Final[Mapping[type[DomainError], Told]] = {
     SessionNotFound: Told(404, "session_not_found"),
     AssessmentConflict: Told(409, "assessment_conflict"),
     FeatureConflict: Told(409, "feature_conflict"),
+    FeatureInUse: Told(409, "feature_conflict"),
     InvalidOperationState: Told(409, "invalid_operation_state"),
     InvalidSessionState: Told(409, "invalid_session_state"),
     OperationConflict: Told(409, "operation_conflict"),
@@ -107,13 +108,13 @@ class LimitTold:
 
 
 LIMITS: Final[Mapping[str, LimitTold]] = {
-    "sessions": LimitTold(403, "session_limit_exceeded", "Session limit exceeded: {limit}"),
-    "minutes": LimitTold(403, "transcription_limit_exceeded", "Total minutes limit exceeded: {limit}"),
-    "practice_sessions": LimitTold(403, "practice_session_limit_exceeded", "Practice session limit exceeded: {limit}"),
-    "assessments": LimitTold(403, "assessment_limit_exceeded", "Assessment limit exceeded: {limit}"),
-    "ai_runs": LimitTold(403, "run_limit_exceeded", "Run limit exceeded: {limit}"),
-    "ai_cost": LimitTold(402, "budget_exceeded", "Budget exceeded: ${limit}"),
-    "conversations": LimitTold(429, "conversation_quota_exceeded", "Conversation quota exceeded: {limit}", retry_after=True),
+    "sessions": LimitTold(403, "session_limit_exceeded", "Session limit exceeded: {limit:f}"),
+    "minutes": LimitTold(403, "transcription_limit_exceeded", "Total minutes limit exceeded: {limit:f}"),
+    "practice_sessions": LimitTold(403, "practice_session_limit_exceeded", "Practice session limit exceeded: {limit:f}"),
+    "assessments": LimitTold(403, "assessment_limit_exceeded", "Assessment limit exceeded: {limit:f}"),
+    "ai_runs": LimitTold(403, "run_limit_exceeded", "Run limit exceeded: {limit:f}"),
+    "ai_cost": LimitTold(402, "budget_exceeded", "Budget exceeded: ${limit:.2f}"),
+    "conversations": LimitTold(429, "conversation_quota_exceeded", "Conversation quota exceeded: {limit:f}", retry_after=True),
 }
 """By feature; every other metered feature is told as LimitExceeded in the table above."""
 
@@ -138,7 +139,7 @@ def told(error: DomainError) -> Refusal:
     if isinstance(error, LimitExceeded) and (limit := LIMITS.get(error.feature)):
         status, code = limit.status, limit.code
         if limit.message:
-            message = limit.message.format(limit=f"{error.balance.feature.units(error.balance.limit or 0):f}")
+            message = limit.message.format(limit=error.balance.feature.units(error.balance.limit or 0))
         if limit.retry_after and (resets_at := error.balance.period.resets_at):
             headers["Retry-After"] = str(max(1, math.ceil((resets_at - error.at).total_seconds())))
     facts = {name: _wire(fact) for name, fact in error.facts().items()}
@@ -162,6 +163,12 @@ def _wire(fact: object) -> object:
             return fact
 
 
+_MESSAGES: Final = {
+    "model_attributes_type": "A JSON object is expected, sent with Content-Type: application/json",
+    "union_tag_not_found": "A field 'type' is expected: metered, static or boolean",
+}
+"""Where the validator's own words speak of its own classes."""
+
 _HTTP_CODES: Final = {
     404: "not_found",
     405: "method_not_allowed",
@@ -169,6 +176,13 @@ _HTTP_CODES: Final = {
     415: "unsupported_media_type",
     422: "invalid_request",
 }
+
+
+def mistakes(errors: Iterable[Any]) -> Any:
+    """Structural mistakes in FastAPI's form, but only what is wrong and where: the input may be large, secret, or no JSON at all."""
+    return jsonable_encoder(
+        [{"type": item["type"], "loc": item["loc"], "msg": _MESSAGES.get(item["type"], item["msg"])} for item in errors]
+    )
 
 
 def install(app: FastAPI) -> None:
@@ -184,9 +198,7 @@ def install(app: FastAPI) -> None:
 
     async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        # Only what is wrong and where: the input itself may be large, secret, or nothing that JSON can carry.
-        mistakes = [{"type": item["type"], "loc": item["loc"], "msg": item["msg"]} for item in error.errors()]
-        return JSONResponse({"detail": jsonable_encoder(mistakes)}, 422)
+        return JSONResponse({"detail": mistakes(error.errors())}, 422)
 
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)

@@ -11,6 +11,7 @@ from fastapi import Query
 from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, StringConstraints, WithJsonSchema
 
+from core.errors import NotFoundError
 from core.metering.features import Feature
 
 PAGE_SIZE_DEFAULT: Final = 50
@@ -97,6 +98,18 @@ CustomerId = Annotated[str, StringConstraints(min_length=1, max_length=255), Aft
 Key = Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(_printable)]
 Label = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(_printable)]
 Prose = Annotated[str, StringConstraints(max_length=10_000), AfterValidator(_without_nul)]
+
+
+def identified(missing: type[NotFoundError]) -> BeforeValidator:
+    """For ids that are ours: what is no UUID is the id of nothing, and told so."""
+
+    def parsed(value: Any) -> Any:
+        try:
+            return UUID(value)
+        except ValueError as error:
+            raise missing(value) from error
+
+    return BeforeValidator(parsed)
 
 
 class Page(Answer, Generic[T]):

@@ -278,7 +278,7 @@ def expected(entry: Entry) -> tuple[Any, ...]:
 
 @pytest.mark.timeout(1200)  # a failure is made as small as it can be, and that takes its time
 def test_the_engine_answers_as_the_reference_does(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(use_case, "WRITTEN_AHEAD", 2)  # so that short lists are written in parts, too
+    monkeypatch.setattr("core.metering.use_case.WRITTEN_AHEAD", 2)  # so that short lists are written in parts, too
     with asyncio.Runner() as runner:
         opened = engine_on(database_url)
         engine = runner.run(opened.__aenter__())

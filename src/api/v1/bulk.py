@@ -2,18 +2,19 @@
 
 import hashlib
 import json
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 from pydantic_core import from_json
 from starlette.exceptions import HTTPException
 
 from api.container import Container
 from api.dependencies import ContainerOf, writer
 from api.docs import refusals
-from api.errors import told
+from api.errors import mistakes, told
 from api.replies import REPLAYED, Reply, idempotency_key
 from api.v1.usage import UsageBody, consumed, to_command
 from api.wire import Answer, CustomerId, ExactNumber, Instant, Key, Label, Wire
@@ -41,10 +42,25 @@ class BatchItem(UsageBody):
     idempotency_key: Annotated[str | None, Field(min_length=1, max_length=255, pattern="^[!-~]+$")] = None
 
 
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """An item that is none, and what a single request like it would have been answered."""
+
+    answer: dict[str, Any]
+
+
+def _item_or_mistakes(value: Any, handler: ValidatorFunctionWrapHandler) -> BatchItem | Malformed:
+    try:
+        item: BatchItem = handler(value)
+        return item
+    except ValidationError as error:
+        return Malformed({"detail": mistakes(error.errors())})
+
+
 class BatchBody(Wire):
     """Decisions to take, in this order, each on its own."""
 
-    items: Annotated[list[BatchItem], Field(min_length=1, max_length=ITEMS_MAX)]
+    items: Annotated[list[Annotated[BatchItem, WrapValidator(_item_or_mistakes)]], Field(min_length=1, max_length=ITEMS_MAX)]
 
 
 class BatchResult(Answer):
@@ -104,12 +120,15 @@ class EventsAnswer(Answer):
 async def consume_batch(request: Request, body: BatchBody, who: Writer, container: ContainerOf) -> Response:
     """Decide up to 1,000 requests to consume, each on its own, in order: for gateways and workers that gather decisions themselves."""
     key = idempotency_key(request)
-    whole = hashlib.sha256(body.model_dump_json().encode()).digest() if key else b""
+    whole = hashlib.sha256(await request.body()).digest() if key else b""
     if key:
         await container.answer_once().claim(who.name, key, whole)
-    commands = [_to_command(item, index, who.name, key, whole) for index, item in enumerate(body.items)]
-    outcomes = await container.consume_usage().execute(commands)
-    content = b'{"results":[' + b",".join(map(_result, outcomes)) + b"]}"
+    items: list[BatchItem | Malformed] = list(body.items)
+    commands = [_to_command(item, index, who.name, key, whole) for index, item in enumerate(items) if isinstance(item, BatchItem)]
+    outcomes = await container.consume_usage().execute(commands) if commands else ()
+    decided = iter(outcomes)
+    results = [item if isinstance(item, Malformed) else next(decided) for item in items]
+    content = b'{"results":[' + b",".join(map(_result, results)) + b"]}"
     replayed = key is not None and any(isinstance(outcome, Replay) for outcome in outcomes)
     return Response(content, headers={REPLAYED: "true"} if replayed else None, media_type="application/json")
 
@@ -129,8 +148,10 @@ def _encoded(result: Consumed) -> bytes:
     return consumed(result).encoded()
 
 
-def _result(outcome: Consumed | Replay | DomainError) -> bytes:
+def _result(outcome: Consumed | Replay | DomainError | Malformed) -> bytes:
     match outcome:
+        case Malformed(mistaken):
+            return b'{"status":422,"body":%s}' % json.dumps(mistaken).encode()
         case DomainError():
             refusal = told(outcome)
             return b'{"status":%d,"body":%s}' % (refusal.status, json.dumps(refusal.body).encode())

@@ -9,8 +9,8 @@ from pydantic import Field
 from api.dependencies import ContainerOf, ProductReader, ProductWriter
 from api.docs import refusals
 from api.replies import Reply, idempotency, reply
-from api.wire import Answer, Cursor, Instant, Label, Limit, Number, Page, Wire, from_cursor, number, to_cursor
-from core.conversations.conversation import Conversation
+from api.wire import Answer, Cursor, Instant, Label, Limit, Number, Page, Wire, from_cursor, identified, number, to_cursor
+from core.conversations.conversation import Conversation, ConversationNotFound
 from core.conversations.message import Channel, Direction, Receipt
 from core.conversations.record_message import Recorded, RecordMessageCommand
 from core.metering.features import CONVERSATIONS
@@ -147,7 +147,9 @@ async def list_conversations(
 
 @router.get("/conversations/{id}", responses=refusals("conversation_not_found"))
 async def get_conversation(
-    id: Annotated[UUID, Path(description="the conversation's id")], caller: ProductReader, container: ContainerOf
+    id: Annotated[UUID, Path(description="the conversation's id"), identified(ConversationNotFound)],
+    caller: ProductReader,
+    container: ContainerOf,
 ) -> ConversationAnswer:
     """One conversation; where it turned out to be part of another, that one. Another customer's answers 404."""
     return ConversationAnswer.of(await container.conversation_reader().get(caller.customer_id, id))

@@ -4,12 +4,12 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Path, Response
+from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import Field
 
 from api.dependencies import ContainerOf, admin, reader
 from api.docs import refusals
-from api.wire import Answer, ExactNumber, Key, Number, Wire, decimal_number, number
+from api.wire import Answer, ExactNumber, Key, Limit, Number, Page, Wire, decimal_number, number
 from core.metering.features import Feature, FeatureCatalog
 from core.metering.periods import Reset
 from core.metering.plan_drafts import WINDOW_MESSAGES_MAX, WINDOW_SECONDS_MAX, EntitlementDraft, MeteredDraft, PlanDraft, is_key
@@ -56,7 +56,7 @@ EntitlementBody = Annotated[MeteredBody | StaticBody | BooleanBody, Field(discri
 class PlanBody(Wire):
     """A plan's content."""
 
-    name: str = Field(min_length=1, max_length=200)
+    name: str | None = Field(None, min_length=1, max_length=200, description="for people to read; absent: the key")
     entitlements: dict[str, EntitlementBody] = Field(max_length=200)
 
 
@@ -75,13 +75,6 @@ class PlanAnswer(Answer):
     def of(cls, plan: Plan, catalog: FeatureCatalog) -> "PlanAnswer":
         entitlements = {key: _told(key, entitlement, catalog) for key, entitlement in plan.entitlements.items()}
         return cls(key=plan.key, version=plan.version, name=plan.name, entitlements=entitlements)
-
-
-class PlansAnswer(Answer):
-    """The newest version of every plan."""
-
-    items: list[PlanAnswer]
-    next_cursor: None = None
 
 
 class FeatureBody(Wire):
@@ -109,17 +102,21 @@ class FeatureAnswer(Answer):
 )
 async def put_plan(key: Annotated[Key, Path()], body: PlanBody, container: ContainerOf, response: Response) -> PlanAnswer:
     """Publish a plan: a new version, or nothing where the content is unchanged. A published version never changes."""
-    draft = PlanDraft(key, body.name, {feature: _draft(entitlement) for feature, entitlement in body.entitlements.items()})
+    draft = PlanDraft(key, body.name or key, {feature: _draft(entitlement) for feature, entitlement in body.entitlements.items()})
     published = await container.publish_plan().execute(draft)
     response.status_code = 201 if published.is_new else 200
     return PlanAnswer.of(published.plan, await container.plans().features())
 
 
 @router.get("/plans", dependencies=[Depends(reader)], responses=refusals())
-async def list_plans(container: ContainerOf) -> PlansAnswer:
-    """The newest version of every plan."""
+async def list_plans(
+    container: ContainerOf, limit: Limit = 50, cursor: Annotated[str | None, Query(max_length=64)] = None
+) -> Page[PlanAnswer]:
+    """The newest version of every plan, by key."""
     catalog = await container.plans().features()
-    return PlansAnswer(items=[PlanAnswer.of(plan, catalog) for plan in await container.plans().all_latest()])
+    following = [plan for plan in await container.plans().all_latest() if cursor is None or plan.key > cursor]
+    page = following[:limit]
+    return Page(items=[PlanAnswer.of(plan, catalog) for plan in page], next_cursor=page[-1].key if len(following) > limit else None)
 
 
 @router.get("/plans/{key}", dependencies=[Depends(reader)], responses=refusals("plan_not_found"))

@@ -10,10 +10,26 @@ from api.dependencies import ContainerOf, CustomerAdmin, CustomerReader
 from api.docs import refusals
 from api.replies import Reply, idempotency, reply
 from api.v1.usage import BalanceAnswer
-from api.wire import Answer, Cursor, ExactNumber, Instant, Key, Label, Limit, Number, Page, Prose, Wire, from_cursor, number, to_cursor
+from api.wire import (
+    Answer,
+    Cursor,
+    ExactNumber,
+    Instant,
+    Key,
+    Label,
+    Limit,
+    Number,
+    Page,
+    Prose,
+    Wire,
+    from_cursor,
+    identified,
+    number,
+    to_cursor,
+)
 from core.metering.correct_record import Corrected, CorrectRecordCommand
 from core.metering.features import Feature
-from core.metering.ledger import LedgerQuery, UsageRecord
+from core.metering.ledger import LedgerQuery, RecordNotFound, UsageRecord
 
 router = APIRouter(prefix="/api/v1/customers/{customer_id}/usage/records", tags=["usage"])
 
@@ -100,7 +116,11 @@ async def list_records(
     responses=refusals("record_not_found", "customer_not_found", "invalid_quantity", "feature_not_metered", "idempotency_key_reused"),
 )
 async def correct_record(
-    request: Request, record_id: Annotated[UUID, Path()], body: CorrectionBody, caller: CustomerAdmin, container: ContainerOf
+    request: Request,
+    record_id: Annotated[UUID, Path(), identified(RecordNotFound)],
+    body: CorrectionBody,
+    caller: CustomerAdmin,
+    container: ContainerOf,
 ) -> Response:
     """Book a compensating record with a reason, in the period of the record that it corrects."""
     once = idempotency(request, caller.customer_id, body, _corrected)

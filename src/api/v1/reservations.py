@@ -13,10 +13,10 @@ from api.dependencies import ContainerOf, CustomerReader, CustomerWriter
 from api.docs import refusals
 from api.replies import Reply, idempotency, reply
 from api.v1.usage import FEATURES_MAX, AmountBody, BalanceAnswer, amounts, balances
-from api.wire import Answer, ExactNumber, Instant, Key, Label, Number, Wire, number
+from api.wire import Answer, ExactNumber, Instant, Key, Label, Number, Wire, identified, number
 from core.metering.account import Amount, Balance
 from core.metering.finish_reservation import CommitReservationCommand, ReleaseReservationCommand
-from core.metering.reservations import TTL_DEFAULT, TTL_MAX, Reservation, ReservationState
+from core.metering.reservations import TTL_DEFAULT, TTL_MAX, Reservation, ReservationNotFound, ReservationState
 from core.metering.reserve_usage import Reserved, ReserveUsageCommand
 
 router = APIRouter(prefix="/api/v1/customers/{customer_id}/reservations", tags=["reservations"])
@@ -24,7 +24,7 @@ router = APIRouter(prefix="/api/v1/customers/{customer_id}/reservations", tags=[
 TTL_SECONDS_DEFAULT = int(TTL_DEFAULT.total_seconds())
 TTL_SECONDS_MAX = int(TTL_MAX.total_seconds())
 
-ReservationId = Annotated[UUID, Path(description="the reservation's id")]
+ReservationId = Annotated[UUID, Path(description="the reservation's id"), identified(ReservationNotFound)]
 
 
 class HeldAmountBody(Wire):

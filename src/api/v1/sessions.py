@@ -9,13 +9,13 @@ from pydantic import Field
 from api.dependencies import ContainerOf, ProductReader, ProductWriter
 from api.docs import refusals
 from api.replies import Reply, idempotency, reply
-from api.wire import Answer, Cursor, Instant, Label, Limit, Page, Prose, Wire, from_cursor, to_cursor
+from api.wire import Answer, Cursor, Instant, Label, Limit, Page, Prose, Wire, from_cursor, identified, to_cursor
 from core.sessions.complete_session import CompleteSessionCommand
 from core.sessions.confirm_upload import ConfirmUploadCommand
 from core.sessions.create_session import CreateSessionCommand
 from core.sessions.fail_session import FailSessionCommand
 from core.sessions.request_upload import RequestUploadCommand
-from core.sessions.session import Session, SessionStatus, SttProvider
+from core.sessions.session import Session, SessionNotFound, SessionStatus, SttProvider
 from core.sessions.uploads import UploadTarget
 
 router = APIRouter(prefix="/api/v1/sessions", tags=["coaching sessions"])
@@ -23,7 +23,7 @@ router = APIRouter(prefix="/api/v1/sessions", tags=["coaching sessions"])
 DURATION_SECONDS_MAX = 7 * 24 * 3600
 FILE_SIZE_BYTES_MAX = 1_000_000_000_000
 
-SessionId = Annotated[UUID, Path(description="the session's id")]
+SessionId = Annotated[UUID, Path(description="the session's id"), identified(SessionNotFound)]
 
 
 class NewSession(Wire):

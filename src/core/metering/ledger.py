@@ -26,7 +26,10 @@ class InvalidOccurredAt(DomainError):
     def __init__(self, occurred_at: datetime, earliest: datetime, latest: datetime) -> None:
         super().__init__(occurred_at, earliest, latest)
         self.occurred_at, self.earliest, self.latest = occurred_at, earliest, latest
-        self.message = f"occurred_at must lie between {earliest.isoformat()} and {latest.isoformat()}."
+        between = " and ".join(bound.isoformat(timespec="seconds").replace("+00:00", "Z") for bound in (earliest, latest))
+        self.message = (
+            f"The instant at which it occurred must lie between {between}. Enforced usage happens now; work that is done is recorded."
+        )
 
     def facts(self) -> Mapping[str, object]:
         return {"occurred_at": self.occurred_at, "earliest": self.earliest, "latest": self.latest}

@@ -1,5 +1,6 @@
 """Publish plans and declare features."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from core.errors import DomainError
@@ -15,6 +16,18 @@ class InvalidFeature(DomainError):
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
+
+
+class FeatureInUse(DomainError):
+    """A feature is to be metered that a plan grants as a number or a switch."""
+
+    def __init__(self, key: str, plan: str) -> None:
+        super().__init__(key, plan)
+        self.key, self.plan = key, plan
+        self.message = f"Plan {plan!r} grants {key!r} as a number or a switch: declare the metered feature under another key."
+
+    def facts(self) -> Mapping[str, object]:
+        return {"feature": self.key, "plan": self.plan}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +71,7 @@ class DeclareFeature:
         self._plans = plans
 
     async def execute(self, feature: Feature) -> tuple[Feature, bool]:
-        """The feature, and whether it is new. Raises FeatureConflict and InvalidFeature."""
+        """The feature, and whether it is new. Raises FeatureConflict, FeatureInUse and InvalidFeature."""
         if not (is_key(feature.key) and is_name(feature.unit)):
             raise InvalidFeature(f"{EXPECTED_KEY[0].upper()}{EXPECTED_KEY[1:]}, and a printable unit, are expected.")
         if feature.key in BUILT_IN_STATIC:
@@ -66,7 +79,15 @@ class DeclareFeature:
         if not 1 <= feature.resolution <= RESOLUTION_MAX:
             raise InvalidFeature(f"A resolution of 1 to {RESOLUTION_MAX:,} is expected.")
         known = (await self._plans.features()).get(feature.key)
+        if known is None:
+            await self._require_unused(feature.key)
         declared = known or await self._plans.declare(feature)
         if declared != feature:
             raise FeatureConflict(feature.key, declared.unit, declared.resolution)
         return declared, known is None
+
+    async def _require_unused(self, key: str) -> None:
+        """Or a plan that grants the key as a number or a switch could never be published again."""
+        for plan in await self._plans.all_latest():
+            if key in plan.entitlements:
+                raise FeatureInUse(key, plan.key)

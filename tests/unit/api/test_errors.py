@@ -1,0 +1,100 @@
+"""A refusal that comes out as 500 is what this table is there to make impossible."""
+
+import importlib
+import pkgutil
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+import core
+from api import errors
+from api.errors import LIMITS, TABLE, told
+from core.errors import DomainError, NotFoundError, StorageUnavailable
+from core.metering.account import Balance, LimitExceeded
+from core.metering.features import AI_COST, BUILT_IN, CONVERSATIONS, MINUTES, SESSIONS, Feature
+from core.metering.periods import ALWAYS, Period
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+NOVEMBER = Period(datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC))
+
+
+def all_errors(root: type[DomainError] = DomainError) -> Iterator[type[DomainError]]:
+    for module in pkgutil.walk_packages(core.__path__, "core."):
+        importlib.import_module(module.name)
+    for error in root.__subclasses__():
+        if error.__module__.startswith("core."):
+            yield error
+            yield from all_errors(error)
+
+
+@pytest.mark.parametrize("error", sorted({*all_errors()} - {NotFoundError}, key=lambda error: error.__name__), ids=lambda e: e.__name__)
+def test_every_error_that_the_domain_can_raise_has_a_status_of_its_own(error: type[DomainError]) -> None:
+    assert error in TABLE
+    assert error.__doc__
+
+
+def test_the_table_knows_no_error_that_the_domain_does_not() -> None:
+    assert set(TABLE) <= set(all_errors())
+
+
+def test_every_built_in_metered_feature_has_a_refusal_of_its_own() -> None:
+    assert set(LIMITS) == {feature.key for feature in BUILT_IN}
+
+
+def exceeded(feature: Feature, limit: int, used: int, requested: int, period: Period = NOVEMBER) -> LimitExceeded:
+    return LimitExceeded("free", Balance(feature, limit, True, period, used, 0), requested, NOW)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code", "message"),
+    [
+        (exceeded(SESSIONS, 10, 10, 1), 403, "session_limit_exceeded", "Session limit exceeded: 10"),
+        (exceeded(MINUTES, 500 * 60, 500 * 60, 0), 403, "transcription_limit_exceeded", "Total minutes limit exceeded: 500"),
+        (exceeded(AI_COST, 500_000_000, 0, 1), 402, "budget_exceeded", "Budget exceeded: $0.50"),
+        (exceeded(CONVERSATIONS, 3, 3, 1), 429, "conversation_quota_exceeded", "Conversation quota exceeded: 3"),
+        (exceeded(Feature("calls", "call"), 3, 3, 1), 403, "usage_limit_exceeded", "Usage limit exceeded: 3 call of calls."),
+    ],
+)
+def test_a_limit_is_told_by_its_feature(error: LimitExceeded, status: int, code: str, message: str) -> None:
+    refusal = told(error)
+    assert (refusal.status, refusal.detail["error"], refusal.detail["message"]) == (status, code, message)
+
+
+def test_a_refusal_carries_the_facts_in_the_features_unit() -> None:
+    refusal = told(exceeded(MINUTES, 500 * 60, 480 * 60 + 30, 1830))
+    assert {name: refusal.detail[name] for name in ("current_usage", "held", "requested", "limit", "remaining", "resets_at")} == {
+        "current_usage": 480.5,
+        "held": 0,
+        "requested": 30.5,
+        "limit": 500,
+        "remaining": 19.5,
+        "resets_at": "2026-12-01T00:00:00Z",
+    }
+
+
+def test_a_quota_says_in_how_many_seconds_it_begins_anew_and_one_that_never_does_says_nothing() -> None:
+    assert told(exceeded(CONVERSATIONS, 3, 3, 1)).headers["Retry-After"] == str(int((NOVEMBER.end - NOW).total_seconds()))
+    never = told(exceeded(CONVERSATIONS, 3, 3, 1, ALWAYS))
+    assert ("Retry-After" in never.headers, never.detail["resets_at"]) == (False, None)
+
+
+@pytest.mark.parametrize(("unknown", "outcome"), [(False, None), (True, "unknown")])
+async def test_an_outage_says_when_to_come_back_and_whether_it_is_known_what_was_booked(unknown: bool, outcome: str | None) -> None:
+    app = FastAPI()
+    errors.install(app)
+
+    @app.get("/")
+    def fails() -> None:
+        raise StorageUnavailable(outcome_unknown=unknown)
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        answer = await client.get("/")
+    assert (answer.status_code, answer.headers["Retry-After"], answer.json()["detail"].get("outcome")) == (503, "2", outcome)
+
+
+def test_facts_that_are_exact_numbers_stay_exact() -> None:
+    assert errors.decimal_number(Decimal("0.001608")) == 0.001608
