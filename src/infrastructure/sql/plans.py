@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from sqlalchemy import BigInteger, Column, Integer, PrimaryKeyConstraint, Row, Table, Text, select, tuple_
-from sqlalchemy.dialects.postgresql import JSON, insert
+from sqlalchemy.dialects.postgresql import JSON, distinct_on, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.metering.features import Feature, FeatureCatalog
@@ -49,7 +49,7 @@ class SqlPlans(PlanRepository):
                 return await _latest(connection, key)
 
     async def all_latest(self) -> Sequence[Plan]:
-        newest = select(plan_version).distinct(plan_version.c.plan_key).order_by(plan_version.c.plan_key, plan_version.c.version.desc())
+        newest = select(plan_version).ext(distinct_on(plan_version.c.plan_key)).order_by(plan_version.c.plan_key, plan_version.c.version.desc())
         with storage_errors():
             async with self._engine.connect() as connection:
                 return [_to_plan(row) for row in await connection.execute(newest)]
