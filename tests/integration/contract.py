@@ -26,6 +26,10 @@ class Operation:
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
 
+    def is_open_to(self, scope: Scope) -> bool:
+        """Read, write, admin: each may do what those before it may."""
+        return scope in {Scope.READ: list(Scope), Scope.WRITE: (Scope.WRITE, Scope.ADMIN), Scope.ADMIN: (Scope.ADMIN,)}[self.scope]
+
     def url(self, customer_id: str, id: str) -> str:
         return self.path.format(customer_id=customer_id, id=id, record_id=id, key="own-plan")
 

@@ -1,5 +1,7 @@
 """The OpenAPI document is true: generated requests get only answers that it describes, and none that is a mistake of ours."""
 
+from copy import deepcopy
+
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
@@ -7,13 +9,19 @@ from schemathesis.checks import CHECKS, load_all_checks
 
 from api.app import create_app
 from api.container import Container
+from api.dependencies import CUSTOMER_HEADER
 from api.settings import Settings
 from tests.integration.coaching import Customer
 from tests.integration.contract import OPEN, publish_everything
 from tests.integration.service import ADMIN_KEY, Service
 
 document = create_app(Container(settings=Settings(database_url="postgresql://nowhere"))).openapi()
-schema = schemathesis.openapi.from_dict(document)
+# Every request of this test names its customer, so the header is left out of what is generated.
+generated = deepcopy(document)
+for operations in generated["paths"].values():
+    for operation in operations.values():
+        operation["parameters"] = [item for item in operation.get("parameters", ()) if item["name"] != CUSTOMER_HEADER]
+schema = schemathesis.openapi.from_dict(generated)
 
 load_all_checks()
 PROMISED = {
@@ -29,6 +37,11 @@ PROMISED = {
 NOT_PROMISED = [CHECKS.get_one(name) for name in CHECKS.get_all_names() if name not in PROMISED]
 
 
+# What has the wrong form there is answered part by part, within a 200; and of the plans' two optional query parameters, one in a
+# form that no query string can carry arrives as none.
+JUDGED_BY_PART = {"/api/v1/usage/batch", "/api/v1/events", "/api/v1/plans"}
+
+
 @pytest.fixture(scope="module")
 def customer(service: Service) -> Customer:
     publish_everything(service)
@@ -39,7 +52,8 @@ def customer(service: Service) -> Customer:
 @settings(max_examples=6, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 def test_a_generated_request_gets_an_answer_that_is_described(case: schemathesis.Case, customer: Customer) -> None:
     headers = {"Authorization": f"Bearer {ADMIN_KEY}", "Tollgate-Customer": customer.id}
-    case.call_and_validate(base_url=customer.service.address, headers=headers, excluded_checks=NOT_PROMISED)
+    excluded = [*NOT_PROMISED, CHECKS.get_one("negative_data_rejection")] if case.path in JUDGED_BY_PART else NOT_PROMISED
+    case.call_and_validate(base_url=customer.service.address, headers=headers, excluded_checks=excluded)
 
 
 def test_every_operation_describes_what_every_operation_can_answer() -> None:

@@ -4,12 +4,12 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import APIRouter, Depends, Path, Response
 from pydantic import Field
 
 from api.dependencies import ContainerOf, admin, reader
 from api.docs import refusals
-from api.wire import Answer, ExactNumber, Key, Limit, Number, Page, Wire, decimal_number, number
+from api.wire import Answer, Cursor, ExactNumber, Key, Limit, Number, Page, Wire, decimal_number, number
 from core.metering.features import Feature, FeatureCatalog
 from core.metering.periods import Reset
 from core.metering.plan_drafts import WINDOW_MESSAGES_MAX, WINDOW_SECONDS_MAX, EntitlementDraft, MeteredDraft, PlanDraft, is_key
@@ -109,9 +109,7 @@ async def put_plan(key: Annotated[Key, Path()], body: PlanBody, container: Conta
 
 
 @router.get("/plans", dependencies=[Depends(reader)], responses=refusals())
-async def list_plans(
-    container: ContainerOf, limit: Limit = 50, cursor: Annotated[str | None, Query(max_length=64)] = None
-) -> Page[PlanAnswer]:
+async def list_plans(container: ContainerOf, limit: Limit = 50, cursor: Cursor = None) -> Page[PlanAnswer]:
     """The newest version of every plan, by key."""
     catalog = await container.plans().features()
     following = [plan for plan in await container.plans().all_latest() if cursor is None or plan.key > cursor]

@@ -49,7 +49,8 @@ class SqlPlans(PlanRepository):
                 return await _latest(connection, key)
 
     async def all_latest(self) -> Sequence[Plan]:
-        newest = select(plan_version).ext(distinct_on(plan_version.c.plan_key)).order_by(plan_version.c.plan_key, plan_version.c.version.desc())
+        latest_first = (plan_version.c.plan_key, plan_version.c.version.desc())
+        newest = select(plan_version).ext(distinct_on(plan_version.c.plan_key)).order_by(*latest_first)
         with storage_errors():
             async with self._engine.connect() as connection:
                 return [_to_plan(row) for row in await connection.execute(newest)]
