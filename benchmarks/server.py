@@ -24,7 +24,8 @@ LIMIT = 1_000_000_000
 SCHEMA = (
     "CREATE TABLE IF NOT EXISTS bench_counter (customer_id text PRIMARY KEY, used bigint NOT NULL, quota bigint NOT NULL)",
     """CREATE TABLE IF NOT EXISTS bench_record (
-        customer_id text NOT NULL, id uuid NOT NULL, feature text NOT NULL, quantity bigint NOT NULL, occurred_at timestamptz NOT NULL, PRIMARY KEY (customer_id, id))""",
+        customer_id text NOT NULL, id uuid NOT NULL, feature text NOT NULL, quantity bigint NOT NULL, occurred_at timestamptz NOT NULL,
+        PRIMARY KEY (customer_id, id))""",
     "CREATE INDEX IF NOT EXISTS bench_record_period ON bench_record (customer_id, feature, occurred_at) INCLUDE (quantity)",
 )
 
