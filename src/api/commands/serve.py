@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Final
 
 import uvicorn
+from jwt import PyJWTError
 from pydantic import SecretStr
 from uvicorn.supervisors import Multiprocess
 
@@ -113,10 +114,23 @@ def _address(listener: socket.socket) -> str:
 
 async def _prepare(settings: Settings, options: Options) -> None:
     async with database.container(settings) as container:
+        _require_usable(container)
         if settings.plans is not None:
             await plans.push(container, settings.plans)
         if options.example_customer:
             await _make_example_customer(container, options.example_customer)
+
+
+def _require_usable(container: Container) -> None:
+    """What each server process will need, made once here, so that what is wrong with it is told before anything is served."""
+    try:
+        container.authenticator()
+    except (PyJWTError, ValueError) as error:
+        raise CommandFailed(f"TOLLGATE_JWT_SECRET or TOLLGATE_JWKS_URL cannot be used: {error}") from error
+    try:
+        container.uploads()
+    except OSError as error:
+        raise CommandFailed(f"Uploads cannot be kept in {container.settings().data_dir}: {error}") from error
 
 
 async def _make_example_customer(container: Container, customer_id: str) -> None:

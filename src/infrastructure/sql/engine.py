@@ -1,7 +1,8 @@
 """The connection pool to PostgreSQL."""
 
-from typing import Final
+from typing import Any, Final
 
+import asyncpg
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -17,14 +18,21 @@ def create_engine(url: str, statement_seconds_max: float | None = STATEMENT_SECO
 
     No setting of a connection but those that PgBouncer knows how to hand on.
     """
+    dsn = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+
+    async def connect() -> Any:
+        """By the driver itself, which knows what may stand in such a URL: `?sslmode=require`, `?host=/socket/directory`, …"""
+        return await asyncpg.connect(
+            dsn,
+            timeout=CONNECT_TIMEOUT_SECONDS,
+            command_timeout=statement_seconds_max,
+            server_settings={"application_name": "tollgate", "timezone": "UTC"},
+        )
+
     return create_async_engine(
-        make_url(url).set(drivername="postgresql+asyncpg"),
+        "postgresql+asyncpg://",
+        async_creator=connect,
         pool_size=POOL_SIZE,
         max_overflow=POOL_OVERFLOW,
         pool_timeout=POOL_TIMEOUT_SECONDS,
-        connect_args={
-            "timeout": CONNECT_TIMEOUT_SECONDS,
-            "command_timeout": statement_seconds_max,
-            "server_settings": {"application_name": "tollgate", "timezone": "UTC"},
-        },
     )
