@@ -25,9 +25,11 @@ class BodyLimit:
         if scope["type"] != "http" or scope["method"] == "GET" or scope["path"].startswith(STREAMED):
             await self._app(scope, receive, send)
             return
-        announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-        if not announced.isdigit() or int(announced) > self._bytes_max:
-            await self._refuse(scope, receive, send)
+        announced = next((value for name, value in scope["headers"] if name == b"content-length"), None)
+        if announced is not None:
+            # HTTP itself holds a sender to the length that it announced.
+            within = announced.isdigit() and int(announced) <= self._bytes_max
+            await (self._app if within else self._refuse)(scope, receive, send)
             return
         received = 0
 

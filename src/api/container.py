@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
-import uuid_utils.compat
 from dependency_injector import containers, providers
 
 from api.settings import Settings, revealed
@@ -43,9 +42,11 @@ from core.sessions.request_upload import RequestUpload
 from infrastructure.data_directory import DataDirectory
 from infrastructure.gathered_keys import GatheredServiceKeys
 from infrastructure.group_commit import GroupCommit
+from infrastructure.ids import new_id
 from infrastructure.measured import Measured
 from infrastructure.phone_numbers import LibraryPhoneNumbers
 from infrastructure.sql.account_reader import SqlAccountReader
+from infrastructure.sql.connections import Connections
 from infrastructure.sql.conversations import SqlConversationReader
 from infrastructure.sql.customers import SqlCustomers
 from infrastructure.sql.drift import SqlDriftReader
@@ -95,15 +96,16 @@ class Container(containers.DeclarativeContainer):
 
     settings: providers.Dependency[Settings] = providers.Dependency(instance_of=Settings)
     clock = providers.Object(utc_now)
-    new_id = providers.Object(uuid_utils.compat.uuid7)
+    new_id = providers.Object(new_id)
 
     engine = providers.Singleton(create_engine, settings.provided.database_url, settings.provided.statement_seconds_max)
+    connections = providers.Singleton(Connections, engine)
     http_client = providers.Singleton(httpx.AsyncClient)
     health = providers.Singleton(SqlHealth, engine)
 
     plans = providers.Singleton(SqlPlans, engine)
     customers = providers.Singleton(SqlCustomers, engine)
-    unit_of_work = providers.Factory(SqlUnitOfWork, engine, plans, new_id)
+    unit_of_work = providers.Factory(SqlUnitOfWork, connections, plans, new_id)
 
     service_keys = providers.Singleton(GatheredServiceKeys, providers.Singleton(SqlServiceKeys, engine))
     user_tokens = providers.Singleton(user_tokens, settings, http_client, clock)
@@ -115,7 +117,7 @@ class Container(containers.DeclarativeContainer):
     publish_plan = providers.Factory(PublishPlan, plans)
     declare_feature = providers.Factory(DeclareFeature, plans)
 
-    account_reader = providers.Singleton(SqlAccountReader, engine, plans, new_id)
+    account_reader = providers.Singleton(SqlAccountReader, connections, plans, new_id)
     ledger_reader = providers.Singleton(SqlLedgerReader, engine)
     reservation_reader = providers.Singleton(SqlReservationReader, engine)
     check_usage = providers.Factory(CheckUsage, account_reader, clock)
@@ -172,5 +174,11 @@ async def running(container: Container) -> AsyncIterator[None]:
         for provider in container.traverse([providers.Singleton]):
             if provider.provides is GroupCommit:
                 await provider().drain()
-        await container.http_client().aclose()
-        await container.engine().dispose()
+        await closed(container)
+
+
+async def closed(container: Container) -> None:
+    """Lets go of everything that a container has opened."""
+    await container.http_client().aclose()
+    await container.connections().close()
+    await container.engine().dispose()

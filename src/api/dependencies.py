@@ -19,14 +19,9 @@ _CUSTOMER_ID: Final = TypeAdapter[str](CustomerId)
 
 
 def container_of(request: Request) -> Container:
-    """The container that the app was made with."""
+    """The container that the app was made with. No dependency of FastAPI's: resolving one takes it longer than this."""
     container: Container = request.app.state.container
     return container
-
-
-async def app_container(request: Request) -> Container:
-    """As `container_of`; asynchronous, since FastAPI would send a plain function to a thread for each request."""
-    return container_of(request)
 
 
 async def principal(request: Request) -> Principal:
@@ -124,7 +119,6 @@ def _utf8(header: str | None) -> str | None:
         return header
 
 
-ContainerOf = Annotated[Container, Depends(app_container)]
 CustomerReader = Annotated[Caller, Depends(customer_reader)]
 CustomerWriter = Annotated[Caller, Depends(customer_writer)]
 CustomerAdmin = Annotated[Caller, Depends(customer_admin)]

@@ -3,11 +3,11 @@
 import os
 from typing import Final
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from api.dependencies import ContainerOf, reader
+from api.dependencies import container_of, reader
 from api.docs import refusals
 
 MULTIPROCESS: Final = "PROMETHEUS_MULTIPROC_DIR"
@@ -23,8 +23,9 @@ async def healthz() -> dict[str, str]:
 
 
 @router.get("/readyz", responses={503: refusals()[503]})
-async def readyz(container: ContainerOf) -> dict[str, str]:
+async def readyz(request: Request) -> dict[str, str]:
     """The database answers, too; 503 where it does not."""
+    container = container_of(request)
     await container.health().check()
     return {"status": "ready"}
 

@@ -27,7 +27,7 @@ class Wire(BaseModel):
 
 
 class Answer(BaseModel):
-    """A body that callers get."""
+    """A body that callers get. All its instants are UTC, and so written with a Z."""
 
     model_config = ConfigDict(frozen=True)
 

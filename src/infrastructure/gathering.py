@@ -24,32 +24,38 @@ class Gathering(Generic[Q, A]):
     def __init__(self, answer: Callable[[Sequence[Q]], Awaitable[Sequence[A]]], round_seconds_max: float = ROUND_SECONDS_MAX) -> None:
         self._answer = answer
         self._round_seconds_max = round_seconds_max
-        self._one_at_a_time = asyncio.Lock()
-        self._gathering: tuple[list[Q], asyncio.Task[Sequence[A]]] | None = None
+        self._asked: list[tuple[Q, asyncio.Future[A]]] = []
+        self._worker: asyncio.Task[None] | None = None
 
     async def ask(self, question: Q) -> A:
         """The question's own answer. Raises whatever its round failed with."""
-        if self._gathering is None:
-            questions: list[Q] = []
-            task = asyncio.create_task(self._round(questions))
-            task.add_done_callback(_retrieve_error)
-            self._gathering = questions, task
-        questions, answers = self._gathering
-        questions.append(question)
-        index = len(questions) - 1
-        return (await asyncio.shield(answers))[index]
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[A] = loop.create_future()
+        self._asked.append((question, answer))
+        if self._worker is None:
+            self._worker = loop.create_task(self._work())
+        return await answer
 
-    async def _round(self, questions: list[Q]) -> Sequence[A]:
-        async with self._one_at_a_time:
-            self._gathering = None  # before the round starts: who asks from here on must not get what it finds
-            try:
-                async with asyncio.timeout(self._round_seconds_max):
-                    return await self._answer(questions)
-            except TimeoutError as error:
-                raise StorageUnavailable from error
+    async def _work(self) -> None:
+        try:
+            while self._asked:
+                asked, self._asked = self._asked, []
+                waiting = [(question, answer) for question, answer in asked if not answer.done()]
+                if waiting:
+                    await self._round(waiting)
+        finally:
+            self._worker = None
 
-
-def _retrieve_error(task: "asyncio.Task[Sequence[A]]") -> None:
-    """Where every caller has given up, nobody else looks at it, and asyncio would complain."""
-    if not task.cancelled():
-        task.exception()
+    async def _round(self, asked: Sequence[tuple[Q, "asyncio.Future[A]"]]) -> None:
+        try:
+            async with asyncio.timeout(self._round_seconds_max):
+                found = await self._answer([question for question, _ in asked])
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is for those who asked
+            failure = StorageUnavailable() if isinstance(error, TimeoutError) else error
+            for _, answer in asked:
+                if not answer.done():
+                    answer.set_exception(failure)
+            return
+        for (_, answer), its in zip(asked, found, strict=True):
+            if not answer.done():
+                answer.set_result(its)

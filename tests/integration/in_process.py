@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from api.container import Container
+from api.container import Container, closed
 from api.settings import Settings
 from core.customers.customer import Customer
 from core.errors import DomainError
@@ -81,7 +81,7 @@ async def engine_on(database_url: str, *, now: datetime | None = NOW, **replaced
     try:
         yield engine
     finally:
-        await container.engine().dispose()
+        await closed(container)
 
 
 def consume(customer_id: str, feature: str, quantity: int = 1, key: str | None = None, **fields: Any) -> ConsumeUsageCommand:

@@ -7,7 +7,6 @@ from uuid import uuid4
 
 import httpx
 import pytest
-import uuid_utils.compat
 
 from core.access.service_keys import Scope, ServiceKey, generate
 from infrastructure.sql.engine import create_engine
@@ -36,7 +35,7 @@ def plans(service: Service) -> None:
 
 def new_key(service: Service, scope: Scope) -> tuple[ServiceKey, str]:
     now = datetime.now(UTC)  # noqa: TID251
-    key, text = generate(uuid_utils.compat.uuid7(), scope, now)
+    key, text = generate(uuid4(), scope, now)
 
     async def store() -> None:
         engine = create_engine(service.database.url)

@@ -11,7 +11,7 @@ from dependency_injector import providers
 from pydantic import SecretStr
 
 from api.app import create_app
-from api.container import Container
+from api.container import Container, closed
 from api.settings import Settings
 from core.errors import ConcurrentUpdate, DomainError, StorageUnavailable
 from core.metering.ingest_events import IngestEventCommand
@@ -43,7 +43,7 @@ async def client_of(container: Container) -> AsyncIterator[httpx.AsyncClient]:
 async def container(database_url: str) -> AsyncIterator[Container]:
     made = Container(settings=Settings(database_url=database_url, admin_key=SecretStr(KEY)))
     yield made
-    await made.engine().dispose()
+    await closed(made)
 
 
 async def disconnect_everyone(database_url: str) -> None:

@@ -2,15 +2,13 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
 from zoneinfo import ZoneInfo
 
 import pytest
-import uuid_utils.compat
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.customers.customer import Customer as StoredCustomer
 from core.metering.account import Amount, LimitExceeded
@@ -19,6 +17,8 @@ from core.metering.features import SESSIONS
 from core.metering.ledger import Origin
 from core.metering.periods import Billing, Interval
 from core.metering.plans import Metered, Plan
+from infrastructure.ids import new_id
+from infrastructure.sql.connections import Connections
 from infrastructure.sql.customers import SqlCustomers
 from infrastructure.sql.engine import create_engine
 from infrastructure.sql.plans import SqlPlans
@@ -79,25 +79,28 @@ def test_a_plan_change_through_one_process_binds_the_very_next_request_to_anothe
         assert customer.at(other).create().status_code == status
 
 
+UnitsOfWork = Callable[[], SqlUnitOfWork]
+
+
 @pytest.fixture
-async def engines(database_url: str) -> AsyncIterator[list[AsyncEngine]]:
+async def pools(database_url: str) -> AsyncIterator[list[UnitsOfWork]]:
     """Two, as two processes have them; and a customer with three sessions."""
     engines = [create_engine(database_url) for _ in range(2)]
+    connections = [Connections(engine) for engine in engines]
     plans, now = SqlPlans(engines[0]), datetime.now(UTC)  # noqa: TID251
     await plans.publish(Plan("small", 1, "Small", {SESSIONS.key: Metered(LIMIT)}))
     await SqlCustomers(engines[0]).put(StoredCustomer("ada", "small", 1, Billing(now, Interval.MONTH, ZoneInfo("UTC"))), now)
-    yield engines
-    for engine in engines:
+    yield [partial(SqlUnitOfWork, kept, SqlPlans(engine), new_id) for kept, engine in zip(connections, engines, strict=True)]
+    for kept, engine in zip(connections, engines, strict=True):
+        await kept.close()
         await engine.dispose()
 
 
-def unit_of_work(engine: AsyncEngine) -> SqlUnitOfWork:
-    return SqlUnitOfWork(engine, SqlPlans(engine), uuid_utils.compat.uuid7)
-
-
-async def consume(engine: AsyncEngine, quantity: int, *, go_on: asyncio.Event | None = None, locked: asyncio.Event | None = None) -> int:
+async def consume(
+    unit_of_work: UnitsOfWork, quantity: int, *, go_on: asyncio.Event | None = None, locked: asyncio.Event | None = None
+) -> int:
     """What had been used before; held open, once the lock is got and all is booked, until told to go on."""
-    async with unit_of_work(engine) as uow:
+    async with unit_of_work() as uow:
         accounts = await uow.accounts.lock({"ada": {SESSIONS.key}}, at=datetime.now(UTC))  # noqa: TID251
         before = accounts["ada"].balance(SESSIONS.key).used
         if locked:
@@ -115,12 +118,12 @@ def until_one_waits_for_a_lock(database_url: str) -> None:
 
 
 async def test_the_second_transaction_waits_for_the_firsts_lock_and_sees_what_it_booked(
-    engines: list[AsyncEngine], database_url: str
+    pools: list[UnitsOfWork], database_url: str
 ) -> None:
     locked, go_on = asyncio.Event(), asyncio.Event()
-    first = asyncio.create_task(consume(engines[0], 2, go_on=go_on, locked=locked))
+    first = asyncio.create_task(consume(pools[0], 2, go_on=go_on, locked=locked))
     await locked.wait()
-    second = asyncio.create_task(consume(engines[1], 1))
+    second = asyncio.create_task(consume(pools[1], 1))
     await asyncio.to_thread(until_one_waits_for_a_lock, database_url)
     assert not second.done()
     go_on.set()
@@ -128,11 +131,11 @@ async def test_the_second_transaction_waits_for_the_firsts_lock_and_sees_what_it
     assert await asyncio.to_thread(Database(database_url).used, "ada", SESSIONS.key) == (3, 3)
 
 
-async def test_the_second_transaction_is_refused_where_the_first_took_what_was_left(engines: list[AsyncEngine], database_url: str) -> None:
+async def test_the_second_transaction_is_refused_where_the_first_took_what_was_left(pools: list[UnitsOfWork], database_url: str) -> None:
     locked, go_on = asyncio.Event(), asyncio.Event()
-    first = asyncio.create_task(consume(engines[0], 2, go_on=go_on, locked=locked))
+    first = asyncio.create_task(consume(pools[0], 2, go_on=go_on, locked=locked))
     await locked.wait()
-    second = asyncio.create_task(consume(engines[1], 2))
+    second = asyncio.create_task(consume(pools[1], 2))
     await asyncio.to_thread(until_one_waits_for_a_lock, database_url)
     go_on.set()
     assert await first == 0
@@ -142,22 +145,22 @@ async def test_the_second_transaction_is_refused_where_the_first_took_what_was_l
     assert await asyncio.to_thread(Database(database_url).used, "ada", SESSIONS.key) == (2, 2)
 
 
-async def test_what_was_not_committed_was_never_booked_and_holds_nobody_up(engines: list[AsyncEngine], database_url: str) -> None:
+async def test_what_was_not_committed_was_never_booked_and_holds_nobody_up(pools: list[UnitsOfWork], database_url: str) -> None:
     locked = asyncio.Event()
-    first = asyncio.create_task(consume(engines[0], 3, go_on=asyncio.Event(), locked=locked))
+    first = asyncio.create_task(consume(pools[0], 3, go_on=asyncio.Event(), locked=locked))
     await locked.wait()
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
         await first
-    assert await consume(engines[1], 3) == 0
+    assert await consume(pools[1], 3) == 0
     assert await asyncio.to_thread(Database(database_url).used, "ada", SESSIONS.key) == (3, 3)
 
 
-async def test_twenty_use_cases_on_two_pools_take_what_there_is_and_no_more(engines: list[AsyncEngine], database_url: str) -> None:
-    def use_case(engine: AsyncEngine) -> ConsumeUsage:
-        return ConsumeUsage(lambda: unit_of_work(engine), lambda: datetime.now(UTC))  # noqa: TID251
+async def test_twenty_use_cases_on_two_pools_take_what_there_is_and_no_more(pools: list[UnitsOfWork], database_url: str) -> None:
+    def use_case(unit_of_work: UnitsOfWork) -> ConsumeUsage:
+        return ConsumeUsage(unit_of_work, lambda: datetime.now(UTC))  # noqa: TID251
 
     command = ConsumeUsageCommand("ada", [Amount(SESSIONS.key, Decimal(1))], ORIGIN)
-    outcomes = await asyncio.gather(*[use_case(engines[n % 2]).execute([command]) for n in range(20)])
+    outcomes = await asyncio.gather(*[use_case(pools[n % 2]).execute([command]) for n in range(20)])
     assert Counter(type(outcome).__name__ for (outcome,) in outcomes) == {"Consumed": LIMIT, "LimitExceeded": 20 - LIMIT}
     assert await asyncio.to_thread(Database(database_url).used, "ada", SESSIONS.key) == (LIMIT, LIMIT)

@@ -13,6 +13,7 @@ from core.errors import ConcurrentUpdate
 from core.metering.idempotency import StoredReply
 from core.metering.ledger import EventKey
 from core.metering.reservations import ReservationState
+from infrastructure.sql.connections import Connections
 from infrastructure.sql.engine import create_engine
 from tests.integration.units_of_work import (
     ACME,
@@ -36,11 +37,13 @@ from tests.integration.units_of_work import (
 @pytest.fixture(params=["PostgreSQL", "fake"])
 async def storage(request: pytest.FixtureRequest, database_url: str) -> AsyncIterator[Storage]:
     engine = create_engine(database_url)
-    storage: Storage = FakeStorage() if request.param == "fake" else SqlStorage(engine)
+    connections = Connections(engine)
+    storage: Storage = FakeStorage() if request.param == "fake" else SqlStorage(engine, connections)
     await storage.publish(PLAN)
     await storage.put(ACME)
     await storage.put(GLOBEX)
     yield storage
+    await connections.close()
     await engine.dispose()
 
 
@@ -162,10 +165,10 @@ async def test_a_counter_sums_its_period_and_no_other(storage: Storage) -> None:
 async def test_a_counter_with_other_bounds_is_rebuilt_from_the_ledger(storage: Storage) -> None:
     await book(storage, 3, at=NOW - timedelta(days=10))
     await book(storage, 4)
-    await storage.put(replace(ACME, billing=replace(ACME.billing, anchor=NOW - timedelta(days=1))))
+    await storage.put(replace(ACME, billing=ACME.billing._replace(anchor=NOW - timedelta(days=1))))
     assert await standing(storage) == (4, 0)
     await book(storage, 1)
-    await storage.put(replace(ACME, billing=replace(ACME.billing, anchor=None)))
+    await storage.put(replace(ACME, billing=ACME.billing._replace(anchor=None)))
     assert await standing(storage) == (8, 0)
     await storage.put(ACME)
     assert await standing(storage) == (8, 0)

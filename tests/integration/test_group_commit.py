@@ -4,7 +4,6 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from decimal import Decimal
 from random import Random
 from typing import Any
@@ -80,7 +79,7 @@ async def test_concurrent_calls_share_transactions(engine: Engine, database: Any
 async def test_a_command_that_the_database_cannot_take_fails_alone(engine: Engine, database: Any) -> None:
     acme, globex = await engine.customer(calls=100), await engine.customer(calls=100)
     commands = [consume((acme, globex)[n % 2], "calls") for n in range(40)]
-    commands[17] = replace(commands[17], origin=Origin("test", reference="no \x00 in a text"))
+    commands[17] = commands[17]._replace(origin=Origin("test", reference="no \x00 in a text"))
     outcomes = await consumed(engine, *commands)
     assert [n for n, outcome in enumerate(outcomes) if not isinstance(outcome, Consumed)] == [17]
     assert [(await engine.balance(id, "calls")).used for id in (acme, globex)] == [20, 19]
@@ -98,7 +97,7 @@ async def test_transactions_over_many_customers_in_any_order_never_wait_in_a_cir
                 order = choice.sample(customers, len(customers))
                 features = choice.sample(["calls", "seats"], 2)
                 amounts = [Amount(feature, ONE) for feature in features]
-                await use_case.execute([replace(consume(id, "calls"), amounts=amounts) for id in order])
+                await use_case.execute([consume(id, "calls")._replace(amounts=amounts) for id in order])
 
         await asyncio.gather(*(work((engine, other)[n % 2], Random(n)) for n in range(6)))
     assert {(await engine.balance(id, "seats")).used for id in customers} == {48}

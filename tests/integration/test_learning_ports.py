@@ -6,12 +6,13 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
-import uuid_utils.compat
 
 from core.learning.assessment import Assessment
 from core.learning.learning_plan import LearningPlan
 from core.learning.ports import LearningUnitOfWork
 from core.learning.practice_session import Practice, PracticeSession
+from infrastructure.ids import new_id
+from infrastructure.sql.connections import Connections
 from infrastructure.sql.engine import create_engine
 from infrastructure.sql.plans import SqlPlans
 from infrastructure.sql.unit_of_work import SqlUnitOfWork
@@ -19,7 +20,7 @@ from tests.unit.fakes.learning import FakeLearningStore
 
 NOW = datetime(2026, 11, 21, 12, 0, 0, 123456, tzinfo=UTC)
 PLAN = LearningPlan("plan", "lena", "es", "B1", 8, 2, NOW)
-SESSION = PracticeSession("monday", "lena", "plan", NOW, uuid_utils.compat.uuid7())
+SESSION = PracticeSession("monday", "lena", "plan", NOW, new_id())
 ASSESSMENT = Assessment("spring", "lena", "speaking", Decimal("78.5"), NOW)
 
 UnitsOfWork = Callable[[], LearningUnitOfWork]
@@ -31,7 +32,9 @@ async def units_of_work(request: pytest.FixtureRequest, database_url: str) -> As
         yield FakeLearningStore().unit_of_work
         return
     engine = create_engine(database_url)
-    yield lambda: SqlUnitOfWork(engine, SqlPlans(engine), uuid_utils.compat.uuid7)
+    connections = Connections(engine)
+    yield lambda: SqlUnitOfWork(connections, SqlPlans(engine), new_id)
+    await connections.close()
     await engine.dispose()
 
 

@@ -59,7 +59,7 @@ async def vienna(database_url: str) -> AsyncIterator[Vienna]:
         await engine.publish(PlanDraft("monthly", "Monthly", monthly))
         customers, id = engine.container.customers(), await engine.customer("v", anchor=None)
         customer = await customers.get(id)
-        billing = replace(customer.billing, zone=ZoneInfo("Europe/Vienna"))
+        billing = customer.billing._replace(zone=ZoneInfo("Europe/Vienna"))
         await customers.put(replace(customer, plan_key="monthly", plan_version=1, billing=billing), engine.time())
         yield Vienna(engine)
         assert await engine.drift("v") == []

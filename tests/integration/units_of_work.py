@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-import uuid_utils.compat
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -17,6 +16,8 @@ from core.metering.periods import Billing, Interval, Period
 from core.metering.plans import Metered, Plan, Static
 from core.metering.ports import UnitOfWork
 from core.metering.reservations import Reservation
+from infrastructure.ids import new_id
+from infrastructure.sql.connections import Connections
 from infrastructure.sql.customers import SqlCustomers
 from infrastructure.sql.plans import SqlPlans
 from infrastructure.sql.unit_of_work import SqlUnitOfWork
@@ -49,11 +50,11 @@ class Storage(ABC):
 
 
 class SqlStorage(Storage):
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine, self._plans = engine, SqlPlans(engine)
+    def __init__(self, engine: AsyncEngine, connections: Connections) -> None:
+        self._engine, self._connections, self._plans = engine, connections, SqlPlans(engine)
 
     def open(self) -> UnitOfWork:
-        return SqlUnitOfWork(self._engine, self._plans, uuid_utils.compat.uuid7)
+        return SqlUnitOfWork(self._connections, self._plans, new_id)
 
     async def publish(self, plan: Plan) -> None:
         await self._plans.publish(plan)
@@ -105,7 +106,7 @@ async def standing(storage: Storage, feature: str = "sessions", at: datetime = N
 
 def reservation(quantity: int = 4, expires_at: datetime = NOW + timedelta(minutes=5)) -> Reservation:
     usage = {"sessions": quantity}
-    return Reservation(uuid_utils.compat.uuid7(), "acme", usage, usage, NOW, expires_at, "order 8")
+    return Reservation(new_id(), "acme", usage, usage, NOW, expires_at, "order 8")
 
 
 async def hold(storage: Storage, held: Reservation) -> None:

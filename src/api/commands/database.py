@@ -8,7 +8,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from api.commands import CommandFailed
-from api.container import Container
+from api.container import Container, closed
 from api.settings import Settings
 from core.errors import StorageUnavailable
 from infrastructure.data_directory import DataDirectory, DataDirectoryError
@@ -77,8 +77,7 @@ async def container(settings: Settings) -> AsyncIterator[Container]:
     try:
         yield made
     finally:
-        await made.http_client().aclose()
-        await made.engine().dispose()
+        await closed(made)
 
 
 def _shown(url: str) -> str:

@@ -4,10 +4,10 @@ import re
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from api.dependencies import ContainerOf, ProductReader
+from api.dependencies import ProductReader, container_of
 from api.docs import refusals
 from api.errors import code_of
 from api.v1.customers import PeriodBody
@@ -82,8 +82,9 @@ class AffordAnswer(Answer):
 
 
 @router.get("", responses=refusals("customer_not_found"))
-async def get_budget(caller: ProductReader, container: ContainerOf) -> BudgetAnswer:
+async def get_budget(request: Request, caller: ProductReader) -> BudgetAnswer:
     """Where runs and cost stand at this moment, and which features they were for, the most expensive first."""
+    container = container_of(request)
     budget = await container.read_budget().execute(caller.customer_id)
     return BudgetAnswer(
         plan=budget.plan,
@@ -96,12 +97,13 @@ async def get_budget(caller: ProductReader, container: ContainerOf) -> BudgetAns
 
 @router.get("/can-afford", responses=refusals("customer_not_found", "invalid_quantity"))
 async def can_afford(
+    request: Request,
     caller: ProductReader,
-    container: ContainerOf,
     cost: Dollars = Decimal(0),
     runs: Annotated[int, Query(ge=0, le=RUNS_MAX)] = 1,
 ) -> AffordAnswer:
     """Could an operation with this estimate be started now? The rules are those of starting one; nothing is held."""
+    container = container_of(request)
     checked = await container.check_budget().execute(caller.customer_id, cost, runs)
     return AffordAnswer(
         allowed=checked.refusal is None,

@@ -12,7 +12,7 @@ from pydantic_core import from_json
 from starlette.exceptions import HTTPException
 
 from api.container import Container
-from api.dependencies import ContainerOf, writer
+from api.dependencies import container_of, writer
 from api.docs import refusals
 from api.errors import mistakes, told
 from api.replies import REPLAYED, Reply, idempotency_key
@@ -117,8 +117,9 @@ class EventsAnswer(Answer):
 
 
 @router.post("/usage/batch", response_model=BatchAnswer, responses=refusals("idempotency_key_reused"))
-async def consume_batch(request: Request, body: BatchBody, who: Writer, container: ContainerOf) -> Response:
+async def consume_batch(request: Request, body: BatchBody, who: Writer) -> Response:
     """Decide up to 1,000 requests to consume, each on its own, in order: for gateways and workers that gather decisions themselves."""
+    container = container_of(request)
     key = idempotency_key(request)
     whole = hashlib.sha256(await request.body()).digest() if key else b""
     if key:
@@ -176,8 +177,9 @@ def _result(outcome: Consumed | Replay | DomainError | Malformed) -> bytes:
         }
     },
 )
-async def ingest_events(request: Request, who: Writer, container: ContainerOf) -> Response:
+async def ingest_events(request: Request, who: Writer) -> Response:
     """Book CloudEvents 1.0, each (source, id) once for ever; good events are booked though others are rejected."""
+    container = container_of(request)
     key = idempotency_key(request)
     found = await _events(request)
 

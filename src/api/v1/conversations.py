@@ -1,12 +1,13 @@
 """/api/v1/messages and /api/v1/conversations: messaging, counted by conversation."""
 
+from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import Field
 
-from api.dependencies import ContainerOf, ProductReader, ProductWriter
+from api.dependencies import ProductReader, ProductWriter, container_of
 from api.docs import refusals
 from api.replies import Reply, idempotency, reply
 from api.wire import Answer, Cursor, Instant, Label, Limit, Number, Page, Wire, from_cursor, identified, number, to_cursor
@@ -42,8 +43,8 @@ class ConversationAnswer(Answer):
 
     id: UUID
     counterparty: Annotated[str, Field(description="E.164", examples=["+14155552671"])]
-    started_at: Instant
-    expires_at: Instant
+    started_at: datetime
+    expires_at: datetime
     message_count: int
 
     @classmethod
@@ -115,12 +116,13 @@ def _recorded(recorded: Recorded) -> Reply:
         ),
     },
 )
-async def record_message(request: Request, body: NewMessage, caller: ProductWriter, container: ContainerOf) -> Response:
+async def record_message(request: Request, body: NewMessage, caller: ProductWriter) -> Response:
     """Count a message into its conversation, in either direction; outside an open one it opens and books one.
 
     Inbound is never refused. Outbound is where it would open a conversation beyond the quota. The same message_id again gets the
     first answer, whatever else it says, and nothing is counted twice.
     """
+    container = container_of(request)
     once = idempotency(request, caller.customer_id, body, _recorded)
     command = RecordMessageCommand(
         caller.customer_id, body.direction, body.counterparty, body.message_id, caller.name, body.channel, body.sent_at, once
@@ -130,13 +132,14 @@ async def record_message(request: Request, body: NewMessage, caller: ProductWrit
 
 @router.get("/conversations", responses=refusals())
 async def list_conversations(
+    request: Request,
     caller: ProductReader,
-    container: ContainerOf,
     active: Annotated[bool | None, Query(description="only open ones, or only past ones")] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[ConversationAnswer]:
     """The customer's conversations, newest first."""
+    container = container_of(request)
     found = await container.conversation_reader().newest(
         caller.customer_id, limit + 1, from_cursor(cursor), container.clock()(), active=active
     )
@@ -147,9 +150,10 @@ async def list_conversations(
 
 @router.get("/conversations/{id}", responses=refusals("conversation_not_found"))
 async def get_conversation(
+    request: Request,
     id: Annotated[UUID, Path(description="the conversation's id"), identified(ConversationNotFound)],
     caller: ProductReader,
-    container: ContainerOf,
 ) -> ConversationAnswer:
     """One conversation; where it turned out to be part of another, that one. Another customer's answers 404."""
+    container = container_of(request)
     return ConversationAnswer.of(await container.conversation_reader().get(caller.customer_id, id))

@@ -3,10 +3,10 @@
 from datetime import datetime
 from typing import Annotated, cast
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import AfterValidator, Field
 
-from api.dependencies import ContainerOf, CustomerAdmin, CustomerReader
+from api.dependencies import CustomerAdmin, CustomerReader, container_of
 from api.docs import refusals
 from api.wire import Answer, Instant, Key, Label, Wire
 from core.customers.customer import Customer
@@ -48,8 +48,8 @@ class CustomerPatch(Wire):
 class PeriodBody(Answer):
     """Half-open: start <= t < end. Null: open on that side."""
 
-    start: Instant | None
-    end: Instant | None
+    start: datetime | None
+    end: datetime | None
 
     @classmethod
     def of(cls, period: Period) -> "PeriodBody":
@@ -62,7 +62,7 @@ class CustomerAnswer(Answer):
     customer_id: str
     plan: str
     plan_version: int
-    billing_anchor: Instant | None
+    billing_anchor: datetime | None
     billing_interval: Interval
     time_zone: str
     phone_region: str | None
@@ -87,12 +87,13 @@ class CustomerAnswer(Answer):
     "/{customer_id}",
     responses={201: {"model": CustomerAnswer, "description": "The customer is new."}, **refusals("plan_not_found", "invalid_time_zone")},
 )
-async def put_customer(caller: CustomerAdmin, container: ContainerOf, body: CustomerBody, response: Response) -> CustomerAnswer:
+async def put_customer(request: Request, caller: CustomerAdmin, body: CustomerBody, response: Response) -> CustomerAnswer:
     """Create a customer, or replace all that is known of one.
 
     The customer is put on the plan's newest version, and stays on it until a plan is named again. Takes effect at once; what has been
     used stays.
     """
+    container = container_of(request)
     command = PutCustomerCommand(
         caller.customer_id, body.plan, body.billing_anchor, body.billing_interval, body.time_zone, body.phone_region
     )
@@ -102,14 +103,16 @@ async def put_customer(caller: CustomerAdmin, container: ContainerOf, body: Cust
 
 
 @router.patch("/{customer_id}", responses=refusals("customer_not_found", "plan_not_found", "invalid_time_zone"))
-async def patch_customer(caller: CustomerAdmin, container: ContainerOf, body: CustomerPatch) -> CustomerAnswer:
+async def patch_customer(request: Request, caller: CustomerAdmin, body: CustomerPatch) -> CustomerAnswer:
     """Change a customer in part. A plan or an anchor takes effect at once."""
+    container = container_of(request)
     changes = cast(CustomerChanges, body.model_dump(exclude_unset=True))
     customer = await container.change_customer().execute(caller.customer_id, changes)
     return CustomerAnswer.of(customer, container.clock()())
 
 
 @router.get("/{customer_id}", responses=refusals("customer_not_found"))
-async def get_customer(caller: CustomerReader, container: ContainerOf) -> CustomerAnswer:
+async def get_customer(request: Request, caller: CustomerReader) -> CustomerAnswer:
     """A customer, with the billing period that contains now."""
+    container = container_of(request)
     return CustomerAnswer.of(await container.customers().get(caller.customer_id), container.clock()())

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, Response
 
-from api.dependencies import ContainerOf, ProductReader, ProductWriter
+from api.dependencies import ProductReader, ProductWriter, container_of
 from api.docs import refusals
 from api.replies import Reply, idempotency, reply
 from api.v1.learning_bodies import (
@@ -52,8 +52,9 @@ def _taken(taken: TakenAssessment) -> Reply:
     response_model=LearningPlanAnswer,
     responses=refusals("customer_not_found", "idempotency_key_reused"),
 )
-async def create_learning_plan(request: Request, body: NewLearningPlan, caller: ProductWriter, container: ContainerOf) -> Response:
+async def create_learning_plan(request: Request, body: NewLearningPlan, caller: ProductWriter) -> Response:
     """Create a learning plan. It books nothing: the practice sessions do, when they are saved."""
+    container = container_of(request)
     once = idempotency(request, caller.customer_id, body, _created)
     command = CreateLearningPlanCommand(caller.customer_id, body.language, body.level, body.total_sessions, body.sessions_per_week, once)
     return await reply(container.create_learning_plan(), command, _created)
@@ -61,9 +62,10 @@ async def create_learning_plan(request: Request, body: NewLearningPlan, caller: 
 
 @router.get("/learning-plans/{id}", responses=refusals("learning_plan_not_found"))
 async def get_learning_plan(
-    id: Annotated[Label, Path(description="the learning plan's id")], caller: ProductReader, container: ContainerOf
+    request: Request, id: Annotated[Label, Path(description="the learning plan's id")], caller: ProductReader
 ) -> LearningPlanAnswer:
     """A learning plan and how far it has come. Another customer's answers 404."""
+    container = container_of(request)
     return LearningPlanAnswer.of(await container.learning_plan_reader().get(caller.customer_id, id))
 
 
@@ -83,11 +85,12 @@ async def get_learning_plan(
         ),
     },
 )
-async def start_practice_session(request: Request, body: PracticeStart, caller: ProductWriter, container: ContainerOf) -> Response:
+async def start_practice_session(request: Request, body: PracticeStart, caller: ProductWriter) -> Response:
     """Start a practice session and hold one of the plan's sessions for it. Refused where none is left in this billing period.
 
     A start that is abandoned gives the session back after three hours. What was practised can be saved even then.
     """
+    container = container_of(request)
     once = idempotency(request, caller.customer_id, body, _started)
     command = StartPracticeSessionCommand(caller.customer_id, body.id, body.learning_plan_id, once)
     return await reply(container.start_practice_session(), command, _started)
@@ -102,12 +105,13 @@ async def start_practice_session(request: Request, body: PracticeStart, caller: 
         **refusals("customer_not_found", "learning_plan_not_found", "practice_session_conflict", "idempotency_key_reused"),
     },
 )
-async def save_practice_session(request: Request, body: FinishedPractice, caller: ProductWriter, container: ContainerOf) -> Response:
+async def save_practice_session(request: Request, body: FinishedPractice, caller: ProductWriter) -> Response:
     """Save a finished practice session, started before or not, and book one of the plan's sessions for it: once, and always.
 
     It is never refused for a limit: above it, the session is booked as overage. Saving the same id again changes nothing and is answered
     with what is stored; other content under the same id is a conflict.
     """
+    container = container_of(request)
     once = idempotency(request, caller.customer_id, body, _saved)
     practice = Practice(body.duration_seconds, body.conversation_type, body.summary)
     command = SavePracticeSessionCommand(caller.customer_id, practice, caller.name, body.id, body.learning_plan_id, once)
@@ -125,15 +129,17 @@ async def save_practice_session(request: Request, body: FinishedPractice, caller
         ),
     },
 )
-async def take_assessment(request: Request, body: NewAssessment, caller: ProductWriter, container: ContainerOf) -> Response:
+async def take_assessment(request: Request, body: NewAssessment, caller: ProductWriter) -> Response:
     """Take an assessment and book one of the plan's assessments for it. Refused where none is left in this billing period."""
+    container = container_of(request)
     once = idempotency(request, caller.customer_id, body, _taken)
     command = TakeAssessmentCommand(caller.customer_id, body.kind, body.score, caller.name, body.id, once)
     return await reply(container.take_assessment(), command, _taken)
 
 
 @router.get("/subscription-status", responses=refusals("customer_not_found"))
-async def get_subscription_status(caller: ProductReader, container: ContainerOf) -> SubscriptionStatus:
+async def get_subscription_status(request: Request, caller: ProductReader) -> SubscriptionStatus:
     """What is left of the customer's practice sessions and assessments, at this moment."""
+    container = container_of(request)
     features = (PRACTICE_SESSIONS.key, ASSESSMENTS.key)
     return SubscriptionStatus.of(await container.account_reader().read(caller.customer_id, features, container.clock()()))

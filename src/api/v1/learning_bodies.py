@@ -1,6 +1,7 @@
 """What learners send and get: the bodies of the routes in `learning.py`."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Annotated
 
@@ -8,7 +9,7 @@ from pydantic import Field
 
 from api.v1.customers import PeriodBody
 from api.v1.usage import BalanceAnswer, display
-from api.wire import Answer, ExactNumber, Instant, Label, Number, Prose, Wire, decimal_number
+from api.wire import Answer, ExactNumber, Label, Number, Prose, Wire, decimal_number
 from core.learning.assessment import Assessment
 from core.learning.learning_plan import TOTAL_SESSIONS_MAX, LearningPlan
 from core.learning.practice_session import PracticeSession, PracticeStatus
@@ -83,7 +84,7 @@ class LearningPlanAnswer(Answer):
     completed_sessions: Annotated[int, Field(description="practice beyond the last session is not counted here")]
     progress_percentage: Annotated[Number, Field(examples=[12.5])]
     weekly_schedule: Sequence[WeekAnswer]
-    created_at: Instant
+    created_at: datetime
 
     @classmethod
     def of(cls, plan: LearningPlan) -> "LearningPlanAnswer":
@@ -118,7 +119,7 @@ class PracticeSubscription(Answer):
             sessions_used=told.used,
             sessions_limit=told.limit,
             sessions_remaining=told.remaining,
-            display=display(balance, balance.feature),
+            display=display(balance),
         )
 
 
@@ -141,8 +142,8 @@ class StartedAnswer(Answer):
     id: str
     learning_plan_id: str | None
     status: PracticeStatus
-    started_at: Instant | None
-    expires_at: Annotated[Instant, Field(description="when the held session is given back, unless this one is saved before")]
+    started_at: datetime | None
+    expires_at: Annotated[datetime, Field(description="when the held session is given back, unless this one is saved before")]
     subscription: PracticeSubscription
 
     @classmethod
@@ -167,8 +168,8 @@ class PracticeSessionAnswer(Answer):
     duration_seconds: int | None
     summary: str | None
     status: PracticeStatus
-    started_at: Annotated[Instant | None, Field(description="null: saved without having been started")]
-    saved_at: Instant | None
+    started_at: Annotated[datetime | None, Field(description="null: saved without having been started")]
+    saved_at: datetime | None
 
     @classmethod
     def of(cls, session: PracticeSession) -> "PracticeSessionAnswer":
@@ -209,7 +210,7 @@ class AssessmentAnswer(Answer):
     id: str
     kind: str
     score: Number | None
-    taken_at: Instant
+    taken_at: datetime
     subscription: AssessmentSubscription
 
     @classmethod

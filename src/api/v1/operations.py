@@ -1,6 +1,7 @@
 """/api/v1/operations: AI operations, their steps, and what they cost."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Annotated
 from urllib.parse import quote
@@ -8,10 +9,10 @@ from urllib.parse import quote
 from fastapi import APIRouter, Path, Request, Response
 from pydantic import Field
 
-from api.dependencies import ContainerOf, ProductReader, ProductWriter
+from api.dependencies import ProductReader, ProductWriter, container_of
 from api.docs import refusals
 from api.replies import Reply, idempotency, reply
-from api.wire import Answer, ExactNumber, Instant, Label, Number, Wire, number
+from api.wire import Answer, ExactNumber, Label, Number, Wire, number
 from core.metering.features import AI_COST
 from core.operations.add_step import AddedStep, AddStepCommand
 from core.operations.finish_operation import FinishOperationCommand
@@ -56,7 +57,7 @@ class StepAnswer(Answer):
     feature: str
     cost: Number
     billable_run: bool
-    occurred_at: Instant
+    occurred_at: datetime
     over_limit: bool
 
     @classmethod
@@ -79,8 +80,8 @@ class OperationHead(Answer):
     status: OperationStatus
     total_cost: Number
     total_runs: int
-    created_at: Instant
-    finished_at: Instant | None
+    created_at: datetime
+    finished_at: datetime | None
 
     @classmethod
     def of(cls, operation: Operation) -> "OperationHead":
@@ -150,12 +151,13 @@ def _location(id: str) -> str:
         ),
     },
 )
-async def start_operation(request: Request, body: NewOperation, caller: ProductWriter, container: ContainerOf) -> Response:
+async def start_operation(request: Request, body: NewOperation, caller: ProductWriter) -> Response:
     """Start an operation and hold what it is estimated to take, for an hour or until it is finished.
 
     Refused where the estimate does not fit, or no budget is left at all. The same id and content again answers 200 with the
     operation as it stands.
     """
+    container = container_of(request)
     once = idempotency(request, caller.customer_id, body, _started)
     command = StartOperationCommand(caller.customer_id, body.feature, body.estimated_cost, body.estimated_runs, body.id, once)
     return await reply(container.start_operation(), command, _started)
@@ -170,8 +172,9 @@ async def start_operation(request: Request, body: NewOperation, caller: ProductW
         **refusals("customer_not_found", "operation_conflict", "step_conflict", "invalid_quantity", "idempotency_key_reused"),
     },
 )
-async def record_standalone(request: Request, body: NewStep, caller: ProductWriter, container: ContainerOf) -> Response:
+async def record_standalone(request: Request, body: NewStep, caller: ProductWriter) -> Response:
     """An operation of one step that is already done: it is booked, above the limit too, and complete."""
+    container = container_of(request)
     once = idempotency(request, caller.customer_id, body, _standalone)
     command = AddStepCommand(
         caller.customer_id, body.id, body.feature, body.cost, body.billable_run, caller.name, standalone=True, idempotency=once
@@ -195,11 +198,12 @@ async def record_standalone(request: Request, body: NewStep, caller: ProductWrit
         ),
     },
 )
-async def add_step(request: Request, id: OperationId, body: NewStep, caller: ProductWriter, container: ContainerOf) -> Response:
+async def add_step(request: Request, id: OperationId, body: NewStep, caller: ProductWriter) -> Response:
     """Add a step, which is always booked: the step, the operation's totals and the usage change together.
 
     The same id and content again answers 200 with what is stored, also when the operation is finished.
     """
+    container = container_of(request)
     once = idempotency(request, caller.customer_id, body, _added)
     command = AddStepCommand(
         caller.customer_id, id, body.feature, body.cost, body.billable_run, caller.name, step_id=body.id, idempotency=once
@@ -211,23 +215,26 @@ _FINISHING = refusals("operation_not_found", "customer_not_found", "invalid_oper
 
 
 @router.post("/{id:path}/complete", response_model=OperationAnswer, responses=_FINISHING)
-async def complete_operation(request: Request, id: OperationId, caller: ProductWriter, container: ContainerOf) -> Response:
+async def complete_operation(request: Request, id: OperationId, caller: ProductWriter) -> Response:
     """The operation is done: what is left of its hold is given back. Completing again changes nothing."""
+    container = container_of(request)
     once = idempotency(request, caller.customer_id, None, _finished)
     command = FinishOperationCommand(caller.customer_id, id, OperationStatus.COMPLETED, once)
     return await reply(container.finish_operation(), command, _finished)
 
 
 @router.post("/{id:path}/fail", response_model=OperationAnswer, responses=_FINISHING)
-async def fail_operation(request: Request, id: OperationId, caller: ProductWriter, container: ContainerOf) -> Response:
+async def fail_operation(request: Request, id: OperationId, caller: ProductWriter) -> Response:
     """The operation has failed: what is left of its hold is given back; its steps stay booked. Failing again changes nothing."""
+    container = container_of(request)
     once = idempotency(request, caller.customer_id, None, _finished)
     command = FinishOperationCommand(caller.customer_id, id, OperationStatus.FAILED, once)
     return await reply(container.finish_operation(), command, _finished)
 
 
 @router.get("/{id:path}", responses=refusals("operation_not_found"))
-async def get_operation(id: OperationId, caller: ProductReader, container: ContainerOf) -> OperationAnswer:
+async def get_operation(request: Request, id: OperationId, caller: ProductReader) -> OperationAnswer:
     """An operation with all of its steps. Another customer's answers 404."""
+    container = container_of(request)
     whole = await container.operation_reader().get(OperationKey(caller.customer_id, id))
     return OperationAnswer.whole(whole.operation, whole.steps)

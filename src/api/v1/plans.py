@@ -4,10 +4,10 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Path, Response
+from fastapi import APIRouter, Depends, Path, Request, Response
 from pydantic import Field
 
-from api.dependencies import ContainerOf, admin, reader
+from api.dependencies import admin, container_of, reader
 from api.docs import refusals
 from api.wire import Answer, Cursor, ExactNumber, Key, Limit, Number, Page, Wire, decimal_number, number
 from core.metering.features import Feature, FeatureCatalog
@@ -100,8 +100,9 @@ class FeatureAnswer(Answer):
         **refusals("invalid_plan", "plan_version_conflict"),
     },
 )
-async def put_plan(key: Annotated[Key, Path()], body: PlanBody, container: ContainerOf, response: Response) -> PlanAnswer:
+async def put_plan(request: Request, key: Annotated[Key, Path()], body: PlanBody, response: Response) -> PlanAnswer:
     """Publish a plan: a new version, or nothing where the content is unchanged. A published version never changes."""
+    container = container_of(request)
     draft = PlanDraft(key, body.name or key, {feature: _draft(entitlement) for feature, entitlement in body.entitlements.items()})
     published = await container.publish_plan().execute(draft)
     response.status_code = 201 if published.is_new else 200
@@ -109,8 +110,9 @@ async def put_plan(key: Annotated[Key, Path()], body: PlanBody, container: Conta
 
 
 @router.get("/plans", dependencies=[Depends(reader)], responses=refusals())
-async def list_plans(container: ContainerOf, limit: Limit = 50, cursor: Cursor = None) -> Page[PlanAnswer]:
+async def list_plans(request: Request, limit: Limit = 50, cursor: Cursor = None) -> Page[PlanAnswer]:
     """The newest version of every plan, by key."""
+    container = container_of(request)
     catalog = await container.plans().features()
     following = [plan for plan in await container.plans().all_latest() if cursor is None or plan.key > cursor]
     page = following[:limit]
@@ -118,8 +120,9 @@ async def list_plans(container: ContainerOf, limit: Limit = 50, cursor: Cursor =
 
 
 @router.get("/plans/{key}", dependencies=[Depends(reader)], responses=refusals("plan_not_found"))
-async def get_plan(key: Annotated[Key, Path()], container: ContainerOf) -> PlanAnswer:
+async def get_plan(request: Request, key: Annotated[Key, Path()]) -> PlanAnswer:
     """The newest version of a plan."""
+    container = container_of(request)
     plan = await container.plans().latest(key) if is_key(key) else None
     if plan is None:
         raise PlanNotFound(key)
@@ -131,8 +134,9 @@ async def get_plan(key: Annotated[Key, Path()], container: ContainerOf) -> PlanA
     dependencies=[Depends(admin)],
     responses={201: {"model": FeatureAnswer, "description": "The feature is new."}, **refusals("invalid_feature", "feature_conflict")},
 )
-async def put_feature(key: Annotated[Key, Path()], body: FeatureBody, container: ContainerOf, response: Response) -> FeatureAnswer:
+async def put_feature(request: Request, key: Annotated[Key, Path()], body: FeatureBody, response: Response) -> FeatureAnswer:
     """Declare a metered feature, so that plans may name it. Its unit and resolution never change."""
+    container = container_of(request)
     feature, is_new = await container.declare_feature().execute(Feature(key, body.unit, body.resolution))
     response.status_code = 201 if is_new else 200
     return FeatureAnswer(key=feature.key, unit=feature.unit, resolution=feature.resolution)

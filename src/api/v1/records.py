@@ -1,12 +1,13 @@
 """/api/v1/customers/{customer_id}/usage/records: the ledger, and its corrections."""
 
+from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import Field
 
-from api.dependencies import ContainerOf, CustomerAdmin, CustomerReader
+from api.dependencies import CustomerAdmin, CustomerReader, container_of
 from api.docs import refusals
 from api.replies import Reply, idempotency, reply
 from api.v1.usage import BalanceAnswer
@@ -40,8 +41,8 @@ class LedgerEntry(Answer):
     id: UUID
     feature: str
     quantity: Number
-    occurred_at: Instant
-    recorded_at: Instant
+    occurred_at: datetime
+    recorded_at: datetime
     source: str
     reference: str | None
     recorded_by: str | None
@@ -90,8 +91,8 @@ def _corrected(result: Corrected) -> Reply:
 
 @router.get("", responses=refusals("customer_not_found"))
 async def list_records(
+    request: Request,
     caller: CustomerReader,
-    container: ContainerOf,
     feature: Annotated[Key | None, Query()] = None,
     dimension: Annotated[Label | None, Query()] = None,
     since: Annotated[Instant | None, Query(description="occurred at this instant or later")] = None,
@@ -100,6 +101,7 @@ async def list_records(
     cursor: Cursor = None,
 ) -> Page[LedgerEntry]:
     """The ledger, newest first by when the usage occurred. Entries that arrive while you page neither repeat nor hide others."""
+    container = container_of(request)
     query = LedgerQuery(caller.customer_id, limit + 1, feature, dimension, since, until, from_cursor(cursor))
     records = await container.ledger_reader().newest(query)
     page = records[:limit]
@@ -120,9 +122,9 @@ async def correct_record(
     record_id: Annotated[UUID, Path(), identified(RecordNotFound)],
     body: CorrectionBody,
     caller: CustomerAdmin,
-    container: ContainerOf,
 ) -> Response:
     """Book a compensating record with a reason, in the period of the record that it corrects."""
+    container = container_of(request)
     once = idempotency(request, caller.customer_id, body, _corrected)
     command = CorrectRecordCommand(caller.customer_id, record_id, body.quantity, body.reason, caller.name, once)
     return await reply(container.correct_record(), command, _corrected)

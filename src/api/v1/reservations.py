@@ -9,11 +9,11 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Request, Response
 from pydantic import Field
 
-from api.dependencies import ContainerOf, CustomerReader, CustomerWriter
+from api.dependencies import CustomerReader, CustomerWriter, container_of
 from api.docs import refusals
 from api.replies import Reply, idempotency, reply
 from api.v1.usage import FEATURES_MAX, AmountBody, BalanceAnswer, amounts, balances
-from api.wire import Answer, ExactNumber, Instant, Key, Label, Number, Wire, identified, number
+from api.wire import Answer, ExactNumber, Key, Label, Number, Wire, identified, number
 from core.metering.account import Amount, Balance
 from core.metering.finish_reservation import CommitReservationCommand, ReleaseReservationCommand
 from core.metering.reservations import TTL_DEFAULT, TTL_MAX, Reservation, ReservationNotFound, ReservationState
@@ -60,9 +60,9 @@ class ReservationAnswer(Answer):
 
     id: UUID
     state: ReservationState
-    created_at: Instant
-    expires_at: Instant
-    finished_at: Instant | None
+    created_at: datetime
+    expires_at: datetime
+    finished_at: datetime | None
     reference: str | None
     late: Annotated[bool, Field(description="committed after it had expired")]
     usage: list[ReservedAmount]
@@ -110,8 +110,9 @@ def _finished(result: Reserved) -> Reply:
         "idempotency_key_reused",
     ),
 )
-async def reserve_usage(request: Request, body: ReservationBody, caller: CustomerWriter, container: ContainerOf) -> Response:
+async def reserve_usage(request: Request, body: ReservationBody, caller: CustomerWriter) -> Response:
     """Set one or several features aside, all or none. What is held counts against the limit until it is committed, released or expires."""
+    container = container_of(request)
     once = idempotency(request, caller.customer_id, body, _held)
     command = ReserveUsageCommand(
         caller.customer_id,
@@ -124,8 +125,9 @@ async def reserve_usage(request: Request, body: ReservationBody, caller: Custome
 
 
 @router.get("/{id}", responses=refusals("reservation_not_found", "customer_not_found"))
-async def get_reservation(id: ReservationId, caller: CustomerReader, container: ContainerOf) -> ReservationAnswer:
+async def get_reservation(request: Request, id: ReservationId, caller: CustomerReader) -> ReservationAnswer:
     """A reservation in its present state, and where its features stand."""
+    container = container_of(request)
     now = container.clock()()
     reservation = await container.reservation_reader().get(caller.customer_id, id)
     features = {*reservation.usage, *(reservation.actual or {})}
@@ -138,10 +140,9 @@ async def get_reservation(id: ReservationId, caller: CustomerReader, container: 
     response_model=ReservationAnswer,
     responses=refusals("reservation_not_found", "customer_not_found", "reservation_not_held", "invalid_quantity", "feature_not_in_plan"),
 )
-async def commit_reservation(
-    request: Request, id: ReservationId, caller: CustomerWriter, container: ContainerOf, body: CommitBody | None = None
-) -> Response:
+async def commit_reservation(request: Request, id: ReservationId, caller: CustomerWriter, body: CommitBody | None = None) -> Response:
     """Book what was really used. Always booked: above the hold, above the limit, and late."""
+    container = container_of(request)
     once = idempotency(request, caller.customer_id, body, _finished)
     actual = None if body is None or body.usage is None else amounts(body.usage)
     command = CommitReservationCommand(caller.customer_id, id, caller.name, actual, once)
@@ -153,7 +154,8 @@ async def commit_reservation(
     response_model=ReservationAnswer,
     responses=refusals("reservation_not_found", "customer_not_found", "reservation_not_held"),
 )
-async def release_reservation(request: Request, id: ReservationId, caller: CustomerWriter, container: ContainerOf) -> Response:
+async def release_reservation(request: Request, id: ReservationId, caller: CustomerWriter) -> Response:
     """Give back what is held. Releasing again changes nothing."""
+    container = container_of(request)
     once = idempotency(request, caller.customer_id, None, _finished)
     return await reply(container.release_reservation(), ReleaseReservationCommand(caller.customer_id, id, once), _finished)

@@ -1,15 +1,16 @@
 """/api/v1/sessions: coaching sessions."""
 
+from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Request, Response
 from pydantic import Field
 
-from api.dependencies import ContainerOf, ProductReader, ProductWriter
+from api.dependencies import ProductReader, ProductWriter, container_of
 from api.docs import refusals
 from api.replies import Reply, idempotency, reply
-from api.wire import Answer, Cursor, Instant, Label, Limit, Page, Prose, Wire, from_cursor, identified, to_cursor
+from api.wire import Answer, Cursor, Label, Limit, Page, Prose, Wire, from_cursor, identified, to_cursor
 from core.sessions.complete_session import CompleteSessionCommand
 from core.sessions.confirm_upload import ConfirmUploadCommand
 from core.sessions.create_session import CreateSessionCommand
@@ -64,7 +65,7 @@ class SessionAnswer(Answer):
     status: SessionStatus
     duration_seconds: int | None
     failure_reason: str | None
-    created_at: Instant
+    created_at: datetime
 
     @classmethod
     def of(cls, session: Session) -> "SessionAnswer":
@@ -86,7 +87,7 @@ class UploadAnswer(Answer):
     upload_url: str
     method: str
     headers: dict[str, str]
-    expires_at: Instant
+    expires_at: datetime
     max_size_bytes: int
 
 
@@ -118,19 +119,21 @@ def _target(target: UploadTarget) -> Reply:
         "session_limit_exceeded", "transcription_limit_exceeded", "feature_not_in_plan", "customer_not_found", "idempotency_key_reused"
     ),
 )
-async def create_session(request: Request, body: NewSession, caller: ProductWriter, container: ContainerOf) -> Response:
+async def create_session(request: Request, body: NewSession, caller: ProductWriter) -> Response:
     """Create a coaching session and book one of the plan's sessions for it.
 
     Refused where the plan has no session left in this billing period, or no minutes to transcribe it with.
     """
+    container = container_of(request)
     once = idempotency(request, caller.customer_id, body, _created)
     command = CreateSessionCommand(caller.customer_id, body.title, body.language, body.stt_provider, caller.name, once)
     return await reply(container.create_session(), command, _created)
 
 
 @router.get("", responses=refusals("customer_not_found"))
-async def list_sessions(caller: ProductReader, container: ContainerOf, limit: Limit = 50, cursor: Cursor = None) -> Page[SessionAnswer]:
+async def list_sessions(request: Request, caller: ProductReader, limit: Limit = 50, cursor: Cursor = None) -> Page[SessionAnswer]:
     """The customer's sessions, newest first."""
+    container = container_of(request)
     sessions = await container.session_reader().newest(caller.customer_id, limit + 1, from_cursor(cursor))
     page = sessions[:limit]
     following = to_cursor(page[-1].created_at, page[-1].id) if len(sessions) > limit else None
@@ -138,8 +141,9 @@ async def list_sessions(caller: ProductReader, container: ContainerOf, limit: Li
 
 
 @router.get("/{id}", responses=refusals("session_not_found"))
-async def get_session(id: SessionId, caller: ProductReader, container: ContainerOf) -> SessionAnswer:
+async def get_session(request: Request, id: SessionId, caller: ProductReader) -> SessionAnswer:
     """One session. Another customer's answers 404."""
+    container = container_of(request)
     return SessionAnswer.of(await container.session_reader().get(caller.customer_id, id))
 
 
@@ -148,8 +152,9 @@ async def get_session(id: SessionId, caller: ProductReader, container: Container
     response_model=UploadAnswer,
     responses=refusals("session_not_found", "invalid_session_state", "file_size_exceeded", "unsupported_media_type", "feature_not_in_plan"),
 )
-async def request_upload(request: Request, id: SessionId, body: NewUpload, caller: ProductWriter, container: ContainerOf) -> Response:
+async def request_upload(request: Request, id: SessionId, body: NewUpload, caller: ProductWriter) -> Response:
     """A signed URL for one file of this type and at most this size, good for 15 minutes."""
+    container = container_of(request)
     once = idempotency(request, caller.customer_id, body, _target)
     command = RequestUploadCommand(caller.customer_id, id, body.content_type, body.size_bytes, once)
     return await reply(container.request_upload(), command, _target)
@@ -160,8 +165,9 @@ async def request_upload(request: Request, id: SessionId, body: NewUpload, calle
     response_model=SessionAnswer,
     responses=refusals("session_not_found", "upload_missing", "invalid_session_state"),
 )
-async def confirm_upload(request: Request, id: SessionId, caller: ProductWriter, container: ContainerOf) -> Response:
+async def confirm_upload(request: Request, id: SessionId, caller: ProductWriter) -> Response:
     """The upload is done: the session waits for its transcription. Confirming again changes nothing."""
+    container = container_of(request)
     once = idempotency(request, caller.customer_id, None, _changed)
     return await reply(container.confirm_upload(), ConfirmUploadCommand(caller.customer_id, id, once), _changed)
 
@@ -171,15 +177,17 @@ async def confirm_upload(request: Request, id: SessionId, caller: ProductWriter,
     response_model=SessionAnswer,
     responses=refusals("session_not_found", "invalid_session_state"),
 )
-async def complete_session(request: Request, id: SessionId, body: Completion, caller: ProductWriter, container: ContainerOf) -> Response:
+async def complete_session(request: Request, id: SessionId, body: Completion, caller: ProductWriter) -> Response:
     """Complete a session and book its duration, to the second, once; minutes above the limit are booked as overage."""
+    container = container_of(request)
     once = idempotency(request, caller.customer_id, body, _changed)
     command = CompleteSessionCommand(caller.customer_id, id, body.duration_seconds, caller.name, once)
     return await reply(container.complete_session(), command, _changed)
 
 
 @router.post("/{id}/fail", response_model=SessionAnswer, responses=refusals("session_not_found", "invalid_session_state"))
-async def fail_session(request: Request, id: SessionId, body: Failure, caller: ProductWriter, container: ContainerOf) -> Response:
+async def fail_session(request: Request, id: SessionId, body: Failure, caller: ProductWriter) -> Response:
     """Give a session up. No minutes are booked; the session stays counted, since it was created."""
+    container = container_of(request)
     once = idempotency(request, caller.customer_id, body, _changed)
     return await reply(container.fail_session(), FailSessionCommand(caller.customer_id, id, body.reason, once), _changed)

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request, Response
 from starlette.requests import ClientDisconnect
 
-from api.dependencies import ContainerOf
+from api.dependencies import container_of
 from api.docs import refusals
 from core.sessions.uploads import UploadInterrupted
 
@@ -21,8 +21,9 @@ router = APIRouter(prefix="/api/v1/uploads", tags=["coaching sessions"])
         "invalid_upload_url", "session_not_found", "upload_url_expired", "file_size_exceeded", "invalid_session_state", "upload_interrupted"
     ),
 )
-async def receive_upload(token: Annotated[str, Path()], request: Request, container: ContainerOf) -> Response:
+async def receive_upload(token: Annotated[str, Path()], request: Request) -> Response:
     """Take the bytes, whole or not at all. The URL is the credential: no other is needed."""
+    container = container_of(request)
     await container.receive_upload().execute(token, request.headers.get("content-type"), _content(request))
     return Response(status_code=204)
 

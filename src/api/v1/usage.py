@@ -1,12 +1,13 @@
 """/api/v1/customers/{customer_id}/usage: consume, check, and how things stand."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Request, Response
 from pydantic import Field
 
-from api.dependencies import ContainerOf, CustomerReader, CustomerWriter
+from api.dependencies import CustomerReader, CustomerWriter, container_of
 from api.docs import refusals
 from api.errors import code_of
 from api.replies import Reply, idempotency, reply
@@ -14,7 +15,6 @@ from api.v1.customers import PeriodBody
 from api.wire import Answer, ExactNumber, Instant, Key, Label, Number, Wire, decimal_number, number
 from core.metering.account import Account, Amount, Balance
 from core.metering.consume_usage import Consumed, ConsumeUsageCommand, Mode
-from core.metering.features import Feature
 from core.metering.idempotency import Idempotency
 from core.metering.ledger import Breakdown, Origin, bounded
 from core.metering.periods import Reset
@@ -54,7 +54,7 @@ class BalanceAnswer(Answer):
     held: Number
     limit: Number | None
     remaining: Number | None
-    resets_at: Instant | None
+    resets_at: datetime | None
 
     @classmethod
     def of(cls, balance: Balance) -> "BalanceAnswer":
@@ -74,7 +74,7 @@ class RecordAnswer(Answer):
     id: str
     feature: str
     quantity: Number
-    occurred_at: Instant
+    occurred_at: datetime
 
 
 class UsageAnswer(Answer):
@@ -113,7 +113,7 @@ class FeatureStatus(Answer):
     overage: Number
     percent: Annotated[Number | None, Field(description="used of limit; null: unlimited")]
     display: Annotated[str, Field(description="remaining/limit", examples=["29/30"])]
-    resets_at: Instant | None
+    resets_at: datetime | None
     breakdown: Annotated[list[ShareAnswer] | None, Field(description="by dimension, largest first; asked for by ?breakdown=true")] = None
 
 
@@ -158,32 +158,36 @@ class StatusAnswer(Answer):
         "idempotency_key_reused",
     ),
 )
-async def consume_usage(request: Request, body: UsageBody, caller: CustomerWriter, container: ContainerOf) -> Response:
+async def consume_usage(request: Request, body: UsageBody, caller: CustomerWriter) -> Response:
     """Consume one or several features at once: all of them, or none; the refusal names the one that bound."""
+    container = container_of(request)
     once = idempotency(request, caller.customer_id, body, consumed)
     return await reply(container.consume_usage(), to_command(caller.customer_id, body, caller.name, once), consumed)
 
 
-@router.get("", responses=refusals("customer_not_found"))
-async def get_usage(caller: CustomerReader, container: ContainerOf, breakdown: bool = False) -> StatusAnswer:
+@router.get("", response_model=StatusAnswer, responses=refusals("customer_not_found"))
+async def get_usage(request: Request, caller: CustomerReader, breakdown: bool = False) -> Response:
     """Where every feature of the customer's plan stands, at this moment; with `?breakdown=true` also by dimension."""
+    container = container_of(request)
     account = await container.account_reader().read(caller.customer_id, None, container.clock()())
     breakdowns: Mapping[str, Breakdown] = {}
     if breakdown:
         periods = {key: account.balance(key).period for key, item in account.plan.entitlements.items() if isinstance(item, Metered)}
         breakdowns = await container.ledger_reader().breakdown(caller.customer_id, periods, account.now)
-    return StatusAnswer(
+    answer = StatusAnswer(
         customer_id=account.customer_id,
         plan=account.plan.key,
         plan_version=account.plan.version,
         period=PeriodBody.of(account.billing.period(Reset.BILLING_PERIOD, account.now)),
         features={key: _status(key, account, breakdowns.get(key)) for key in account.plan.entitlements},
     )
+    return Reply.of(answer).response()
 
 
 @router.post("/check", responses=refusals("customer_not_found", "invalid_quantity"))
-async def check_usage(body: UsageBody, caller: CustomerReader, container: ContainerOf) -> CheckAnswer:
+async def check_usage(request: Request, body: UsageBody, caller: CustomerReader) -> CheckAnswer:
     """Would this be admitted now? Books nothing, and locks nothing."""
+    container = container_of(request)
     checked = await container.check_usage().execute(caller.customer_id, amounts(body.usage), body.mode)
     refusal = checked.refusal
     return CheckAnswer(
@@ -237,27 +241,26 @@ def _status(key: str, account: Account, breakdown: Breakdown | None) -> FeatureS
 
 
 def _metered(balance: Balance, breakdown: Breakdown | None) -> FeatureStatus:
-    feature, told = balance.feature, BalanceAnswer.of(balance)
+    feature, remaining = balance.feature, balance.remaining
     shares = breakdown and bounded(breakdown.shares)
     return FeatureStatus(
         unit=feature.unit,
-        used=told.used,
-        held=told.held,
-        limit=told.limit,
-        remaining=told.remaining,
+        used=number(balance.used, feature),
+        held=number(balance.held, feature),
+        limit=None if balance.limit is None else number(balance.limit, feature),
+        remaining=None if remaining is None else number(remaining, feature),
         overage=number(balance.overage, feature),
         percent=_percent(balance),
-        display=display(balance, feature),
-        resets_at=told.resets_at,
+        display=display(balance),
+        resets_at=balance.period.resets_at,
         breakdown=shares and [ShareAnswer(dimension=item.dimension, used=number(item.quantity, feature)) for item in shares],
     )
 
 
-def display(balance: Balance, feature: Feature) -> str:
+def display(balance: Balance) -> str:
     """What is left of how much: `29/30`."""
-    if balance.limit is None or balance.remaining is None:
-        return "unlimited"
-    return f"{feature.units(balance.remaining):f}/{feature.units(balance.limit):f}"
+    remaining, units = balance.remaining, balance.feature.units
+    return "unlimited" if balance.limit is None or remaining is None else f"{units(remaining):f}/{units(balance.limit):f}"
 
 
 def _percent(balance: Balance) -> Number | None:

@@ -1,10 +1,9 @@
 """A message, and what its sender was told."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from core.errors import DomainError
@@ -59,8 +58,7 @@ def require_recent(sent_at: datetime, now: datetime) -> None:
         raise InvalidSentAt(sent_at, earliest, latest)
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """Where the customer's conversations stood, in the period that contained that moment."""
 
     used: int
@@ -68,8 +66,7 @@ class Standing:
     remaining: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(NamedTuple):
     """What a message did, told once and kept: its repeat is told the same.
 
     The conversation is as the message left it. `over_limit`: it opened the conversation above the limit.
@@ -85,8 +82,7 @@ class Receipt:
     over_limit: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """A message that has been counted. `id` is the caller's, and names one message of the customer for ever."""
 
     customer_id: str

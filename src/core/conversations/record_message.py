@@ -1,9 +1,8 @@
 """Count a message into its conversation: every message, in either direction, by whatever channel."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from core.conversations.conversation import Conversation, Placement, open_conversation, place
@@ -25,8 +24,7 @@ MERGED: Final = "merged"
 MOVED: Final = "start moved"
 
 
-@dataclass(frozen=True, slots=True)
-class RecordMessageCommand:
+class RecordMessageCommand(NamedTuple):
     """A message to or from a counterparty. `sent_at` None is now."""
 
     customer_id: str
@@ -39,8 +37,7 @@ class RecordMessageCommand:
     idempotency: Idempotency | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
+class Recorded(NamedTuple):
     """What the message did; `again` where that was when it came first, and nothing happened now."""
 
     receipt: Receipt

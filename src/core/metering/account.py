@@ -1,10 +1,9 @@
 """The account: a customer seen through its plan, with the usage of the features that a decision is about."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from core.errors import DomainError, NotFoundError
@@ -28,8 +27,7 @@ class CustomerNotFound(NotFoundError):
     noun = "customer"
 
 
-@dataclass(frozen=True, slots=True)
-class Amount:
+class Amount(NamedTuple):
     """So much of one feature as a caller wrote it, in the feature's unit."""
 
     feature: str
@@ -37,8 +35,7 @@ class Amount:
     dimension: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """So much of one feature, in smallest parts; `dimension` is what it can be broken down by."""
 
     feature: str
@@ -46,8 +43,7 @@ class Usage:
     dimension: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Balance:
+class Balance(NamedTuple):
     """One metered feature's limit and usage in the period that contains now. All amounts in smallest parts."""
 
     feature: Feature
@@ -73,7 +69,7 @@ class Balance:
 
     def seen(self, breakdown: Breakdown) -> "Balance":
         """As the ledger itself shows it, at the moment of the breakdown."""
-        return replace(self, used=breakdown.used, held=breakdown.held)
+        return self._replace(used=breakdown.used, held=breakdown.held)
 
     def plus(self, used: int, held: int = 0) -> "Balance":
         return Balance(self.feature, self.limit, self.hard, self.period, self.used + used, self.held + held)
@@ -131,8 +127,7 @@ class FeatureNotMetered(DomainError):
         return {"plan": self.plan, "feature": self.feature}
 
 
-@dataclass(frozen=True, slots=True)
-class CounterState:
+class CounterState(NamedTuple):
     """What is stored of a locked feature: usage within its current period, and what unexpired holds set aside."""
 
     used: int
@@ -376,8 +371,7 @@ class Account:
         return record
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(NamedTuple):
     """How far an account's bookings had come."""
 
     records: int

@@ -1,9 +1,9 @@
 """Book usage, if the plan admits it or because the work is already done."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from core.metering.account import CLOCK_SKEW_MAX, Account, Amount, Balance
 from core.metering.idempotency import Idempotency
@@ -19,8 +19,7 @@ class Mode(StrEnum):
     RECORD = "record"
 
 
-@dataclass(frozen=True, slots=True)
-class ConsumeUsageCommand:
+class ConsumeUsageCommand(NamedTuple):
     """`occurred_at` (None: now) may lie in the past for recorded usage only."""
 
     customer_id: str
@@ -31,8 +30,7 @@ class ConsumeUsageCommand:
     idempotency: Idempotency | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Consumed:
+class Consumed(NamedTuple):
     """What was booked, and where its features stand after it."""
 
     records: Sequence[UsageRecord]

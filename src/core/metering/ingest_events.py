@@ -1,8 +1,8 @@
 """Book events that other systems report, each of them once."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from core.metering.account import Account, Amount
 from core.metering.idempotency import Idempotency
@@ -11,8 +11,7 @@ from core.metering.ports import UnitOfWork
 from core.metering.use_case import AccountUseCase
 
 
-@dataclass(frozen=True, slots=True)
-class IngestEventCommand:
+class IngestEventCommand(NamedTuple):
     """An event: who used how much of what, when, and what tells it from every other."""
 
     customer_id: str

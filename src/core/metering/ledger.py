@@ -35,8 +35,7 @@ class InvalidOccurredAt(DomainError):
         return {"occurred_at": self.occurred_at, "earliest": self.earliest, "latest": self.latest}
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """Where a usage record comes from: who said so, through what, about which thing of theirs."""
 
     source: str
@@ -44,8 +43,7 @@ class Origin:
     reference: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class UsageRecord:
+class UsageRecord(NamedTuple):
     """One ledger entry. `quantity` counts smallest parts, and is negative only in a correction.
 
     `overage` is the part of it that lay above the limit when it was booked. `dimension` is what the feature's usage can be broken

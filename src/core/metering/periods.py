@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 BEGINNING: Final = datetime(1, 1, 2, tzinfo=UTC)
@@ -126,8 +126,7 @@ def _calendar_cycle(reset: Reset, zone: ZoneInfo) -> Cycle:
     return Cycle(midnight.astimezone(UTC), _CALENDAR[reset], zone)
 
 
-@dataclass(frozen=True, slots=True)
-class Billing:
+class Billing(NamedTuple):
     """A customer's own calendar: what decides, with a limit's reset, the period that an instant belongs to.
 
     Without an anchor the billing period is open: it counts everything.

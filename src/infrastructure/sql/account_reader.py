@@ -3,11 +3,11 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from asyncpg import Record
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.metering.account import Account, CounterState, CustomerNotFound
 from core.metering.features import FeatureCatalog
@@ -16,10 +16,11 @@ from core.metering.plans import Metered, Plan
 from core.metering.ports import AccountReader
 from infrastructure.gathering import Gathering
 from infrastructure.sql.accounts import to_billing, wanted_period
+from infrastructure.sql.connections import Connections, Live
 from infrastructure.sql.errors import storage_errors
-from infrastructure.sql.ledger import used_within
+from infrastructure.sql.ledger import Counted, used_within
 from infrastructure.sql.plans import SqlPlans
-from infrastructure.sql.statements import Driver, HotStatement, live_connection
+from infrastructure.sql.statements import Driver, HotStatement
 
 _READ: Final = HotStatement(
     """
@@ -44,8 +45,7 @@ _READ: Final = HotStatement(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class AccountQuery:
+class AccountQuery(NamedTuple):
     """Which account, with which features (None: all that its plan meters), at which moment."""
 
     customer_id: str
@@ -68,8 +68,8 @@ class SqlAccountReader(AccountReader):
     A second one follows only for counters that sum another period than the one that is asked about.
     """
 
-    def __init__(self, engine: AsyncEngine, plans: SqlPlans, new_id: Callable[[], UUID]) -> None:
-        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+    def __init__(self, connections: Connections, plans: SqlPlans, new_id: Callable[[], UUID]) -> None:
+        self._connections = connections
         self._plans = plans
         self._new_id = new_id
         self._gathering: Gathering[AccountQuery, Account | CustomerNotFound] = Gathering(self._read_all)
@@ -81,16 +81,17 @@ class SqlAccountReader(AccountReader):
         return found
 
     async def _read_all(self, queries: Sequence[AccountQuery]) -> Sequence[Account | CustomerNotFound]:
+        async def read(live: Live) -> tuple[list[_Draft | None], Mapping[Counted, int]]:
+            connection, driver = live
+            found = await self._rows(driver, queries)
+            versions = await self._versions(connection, found)
+            drafts = [await self._draft(connection, query, found[_moment(query)], versions) for query in queries]
+            stale = dict.fromkeys(key for draft in drafts if draft for key in draft.stale)
+            return drafts, await used_within(connection, list(stale))
+
         with storage_errors():
-            connection, driver = await live_connection(self._engine)
-            try:
-                found = await self._rows(driver, queries)
-                versions = await self._versions(connection, found)
-                drafts = [await self._draft(connection, query, found[_moment(query)], versions) for query in queries]
-                stale = dict.fromkeys(key for draft in drafts if draft for key in draft.stale)
-                summed = await used_within(connection, list(stale))
-            finally:
-                await connection.close()
+            live, (drafts, summed) = await self._connections.take(read)
+            await self._connections.give_back(live)
         return [
             CustomerNotFound(query.customer_id) if draft is None else draft.account(summed)
             for query, draft in zip(queries, drafts, strict=True)
@@ -141,8 +142,7 @@ class SqlAccountReader(AccountReader):
         return _Draft(query, plan, billing, used, found.held, stale, catalog, self._new_id)
 
 
-@dataclass(frozen=True, slots=True)
-class _Draft:
+class _Draft(NamedTuple):
     """An account that lacks the sums of its stale counters."""
 
     query: AccountQuery

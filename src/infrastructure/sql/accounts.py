@@ -1,9 +1,10 @@
 """Accounts in PostgreSQL: counters created or locked in one order, then read with everything that a decision needs."""
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Final
+from functools import lru_cache
+from typing import Final, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -20,6 +21,8 @@ from core.metering.ports import Accounts
 from infrastructure.sql import ledger, reservations
 from infrastructure.sql.plans import SqlPlans
 from infrastructure.sql.statements import Driver, HotStatement
+
+T = TypeVar("T")
 
 _LOCK: Final = HotStatement(
     """
@@ -112,9 +115,10 @@ class SqlAccounts(Accounts):
         await self._wait()
         records = self._taken()
         if records:
-            self._writing = asyncio.create_task(ledger.write(self._driver, records, ()))
-            for _ in range(2):  # once to let the statement be made, and once to let it be sent
-                await asyncio.sleep(0)
+            sent = asyncio.Event()
+            self._writing = asyncio.create_task(ledger.append(self._driver, _and_then(records, sent.set)))
+            self._writing.add_done_callback(lambda _: sent.set())
+            await sent.wait()
 
     async def flush(self) -> None:
         """Writes what the accounts have collected."""
@@ -165,6 +169,12 @@ class SqlAccounts(Accounts):
         return used | rebuilt
 
 
+def _and_then(items: Iterable[T], done: Callable[[], None]) -> Iterator[T]:
+    """The items; `done` is called when the last one has been taken."""
+    yield from items
+    done()
+
+
 def wanted_period(plan: Plan, billing: Billing, feature: str, at: datetime) -> Period | None:
     """The period that usage of the feature counts in; None where the plan does not meter it."""
     try:
@@ -175,4 +185,9 @@ def wanted_period(plan: Plan, billing: Billing, feature: str, at: datetime) -> P
 
 def to_billing(row: Record) -> Billing:
     """The calendar in a customer's row."""
-    return Billing(row["billing_anchor"], Interval(row["billing_interval"]), ZoneInfo(row["time_zone"]))
+    return _billing(row["billing_anchor"], row["billing_interval"], row["time_zone"])
+
+
+@lru_cache(maxsize=20_000)
+def _billing(anchor: datetime | None, interval: str, time_zone: str) -> Billing:
+    return Billing(anchor, Interval(interval), ZoneInfo(time_zone))

@@ -1,5 +1,6 @@
 """The connection pool to PostgreSQL."""
 
+from functools import lru_cache
 from typing import Any, Final
 
 import asyncpg
@@ -36,3 +37,12 @@ def create_engine(url: str, statement_seconds_max: float | None = STATEMENT_SECO
         max_overflow=POOL_OVERFLOW,
         pool_timeout=POOL_TIMEOUT_SECONDS,
     )
+
+
+@lru_cache(maxsize=16)
+def autocommitting(engine: AsyncEngine) -> AsyncEngine:
+    """The same pool, without transactions of SQLAlchemy's making: for reads, and for a unit of work, which begins and ends its own.
+
+    Made once for each engine: SQLAlchemy takes as long to make it as to hand out a connection.
+    """
+    return engine.execution_options(isolation_level="AUTOCOMMIT")

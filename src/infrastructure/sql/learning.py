@@ -26,6 +26,7 @@ from core.learning.assessment import Assessment
 from core.learning.learning_plan import TOTAL_SESSIONS_MAX, LearningPlan, LearningPlanNotFound
 from core.learning.ports import Assessments, LearningPlanReader, LearningPlans, OwnId, PracticeSessions
 from core.learning.practice_session import Practice, PracticeSession
+from infrastructure.sql.engine import autocommitting
 from infrastructure.sql.errors import storage_errors
 from infrastructure.sql.schema import metadata
 
@@ -183,7 +184,7 @@ class SqlLearningPlanReader(LearningPlanReader):
     """Each method is one statement, and so a transaction of its own."""
 
     def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._engine = autocommitting(engine)
 
     async def get(self, customer_id: str, id: str) -> LearningPlan:
         with storage_errors():

@@ -66,15 +66,15 @@ usage_counter: Final = Table(
     PrimaryKeyConstraint("customer_id", "feature"),
 )
 
-_RECORD_COLUMNS: Final = """customer_id, id, feature, quantity, occurred_at, recorded_at, source, recorded_by, reference, overage, corrects,
-    reason, event_id, dimension"""
+_COLUMN_NAMES: Final = [column.name for column in usage_record.columns]
+_RECORD_COLUMNS: Final = ", ".join(_COLUMN_NAMES)
 
 _RECORDS: Final = """
     unnest(
-        CAST(:customer_ids AS text[]), CAST(:ids AS uuid[]), CAST(:features AS text[]), CAST(:quantities AS bigint[]),
-        CAST(:occurred AS timestamptz[]), CAST(:recorded AS timestamptz[]), CAST(:sources AS text[]), CAST(:recorders AS text[]),
-        CAST(:references AS text[]), CAST(:overages AS bigint[]), CAST(:corrected AS uuid[]), CAST(:reasons AS text[]),
-        CAST(:event_ids AS text[]), CAST(:dimensions AS text[])
+        CAST(:customer_id AS text[]), CAST(:id AS uuid[]), CAST(:feature AS text[]), CAST(:quantity AS bigint[]),
+        CAST(:occurred_at AS timestamptz[]), CAST(:recorded_at AS timestamptz[]), CAST(:source AS text[]), CAST(:recorded_by AS text[]),
+        CAST(:reference AS text[]), CAST(:overage AS bigint[]), CAST(:corrects AS uuid[]), CAST(:reason AS text[]),
+        CAST(:event_id AS text[]), CAST(:dimension AS text[])
     )
 """
 
@@ -174,6 +174,11 @@ async def used_within(connection: AsyncConnection, wanted: Sequence[Counted]) ->
     return {wanted[row.n - 1]: row.used for row in await connection.execute(_USED_WITHIN, parameters)}
 
 
+async def append(driver: Driver, records: Iterable[UsageRecord]) -> None:
+    """Adds the records by COPY: for many of them, when their counters are still to come."""
+    await driver.copy_records_to_table(usage_record.name, columns=_COLUMN_NAMES, records=map(_row, records))
+
+
 async def write(driver: Driver, records: Sequence[UsageRecord], counters: Sequence[tuple[str, Balance]]) -> None:
     """Adds the records, and sets the counters to what these balances show; both in one statement."""
     parameters: dict[str, Any] = {
@@ -189,23 +194,19 @@ async def write(driver: Driver, records: Sequence[UsageRecord], counters: Sequen
         await _WRITE_COUNTERS.fetch(driver, parameters)
 
 
-def _columns(records: Sequence[UsageRecord]) -> dict[str, Any]:
-    return {
-        "customer_ids": [record.customer_id for record in records],
-        "ids": [record.id for record in records],
-        "features": [record.feature for record in records],
-        "quantities": [record.quantity for record in records],
-        "occurred": [record.occurred_at for record in records],
-        "recorded": [record.recorded_at for record in records],
-        "sources": [record.origin.source for record in records],
-        "recorders": [record.origin.recorded_by for record in records],
-        "references": [record.origin.reference for record in records],
-        "overages": [record.overage for record in records],
-        "corrected": [record.corrects for record in records],
-        "reasons": [record.reason for record in records],
-        "event_ids": [record.event_id for record in records],
-        "dimensions": [record.dimension for record in records],
-    }
+def _row(record: UsageRecord) -> tuple[Any, ...]:
+    """In the order of the table's columns."""
+    id, customer_id, feature, quantity, occurred_at, recorded_at, origin, *rest = record
+    return customer_id, id, feature, quantity, occurred_at, recorded_at, *origin, *rest
+
+
+def _columns(records: Iterable[UsageRecord]) -> dict[str, Any]:
+    return {name: _sparse(values) for name, values in zip(_COLUMN_NAMES, zip(*map(_row, records), strict=True), strict=True)}
+
+
+def _sparse(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """An array of nothing but NULL takes as long to send as any other, and unnest fills a shorter one up."""
+    return () if values.count(None) == len(values) else values
 
 
 def to_record(row: Row[Any]) -> UsageRecord:

@@ -11,6 +11,7 @@ from core.metering.account import CustomerNotFound
 from core.metering.ledger import Breakdown, LedgerQuery, Share, UsageRecord
 from core.metering.periods import BEGINNING, END, Period
 from core.metering.ports import LedgerReader
+from infrastructure.sql.engine import autocommitting
 from infrastructure.sql.errors import storage_errors
 from infrastructure.sql.ledger import to_record
 
@@ -67,7 +68,7 @@ class SqlLedgerReader(LedgerReader):
     """Every record has a counter of its feature, since it was booked under that counter's lock."""
 
     def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._engine = autocommitting(engine)
 
     async def newest(self, query: LedgerQuery) -> Sequence[UsageRecord]:
         before_at, before_id = query.before or (END, _LAST_ID)

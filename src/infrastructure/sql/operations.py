@@ -24,6 +24,7 @@ from core.operations.estimate import Estimate
 from core.operations.operation import Operation, OperationNotFound, OperationStatus
 from core.operations.ports import OperationKey, OperationReader, Operations, StepKey, WholeOperation
 from core.operations.step import Step, Work
+from infrastructure.sql.engine import autocommitting
 from infrastructure.sql.errors import storage_errors
 from infrastructure.sql.schema import metadata
 
@@ -186,7 +187,7 @@ class SqlOperationReader(OperationReader):
     """Each method is one statement, and so a transaction of its own."""
 
     def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._engine = autocommitting(engine)
 
     async def get(self, key: OperationKey) -> WholeOperation:
         with storage_errors():

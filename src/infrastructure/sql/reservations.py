@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.metering.ports import ReservationReader, Reservations
 from core.metering.reservations import Reservation, ReservationNotFound, ReservationState
+from infrastructure.sql.engine import autocommitting
 from infrastructure.sql.errors import storage_errors
 from infrastructure.sql.schema import metadata
 
@@ -101,7 +102,7 @@ class SqlReservationReader(ReservationReader):
     """Each method is one statement, and so a transaction of its own."""
 
     def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._engine = autocommitting(engine)
 
     async def get(self, customer_id: str, id: UUID) -> Reservation:
         with storage_errors():

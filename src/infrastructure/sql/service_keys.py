@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.access.ports import ServiceKeys
 from core.access.service_keys import Scope, ServiceKey
+from infrastructure.sql.engine import autocommitting
 from infrastructure.sql.errors import storage_errors
 from infrastructure.sql.schema import metadata
 
@@ -32,7 +33,7 @@ class SqlServiceKeys(ServiceKeys):
     """Each method is one statement, and so a transaction of its own without a round trip for its beginning and end."""
 
     def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._engine = autocommitting(engine)
 
     async def find(self, ids: Sequence[UUID]) -> Mapping[UUID, ServiceKey]:
         with storage_errors():

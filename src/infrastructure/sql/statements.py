@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from asyncpg import Connection, Record
 from sqlalchemy import text
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 Driver: TypeAlias = "Connection[Record]"
 
@@ -28,17 +28,6 @@ class HotStatement:
     async def fetch(self, driver: Driver, parameters: Mapping[str, Any]) -> list[Record]:
         """The rows. Errors are the driver's; `storage_errors` knows them."""
         return await driver.fetch(self._sql, *[parameters[name] for name in self._names])
-
-
-async def live_connection(engine: AsyncEngine) -> tuple[AsyncConnection, Driver]:
-    """A connection of the pool that has not been closed by the other side, as all of them are after the database was restarted."""
-    while True:
-        connection = await engine.connect()
-        driver = await driver_of(connection)
-        if not driver.is_closed():
-            return connection, driver
-        await connection.invalidate()
-        await connection.close()
 
 
 async def driver_of(connection: AsyncConnection) -> Driver:

@@ -1,14 +1,12 @@
 """One transaction on PostgreSQL, with the repositories that take part in it."""
 
 from collections.abc import Callable
-from contextlib import suppress
 from types import TracebackType
 from typing import Final, Protocol, Self, TypeVar
 from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncEngine
-
 from infrastructure.sql.accounts import SqlAccounts
+from infrastructure.sql.connections import Connections
 from infrastructure.sql.conversations import SqlConversations
 from infrastructure.sql.drift import SqlDriftReader
 from infrastructure.sql.errors import CONNECTION_LOST, storage_errors
@@ -19,7 +17,6 @@ from infrastructure.sql.plans import SqlPlans
 from infrastructure.sql.replies import SqlReplies
 from infrastructure.sql.reservations import SqlReservations
 from infrastructure.sql.sessions import SqlSessions
-from infrastructure.sql.statements import live_connection
 
 BEGIN: Final = "BEGIN; SET LOCAL lock_timeout = '10s'"
 """In one message. Whoever waits longer for a lock is run again."""
@@ -37,22 +34,16 @@ W = TypeVar("W", bound=Written)
 class SqlUnitOfWork:
     """Serves every product's `UnitOfWork` port. What is not committed is rolled back."""
 
-    def __init__(self, engine: AsyncEngine, plans: SqlPlans, new_id: Callable[[], UUID]) -> None:
-        # SQLAlchemy leaves the transaction to us: its beginning and end are two of the few statements that every decision runs.
-        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+    def __init__(self, connections: Connections, plans: SqlPlans, new_id: Callable[[], UUID]) -> None:
+        self._connections = connections
         self._plans = plans
         self._new_id = new_id
 
     async def __aenter__(self) -> Self:
         self._committed = False
         with storage_errors():
-            self._connection, self._driver = await live_connection(self._engine)
-            try:
-                await self._driver.execute(BEGIN)
-            except BaseException:
-                await self._release()
-                raise
-        connection, driver = self._connection, self._driver
+            self._live, _ = await self._connections.take(lambda live: live.driver.execute(BEGIN))
+        connection, driver = self._live
         self._written: list[Written] = []
         self.accounts = self._writes(SqlAccounts(connection, driver, self._plans, self._new_id))
         self.drift = SqlDriftReader(connection)
@@ -71,7 +62,7 @@ class SqlUnitOfWork:
         for repository in self._written:
             await repository.flush()
         with storage_errors(committing=True):
-            await self._driver.execute("COMMIT")
+            await self._live.driver.execute("COMMIT")
         self._committed = True
 
     def _writes(self, repository: W) -> W:
@@ -89,13 +80,14 @@ class SqlUnitOfWork:
                 raise error
 
     async def _release(self) -> None:
-        """Gives the connection back to the pool, out of its transaction; one that cannot be got out of it is thrown away."""
-        with suppress(*CONNECTION_LOST):
+        """Gives the connection back, out of its transaction; one that cannot be got out of it is thrown away."""
+        if not self._committed:
             try:
-                if not self._committed:
-                    await self._driver.execute("ROLLBACK")
+                await self._live.driver.execute("ROLLBACK")
+            except CONNECTION_LOST:
+                await self._connections.discard(self._live)
+                return
             except BaseException:
-                await self._connection.invalidate()
+                await self._connections.discard(self._live)
                 raise
-            finally:
-                await self._connection.close()
+        await self._connections.give_back(self._live)

@@ -33,7 +33,7 @@ DOLLAR = AI_COST.resolution
 CENT = DOLLAR // 100
 
 PREMIUM = Plan("premium", 1, "Premium", {AI_RUNS.key: Metered(30, Reset.MONTH), AI_COST.key: Metered(3 * DOLLAR, Reset.MONTH)})
-ADA = replace(ACME, id="ada", plan_key="premium", plan_version=1, billing=replace(BILLING, zone=ZoneInfo("Europe/Vienna")))
+ADA = replace(ACME, id="ada", plan_key="premium", plan_version=1, billing=BILLING._replace(zone=ZoneInfo("Europe/Vienna")))
 BOB = replace(ADA, id="bob")
 
 T = TypeVar("T")

@@ -124,7 +124,7 @@ async def test_a_moved_anchor_counts_what_the_new_period_contains(store: FakeSto
     early = PERIOD.start + timedelta(days=2)
     await consume_usage(store, early).execute([consume(4)])
     await consume_usage(store).execute([consume(3)])
-    store.customers["acme"] = replace(ACME, billing=replace(ACME.billing, anchor=early + timedelta(days=1)))
+    store.customers["acme"] = replace(ACME, billing=ACME.billing._replace(anchor=early + timedelta(days=1)))
     outcome = await execute_one(consume_usage(store), consume(1))
     assert isinstance(outcome, Consumed)
     assert outcome.balances["sessions"].used == 4
