@@ -155,6 +155,7 @@ class Database:
             "UPDATE usage_counter SET period_start = NULL, period_end = NULL",
             f"""INSERT INTO bench_record SELECT 'hot', gen_random_uuid(), 'calls', 1, now() FROM generate_series(1, {hot})""",
             "VACUUM ANALYZE",
+            "CHECKPOINT",  # or what has just been filled in would be written out beside the first contestants
         )
 
     def pgbench(self, script: str, seconds: float) -> float:

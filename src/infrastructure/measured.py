@@ -1,5 +1,6 @@
 """What a process measures of its use cases, for Prometheus."""
 
+import collections
 import time
 from collections.abc import Sequence
 from typing import Final, Generic, TypeVar
@@ -39,20 +40,12 @@ class Measured(Generic[C, R]):
         outcomes = await self._use_case.execute(commands)
         self._seconds.observe(time.perf_counter() - started)
         self._size.observe(len(commands))
-        counts: dict[str, int] = {}
-        for outcome in outcomes:
-            name = _name(outcome)
-            counts[name] = counts.get(name, 0) + 1
-        for name, count in counts.items():
-            COMMANDS.labels(self._name, name).inc(count)
+        for kind, count in collections.Counter(map(type, outcomes)).items():
+            COMMANDS.labels(self._name, _name(kind)).inc(count)
         return outcomes
 
 
-def _name(outcome: object) -> str:
-    match outcome:
-        case DomainError():
-            return type(outcome).__name__
-        case Replay():
-            return "replayed"
-        case _:
-            return "done"
+def _name(kind: type) -> str:
+    if issubclass(kind, DomainError):
+        return kind.__name__
+    return "replayed" if kind is Replay else "done"

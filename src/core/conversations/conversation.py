@@ -29,8 +29,8 @@ What the order in which messages arrive can change, given that length and kind o
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from core.errors import NotFoundError
@@ -43,8 +43,7 @@ class ConversationNotFound(NotFoundError):
     noun = "conversation"
 
 
-@dataclass(frozen=True, slots=True)
-class Conversation:
+class Conversation(NamedTuple):
     """What one unit of `conversations` pays for: the messages with one counterparty (E.164) within one window.
 
     One that turned out to be part of another is `merged_into` that, and holds no messages any more.
@@ -58,13 +57,13 @@ class Conversation:
     message_count: int
     merged_into: UUID | None = None
 
-    def __contains__(self, instant: datetime) -> bool:
+    def covers(self, instant: datetime) -> bool:
+        """Whether the instant lies within the window."""
         return self.started_at <= instant < self.expires_at
 
     def with_message(self, sent_at: datetime, window: Window) -> "Conversation":
         """With one more message; the window grows to contain it and, if extending, a length after it."""
-        return replace(
-            self,
+        return self._replace(
             started_at=min(self.started_at, sent_at),
             expires_at=max(self.expires_at, sent_at + window.length) if window.extending else self.expires_at,
             message_count=self.message_count + 1,
@@ -72,11 +71,10 @@ class Conversation:
 
     def with_all_of(self, other: "Conversation") -> "Conversation":
         """With the messages and the end of a later one that it has run into."""
-        return replace(self, expires_at=max(self.expires_at, other.expires_at), message_count=self.message_count + other.message_count)
+        return self._replace(expires_at=max(self.expires_at, other.expires_at), message_count=self.message_count + other.message_count)
 
 
-@dataclass(frozen=True, slots=True)
-class Placement:
+class Placement(NamedTuple):
     """What a message made of a counterparty's conversations.
 
     `conversation` is the one that it belongs to. `before` is what that was without it; None where the message opened it. `merged` are
@@ -95,13 +93,13 @@ class Placement:
         """Every conversation that is new or another now."""
         yield self.conversation
         for absorbed in self.merged:
-            yield replace(absorbed, message_count=0, merged_into=self.conversation.id)
+            yield absorbed._replace(message_count=0, merged_into=self.conversation.id)
 
 
 def place(sent_at: datetime, conversations: Iterable[Conversation], window: Window, opened: Callable[[], Conversation]) -> Placement:
     """The rule above. `conversations` are those of one counterparty that end after `sent_at`; full ones may be left out."""
     with_room = sorted((item for item in conversations if window.holds(item.message_count + 1)), key=lambda item: item.started_at)
-    containing = [item for item in with_room if sent_at in item]
+    containing = [item for item in with_room if item.covers(sent_at)]
     following = [item for item in with_room if sent_at < item.started_at < sent_at + window.length]
     if not containing and not following:
         return Placement(opened())

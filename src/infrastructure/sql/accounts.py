@@ -1,7 +1,7 @@
 """Accounts in PostgreSQL: counters created or locked in one order, then read with everything that a decision needs."""
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import lru_cache
 from typing import Final, TypeVar
@@ -19,6 +19,7 @@ from core.metering.periods import Billing, Interval, Period
 from core.metering.plans import Plan
 from core.metering.ports import Accounts
 from infrastructure.sql import ledger, reservations
+from infrastructure.sql.ledger import Counted
 from infrastructure.sql.plans import SqlPlans
 from infrastructure.sql.statements import Driver, HotStatement
 
@@ -57,7 +58,6 @@ _READ: Final = HotStatement(
 )
 """A statement of its own after the lock, so that it sees what the last holder of the lock committed."""
 
-
 _FORGET: Final = text(
     """
     INSERT INTO usage_counter (customer_id, feature)
@@ -82,6 +82,7 @@ class SqlAccounts(Accounts):
         self._writing: asyncio.Task[None] | None = None
 
     async def lock(self, features: Mapping[str, Collection[str]], at: datetime) -> Mapping[str, Account]:
+        """A counter that sums another period than the one that contains `at` gets the ledger's own sum over that one."""
         assert not self.locked, "a unit of work locks once, everything that it needs, or the order of locks would be lost"
         asked = {feature for wanted in features.values() for feature in wanted}
         catalog = await self._plans.learn_features(self._connection, asked) if asked else self._plans.catalog
@@ -92,18 +93,24 @@ class SqlAccounts(Accounts):
         held = {(row["customer_id"], row["feature"]): row["held"] for row in rows if row["feature"] is not None}
         customers = [row for row in rows if row["feature"] is None]
         versions = await self._plans.versions(self._connection, {(row["plan_key"], row["plan_version"]) for row in customers})
-        plans = {row["customer_id"]: versions[row["plan_key"], row["plan_version"]] for row in customers}
-        billings = {row["customer_id"]: to_billing(row) for row in customers}
-        used = await self._used(counters, plans, billings, at)
         states: dict[str, dict[str, CounterState]] = {}
-        for counter in counters:
-            key = (counter["customer_id"], counter["feature"])
-            states.setdefault(counter["customer_id"], {})[counter["feature"]] = CounterState(used.get(key, 0), held.get(key, 0))
-        regions = {row["customer_id"]: row["phone_region"] for row in customers}
-        self.locked = {
-            id: Account(id, plan, billings[id], states.get(id, {}), now=at, catalog=catalog, new_id=self._new_id, phone_region=regions[id])
-            for id, plan in plans.items()
-        }
+        for row in customers:
+            id, plan = row["customer_id"], versions[row["plan_key"], row["plan_version"]]
+            state = states[id] = {}
+            billing, region = to_billing(row), row["phone_region"]
+            self.locked[id] = Account(id, plan, billing, state, now=at, catalog=catalog, new_id=self._new_id, phone_region=region)
+        stale: list[Counted] = []
+        for id, feature, used, start, end in counters:
+            period = wanted_period(self.locked[id].plan, self.locked[id].billing, feature, at)
+            if period is None:
+                used = 0
+            elif (start, end) != (period.start, period.end):
+                stale.append((id, feature, period))
+            states[id][feature] = CounterState(used, held.get((id, feature), 0))
+        if stale:
+            for (id, feature, _), total in (await ledger.used_within(self._connection, stale)).items():
+                states[id][feature] = states[id][feature]._replace(used=total)
+                self._moved[id, feature] = None
         return self.locked
 
     async def forget(self, features: Mapping[str, Collection[str]]) -> None:
@@ -147,26 +154,6 @@ class SqlAccounts(Accounts):
         for account in self.locked.values():
             account.records.clear()
         return records
-
-    async def _used(
-        self, counters: Sequence[Record], plans: Mapping[str, Plan], billings: Mapping[str, Billing], at: datetime
-    ) -> dict[tuple[str, str], int]:
-        """Each counter's sum over the period that contains `at`: its own, or the ledger's where it sums another period."""
-        used: dict[tuple[str, str], int] = {}
-        stale: list[tuple[str, str, Period]] = []
-        for row in counters:
-            customer_id, feature = row["customer_id"], row["feature"]
-            period = wanted_period(plans[customer_id], billings[customer_id], feature, at)
-            if period is None:
-                continue
-            if (row["period_start"], row["period_end"]) == (period.start, period.end):
-                used[customer_id, feature] = row["used"]
-            else:
-                stale.append((customer_id, feature, period))
-        summed = await ledger.used_within(self._connection, stale)
-        rebuilt = {(customer_id, feature): total for (customer_id, feature, _), total in summed.items()}
-        self._moved.update(dict.fromkeys(rebuilt))
-        return used | rebuilt
 
 
 def _and_then(items: Iterable[T], done: Callable[[], None]) -> Iterator[T]:

@@ -7,11 +7,13 @@ from typing import Final, NamedTuple, TypeVar
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from infrastructure.sql.engine import autocommitting
+from infrastructure.sql.engine import POOL_OVERFLOW, POOL_SIZE, autocommitting
 from infrastructure.sql.errors import CONNECTION_LOST
 from infrastructure.sql.statements import Driver, driver_of
 
 KEPT_MAX: Final = 2
+CLOSED_MAX: Final = KEPT_MAX + POOL_SIZE + POOL_OVERFLOW
+"""So many connections may turn out to have been closed, one after the other; the next one is new."""
 
 _CLOSED_UNSEEN: Final = (
     asyncpg.InterfaceError,
@@ -44,14 +46,15 @@ class Connections:
 
     async def take(self, first: Callable[[Live], Awaitable[T]]) -> tuple[Live, T]:
         """A connection, and what `first` did on it: nothing that may not be done twice, since a connection may turn out to be gone."""
+        closed = 0
         while True:
-            kept = self._kept.pop() if self._kept else None
-            live = kept or await self._open()
+            live = self._kept.pop() if self._kept else await self._open()
             try:
                 return live, await first(live)
             except BaseException as error:
                 await self.discard(live)
-                if kept is None or not isinstance(error, _CLOSED_UNSEEN):
+                closed += 1
+                if closed > CLOSED_MAX or not isinstance(error, _CLOSED_UNSEEN):
                     raise
 
     async def give_back(self, live: Live) -> None:

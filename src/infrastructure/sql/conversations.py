@@ -101,12 +101,17 @@ _WRITE: Final = HotStatement(
         customer_id, id, direction, channel, sent_at, recorded_at, conversation_id, counterparty, started_at, expires_at,
         message_count, new_conversation, used, usage_limit, remaining, over_limit
     )
-    SELECT * FROM unnest(
+    SELECT customer_id, id, direction, channel, coalesce(sent_at, CAST(:recorded_at AS timestamptz)), CAST(:recorded_at AS timestamptz),
+        conversation_id, counterparty, started_at, expires_at, message_count, new_conversation, used, usage_limit, remaining, over_limit
+    FROM unnest(
         CAST(:message_customers AS text[]), CAST(:message_ids AS text[]), CAST(:directions AS text[]), CAST(:channels AS text[]),
-        CAST(:sent AS timestamptz[]), CAST(:recorded AS timestamptz[]), CAST(:told_ids AS uuid[]), CAST(:told_parties AS text[]),
+        CAST(:sent AS timestamptz[]), CAST(:told_ids AS uuid[]), CAST(:told_parties AS text[]),
         CAST(:told_starts AS timestamptz[]), CAST(:told_ends AS timestamptz[]), CAST(:told_counts AS bigint[]),
         CAST(:told_new AS boolean[]), CAST(:told_used AS bigint[]), CAST(:told_limits AS bigint[]), CAST(:told_remaining AS bigint[]),
         CAST(:told_over AS boolean[])
+    ) AS told (
+        customer_id, id, direction, channel, sent_at, conversation_id, counterparty, started_at, expires_at, message_count,
+        new_conversation, used, usage_limit, remaining, over_limit
     )
     """
 )
@@ -175,6 +180,7 @@ class SqlConversations(Conversations):
         if not self._added:
             return
         kept, added, told = self._kept.values(), self._added, [item.receipt for item in self._added]
+        now = added[0].recorded_at  # that of the unit of work, and so of them all
         parameters = {
             "customer_ids": [item.customer_id for item in kept],
             "ids": [item.id for item in kept],
@@ -187,8 +193,8 @@ class SqlConversations(Conversations):
             "message_ids": [item.id for item in added],
             "directions": [item.direction.value for item in added],
             "channels": [item.channel.value for item in added],
-            "sent": [item.sent_at for item in added],
-            "recorded": [item.recorded_at for item in added],
+            "sent": [None if item.sent_at == now else item.sent_at for item in added],  # an instant is what takes longest to send
+            "recorded_at": now,
             "told_ids": [item.conversation_id for item in told],
             "told_parties": [item.counterparty for item in told],
             "told_starts": [item.started_at for item in told],

@@ -70,13 +70,18 @@ _COLUMN_NAMES: Final = [column.name for column in usage_record.columns]
 _RECORD_COLUMNS: Final = ", ".join(_COLUMN_NAMES)
 
 _RECORDS: Final = """
-    unnest(
+    SELECT customer_id, id, feature, quantity, coalesce(occurred_at, CAST(:now AS timestamptz)), CAST(:now AS timestamptz), source,
+        recorded_by, reference, overage, corrects, reason, event_id, dimension
+    FROM unnest(
         CAST(:customer_id AS text[]), CAST(:id AS uuid[]), CAST(:feature AS text[]), CAST(:quantity AS bigint[]),
-        CAST(:occurred_at AS timestamptz[]), CAST(:recorded_at AS timestamptz[]), CAST(:source AS text[]), CAST(:recorded_by AS text[]),
-        CAST(:reference AS text[]), CAST(:overage AS bigint[]), CAST(:corrects AS uuid[]), CAST(:reason AS text[]),
-        CAST(:event_id AS text[]), CAST(:dimension AS text[])
+        CAST(:occurred_at AS timestamptz[]), CAST(:source AS text[]), CAST(:recorded_by AS text[]), CAST(:reference AS text[]),
+        CAST(:overage AS bigint[]), CAST(:corrects AS uuid[]), CAST(:reason AS text[]), CAST(:event_id AS text[]),
+        CAST(:dimension AS text[])
+    ) AS record (
+        customer_id, id, feature, quantity, occurred_at, source, recorded_by, reference, overage, corrects, reason, event_id, dimension
     )
 """
+"""An instant is what takes longest to send: `now`, when all of them are recorded, goes once, and stands also for when they occurred."""
 
 _COUNTERS: Final = """
     INSERT INTO usage_counter (customer_id, feature, used, period_start, period_end)
@@ -88,9 +93,7 @@ _COUNTERS: Final = """
     SET used = excluded.used, period_start = excluded.period_start, period_end = excluded.period_end
 """
 
-_WRITE_RECORDS_AND_COUNTERS: Final = HotStatement(
-    f"WITH booked AS (INSERT INTO usage_record ({_RECORD_COLUMNS}) SELECT * FROM {_RECORDS}) {_COUNTERS}"
-)
+_WRITE_RECORDS_AND_COUNTERS: Final = HotStatement(f"WITH booked AS (INSERT INTO usage_record ({_RECORD_COLUMNS}) {_RECORDS}) {_COUNTERS}")
 _WRITE_COUNTERS: Final = HotStatement(_COUNTERS)
 
 Counted = tuple[str, str, Period]
@@ -200,8 +203,11 @@ def _row(record: UsageRecord) -> tuple[Any, ...]:
     return customer_id, id, feature, quantity, occurred_at, recorded_at, *origin, *rest
 
 
-def _columns(records: Iterable[UsageRecord]) -> dict[str, Any]:
-    return {name: _sparse(values) for name, values in zip(_COLUMN_NAMES, zip(*map(_row, records), strict=True), strict=True)}
+def _columns(records: Sequence[UsageRecord]) -> dict[str, Any]:
+    columns: dict[str, Any] = dict(zip(_COLUMN_NAMES, zip(*map(_row, records), strict=True), strict=True))
+    columns["now"] = now = columns.pop("recorded_at")[0]
+    columns["occurred_at"] = tuple(None if at == now else at for at in columns["occurred_at"])
+    return {name: values if name == "now" else _sparse(values) for name, values in columns.items()}
 
 
 def _sparse(values: tuple[Any, ...]) -> tuple[Any, ...]:
