@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from zoneinfo import ZoneInfo
@@ -88,7 +88,8 @@ async def pools(database_url: str) -> AsyncIterator[list[UnitsOfWork]]:
     engines = [create_engine(database_url) for _ in range(2)]
     connections = [Connections(engine) for engine in engines]
     plans, now = SqlPlans(engines[0]), datetime.now(UTC)  # noqa: TID251
-    await plans.publish(Plan("small", 1, "Small", {SESSIONS.key: Metered(LIMIT)}))
+    for key, limit in (("small", LIMIT), ("large", 100)):
+        await plans.publish(Plan(key, 1, key, {SESSIONS.key: Metered(limit)}))
     await SqlCustomers(engines[0]).put(StoredCustomer("ada", "small", 1, Billing(now, Interval.MONTH, ZoneInfo("UTC"))), now)
     yield [partial(SqlUnitOfWork, kept, SqlPlans(engine), new_id) for kept, engine in zip(connections, engines, strict=True)]
     for kept, engine in zip(connections, engines, strict=True):
@@ -129,6 +130,24 @@ async def test_the_second_transaction_waits_for_the_firsts_lock_and_sees_what_it
     go_on.set()
     assert (await first, await second) == (0, 2)
     assert await asyncio.to_thread(Database(database_url).used, "ada", SESSIONS.key) == (3, 3)
+
+
+async def test_the_second_transaction_sees_what_the_first_one_set_aside_and_the_plan_that_was_changed_while_it_waited(
+    pools: list[UnitsOfWork], database_url: str
+) -> None:
+    async def read() -> tuple[int, str]:
+        async with pools[1]() as uow:
+            account = (await uow.accounts.lock({"ada": {SESSIONS.key}}, at=datetime.now(UTC)))["ada"]  # noqa: TID251
+            return account.balance(SESSIONS.key).held, account.plan.key
+
+    async with pools[0]() as uow:
+        accounts = await uow.accounts.lock({"ada": {SESSIONS.key}}, at=datetime.now(UTC))  # noqa: TID251
+        accounts["ada"].hold({SESSIONS.key: 2}, timedelta(hours=1))
+        second = asyncio.create_task(read())
+        await asyncio.to_thread(until_one_waits_for_a_lock, database_url)
+        await asyncio.to_thread(Database(database_url).rows, "UPDATE customer SET plan_key = 'large' WHERE customer_id = 'ada'")
+        await uow.commit()
+    assert await second == (2, "large")
 
 
 async def test_the_second_transaction_is_refused_where_the_first_took_what_was_left(pools: list[UnitsOfWork], database_url: str) -> None:

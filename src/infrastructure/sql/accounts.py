@@ -27,36 +27,12 @@ T = TypeVar("T")
 
 _LOCK: Final = HotStatement(
     """
-    INSERT INTO usage_counter (customer_id, feature)
-    SELECT wanted.customer_id, wanted.feature
-    FROM unnest(CAST(:customer_ids AS text[]), CAST(:features AS text[])) AS wanted (customer_id, feature)
-    CROSS JOIN LATERAL (SELECT 1 FROM customer AS c WHERE c.customer_id = wanted.customer_id LIMIT 1) AS known
-    ORDER BY wanted.customer_id COLLATE "C", wanted.feature COLLATE "C"
-    ON CONFLICT (customer_id, feature) DO UPDATE SET used = usage_counter.used
-    RETURNING customer_id, feature, used, period_start, period_end
+    SELECT * FROM lock_accounts(
+        CAST(:customer_ids AS text[]), CAST(:features AS text[]), CAST(:customers AS text[]), CAST(:at AS timestamptz)
+    )
     """
 )
-"""Creates or locks, always in the same order, so that transactions queue up and never wait for each other in a circle."""
-
-_READ: Final = HotStatement(
-    """
-    SELECT c.customer_id, c.plan_key, c.plan_version, c.billing_anchor, c.billing_interval, c.time_zone, c.phone_region,
-        CAST(NULL AS text) AS feature, CAST(NULL AS bigint) AS held
-    FROM unnest(CAST(:customers AS text[])) AS wanted (customer_id)
-    CROSS JOIN LATERAL (SELECT * FROM customer AS c WHERE c.customer_id = wanted.customer_id LIMIT 1) AS c
-    UNION ALL
-    SELECT wanted.customer_id, NULL, NULL, NULL, NULL, NULL, NULL, wanted.feature, holds.held
-    FROM unnest(CAST(:customer_ids AS text[]), CAST(:features AS text[])) AS wanted (customer_id, feature)
-    CROSS JOIN LATERAL (
-        SELECT CAST(sum(h.quantity) AS bigint) AS held
-        FROM usage_hold AS h
-        WHERE h.customer_id = wanted.customer_id AND h.feature = wanted.feature AND h.expires_at > CAST(:at AS timestamptz)
-        OFFSET 0
-    ) AS holds
-    WHERE holds.held > 0
-    """
-)
-"""A statement of its own after the lock, so that it sees what the last holder of the lock committed."""
+"""Creates or locks counters, and then reads what decisions need; see the migration that made the function."""
 
 _FORGET: Final = text(
     """
@@ -88,10 +64,10 @@ class SqlAccounts(Accounts):
         catalog = await self._plans.learn_features(self._connection, asked) if asked else self._plans.catalog
         keys = [(id, feature) for id, wanted in features.items() for feature in wanted if catalog.get(feature) is not None]
         parameters = {"customer_ids": [id for id, _ in keys], "features": [feature for _, feature in keys]}
-        counters = await _LOCK.fetch(self._driver, parameters) if keys else ()
-        rows = await _READ.fetch(self._driver, {"customers": list(features), "at": at, **parameters})
-        held = {(row["customer_id"], row["feature"]): row["held"] for row in rows if row["feature"] is not None}
-        customers = [row for row in rows if row["feature"] is None]
+        rows = await _LOCK.fetch(self._driver, {"customers": list(features), "at": at, **parameters})
+        customers = [row for row in rows if row["plan_key"] is not None]
+        counters = [row for row in rows if row["used"] is not None]
+        held = {(row["customer_id"], row["feature"]): row["held"] for row in rows if row["held"] is not None}
         versions = await self._plans.versions(self._connection, {(row["plan_key"], row["plan_version"]) for row in customers})
         states: dict[str, dict[str, CounterState]] = {}
         for row in customers:
@@ -100,7 +76,7 @@ class SqlAccounts(Accounts):
             billing, region = to_billing(row), row["phone_region"]
             self.locked[id] = Account(id, plan, billing, state, now=at, catalog=catalog, new_id=self._new_id, phone_region=region)
         stale: list[Counted] = []
-        for id, feature, used, start, end in counters:
+        for id, feature, used, start, end, *_ in counters:
             period = wanted_period(self.locked[id].plan, self.locked[id].billing, feature, at)
             if period is None:
                 used = 0
