@@ -1,8 +1,9 @@
 """Commands for the comparison of the engine with its reference: what they are drawn from, and how their answers are told."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from enum import Enum
 from typing import Any
 
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from core.metering.correct_record import Corrected
 from core.metering.idempotency import Idempotency, Replay
 from core.metering.ledger import UsageRecord
 from core.metering.reserve_usage import Reserved
+from tests.integration.reference_model import Entry
 
 BATCH_MAX = 3
 
@@ -37,14 +39,26 @@ quantities = often(
     half=Decimal("0.5"),
     half_a_part=Decimal("0.0005"),
 )
-amounts = st.lists(st.builds(Amount, features, quantities, st.sampled_from([None, "eu"])), min_size=1, max_size=3)
+amount = st.builds(Amount, features, quantities, st.sampled_from([None, "eu"]))
+amounts = st.lists(amount, min_size=1, max_size=3)
 keys = st.none() | st.none() | st.integers(1, 12).map(lambda n: f"key {n}")
 customers = often("acme", "globex", unknown="nobody")
 SKEW, BACK, INSTANT = timedelta(minutes=5), timedelta(days=35), timedelta(microseconds=1)
+
+
+class Edge(Enum):
+    """Of the current period: its first instant, the last one before it, and the first one after it."""
+
+    START, BEFORE, END = range(3)
+
+
+Dated = timedelta | Edge | None
+"""When usage occurred: so long after now, at an edge, or now."""
+
+shorts = st.sampled_from([timedelta(0), INSTANT, SKEW - INSTANT])
 skews = often(timedelta(0), SKEW, -SKEW, past=-SKEW - INSTANT, ahead=SKEW + INSTANT)
-times = (
-    st.none() | often(-BACK, SKEW, old=-BACK - INSTANT, ahead=SKEW + INSTANT) | st.integers(-34 * 24, 0).map(lambda n: timedelta(hours=n))
-)
+past = st.integers(-34 * 24, 0).map(lambda n: timedelta(hours=n))
+times = st.none() | past | st.sampled_from(Edge) | often(-BACK, SKEW, old=-BACK - INSTANT, ahead=SKEW + INSTANT)
 waits = st.one_of(
     st.integers(1, 400).map(lambda n: timedelta(seconds=n)),
     st.integers(1, 72).map(lambda n: timedelta(hours=n)),
@@ -82,3 +96,20 @@ def told(outcome: Any) -> Any:
 
 def written_once(key: str | None, *asked: object) -> Idempotency | None:
     return Idempotency(key, repr(asked).encode(), lambda result: repr(told(result)).encode()) if key else None
+
+
+def records_of(outcome: Any) -> Sequence[UsageRecord]:
+    match outcome:
+        case Consumed(records):
+            return records
+        case Corrected(record):
+            return [record]
+    return ()
+
+
+def written(record: UsageRecord) -> tuple[Any, ...]:
+    return told(record), record.recorded_at, record.origin, record.corrects, record.reason, record.event_id
+
+
+def expected(entry: Entry) -> tuple[Any, ...]:
+    return entry.told(), entry.recorded_at, entry.origin, entry.corrects and entry.corrects.id, entry.reason, entry.event_id

@@ -23,6 +23,9 @@ from core.metering.plans import Boolean, Enforcement, Static
 from core.metering.reserve_usage import ReserveUsageCommand
 from tests.integration.reference_plans import NOT_IN_PLAN, PLANS, RESOLUTIONS, Owner
 
+CAPACITY = 9_000
+"""In smallest parts: no period's total goes beyond it. The engine's own is far out of reach, and set to this one."""
+
 
 @dataclass(eq=False)
 class Entry:
@@ -170,9 +173,13 @@ class Reference:
                 numbers = {"current_usage": used, "held": held, "requested": requested, "limit": limit, "remaining": remaining}
                 units = {name: Decimal(parts) / RESOLUTIONS[feature] for name, parts in numbers.items()}
                 raise Refused("LimitExceeded", {"plan": plan, "feature": feature, **units, "resets_at": None if end == END else end})
+            if used + requested > CAPACITY:
+                raise Refused("InvalidQuantity", {"feature": feature})
 
     def _book(self, customer_id: str, feature: str, quantity: int, origin: Origin, at: datetime | None = None, **rest: Any) -> Entry:
-        before = self.balance(customer_id, feature)[4]
+        used, _, _, _, before, _, _ = self.balance(customer_id, feature)
+        if used + quantity > CAPACITY:
+            raise Refused("InvalidQuantity", {"feature": feature})
         entry = Entry(customer_id, feature, quantity, at or self.now, self.now, 0, origin, **rest)
         self.entries.append(entry)
         entry.overage = self.balance(customer_id, feature)[4] - before
@@ -245,13 +252,13 @@ class Reference:
             usage = self._parts(id, command.amounts, at_least=0)
         if hold.state != "held":
             raise Refused("ReservationNotHeld", {"reservation_id": str(hold.id), "state": hold.state})
-        hold.late = hold.state_at(self.now) == "expired"
-        hold.state = "committed"
-        hold.actual = {name: sum(parts for feature, parts, _ in usage if feature == name) for name, _, _ in usage}
+        actual = {name: sum(parts for feature, parts, _ in usage if feature == name) for name, _, _ in usage}
         origin = Origin("reservation", command.recorded_by, hold.reference or str(hold.id))
         for feature, quantity, dimension in usage:
             if quantity:
                 self._book(id, feature, quantity, origin, dimension=dimension)
+        hold.late = hold.state_at(self.now) == "expired"
+        hold.state, hold.actual = "committed", actual
         return hold
 
 

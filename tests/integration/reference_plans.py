@@ -21,7 +21,7 @@ PLANS: Final = {
         "Small",
         {
             "calls": MeteredDraft(Decimal(20)),
-            "storage": MeteredDraft(Decimal("12.5"), Reset.MONTH),
+            "storage": MeteredDraft(Decimal("7.5"), Reset.MONTH),
             "seats": MeteredDraft(Decimal(5), enforcement=Enforcement.SOFT),
             "tokens": MeteredDraft(None, Reset.DAY),
             "exports": MeteredDraft(Decimal(0)),
@@ -35,7 +35,7 @@ PLANS: Final = {
         "Large",
         {
             "calls": MeteredDraft(Decimal(40), Reset.MONTH),
-            "storage": MeteredDraft(Decimal(25), Reset.WEEK),
+            "storage": MeteredDraft(Decimal("8.5"), Reset.WEEK),
             "seats": MeteredDraft(Decimal(12)),
             "tokens": MeteredDraft(Decimal(30), Reset.DAY),
             "exports": MeteredDraft(Decimal(3), Reset.WEEK),
