@@ -66,18 +66,18 @@ def tollgate(tree: Path, *arguments: str) -> "subprocess.Popen[str]":
 
 @pytest.fixture(scope="module")
 def service(tree: Path) -> Iterator[str]:
-    process = tollgate(tree, "serve", "--port", "0", "--plans", "plans.yaml")
     said = []
-    assert process.stdout is not None
-    for line in process.stdout:
-        said.append(line)
-        if found := re.search(r"ready at (\S+)", line):
-            yield found[1]
-            break
-    else:
-        pytest.fail("".join(said))
-    process.terminate()
-    process.communicate(timeout=40)
+    with tollgate(tree, "serve", "--port", "0", "--plans", "plans.yaml") as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            said.append(line)
+            if found := re.search(r"ready at (\S+)", line):
+                yield found[1]
+                break
+        else:
+            pytest.fail("".join(said))
+        process.terminate()
+        process.communicate(timeout=40)
 
 
 def test_the_tutorials_product_admits_three_exports_and_refuses_the_fourth(tree: Path, service: str) -> None:
