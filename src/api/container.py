@@ -72,9 +72,14 @@ def utc_now() -> datetime:
     return datetime.now(UTC)  # noqa: TID251 - this is the edge where time enters
 
 
-def user_tokens(settings: Settings, client: httpx.AsyncClient, clock: Any) -> UserTokens:
+def http_client(settings: Settings) -> httpx.AsyncClient | None:
+    """Only where there is something to ask for: making a client takes as long as a hundred requests."""
+    return httpx.AsyncClient() if settings.jwks_url else None
+
+
+def user_tokens(settings: Settings, client: httpx.AsyncClient | None, clock: Any) -> UserTokens:
     """Tokens of our own signing, of an identity provider's, of both, or none at all."""
-    published = PublishedKeys(settings.jwks_url, client, clock) if settings.jwks_url else None
+    published = PublishedKeys(settings.jwks_url, client, clock) if settings.jwks_url and client else None
     secret = revealed(settings.jwt_secret)
     return JwtUserTokens(clock, secret=secret, published_keys=published, audience=settings.jwt_audience)
 
@@ -100,7 +105,7 @@ class Container(containers.DeclarativeContainer):
 
     engine = providers.Singleton(create_engine, settings.provided.database_url, settings.provided.statement_seconds_max)
     connections = providers.Singleton(Connections, engine)
-    http_client = providers.Singleton(httpx.AsyncClient)
+    http_client = providers.Singleton(http_client, settings)
     health = providers.Singleton(SqlHealth, engine)
 
     plans = providers.Singleton(SqlPlans, engine)
@@ -179,6 +184,8 @@ async def running(container: Container) -> AsyncIterator[None]:
 
 async def closed(container: Container) -> None:
     """Lets go of everything that a container has opened."""
-    await container.http_client().aclose()
+    client = container.http_client()
+    if client is not None:
+        await client.aclose()
     await container.connections().close()
     await container.engine().dispose()
