@@ -4,6 +4,7 @@ Run as a program, it reads a job from standard input and prints the result, so t
 """
 
 import asyncio
+import gc
 import json
 import sys
 import time
@@ -56,10 +57,11 @@ class Connection(asyncio.Protocol):
         self._finished = finished
         self._next = 0
         self._buffer = b""
+        self._length = 0
         self._sent_at = 0.0
         self.until = float("inf")
         self.latencies: list[float] = []
-        self.statuses: Counter[str] = Counter()
+        self.statuses: dict[bytes, int] = {}
         self.sample = ""
 
     def connection_made(self, transport: Any) -> None:
@@ -72,21 +74,23 @@ class Connection(asyncio.Protocol):
         self._next = (self._next + 1) % len(self._requests)
 
     def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        head = self._buffer.find(b"\r\n\r\n")
-        if head < 0:
-            return
-        at = self._buffer.lower().find(b"content-length: ", 0, head)
-        length = int(self._buffer[at + 16 : self._buffer.find(b"\r\n", at)]) if at >= 0 else 0
-        if len(self._buffer) < head + 4 + length:
+        self._buffer = self._buffer + data if self._buffer else data
+        if not self._length:
+            head = self._buffer.find(b"\r\n\r\n")
+            if head < 0:
+                return
+            at = self._buffer.find(b"content-length: ", 0, head)  # uvicorn writes names in lower case
+            self._length = head + 4 + (int(self._buffer[at + 16 : self._buffer.find(b"\r\n", at)]) if at >= 0 else 0)
+        if len(self._buffer) < self._length:
             return
         now = time.perf_counter()
         self.latencies.append(now - self._sent_at)
-        status = self._buffer[9:12].decode()
+        status = self._buffer[9:12]
         if status not in self.statuses:
-            self.sample = self._buffer[head + 4 :].decode()[:300]
+            self.sample = self._buffer[-300:].decode(errors="replace")
+            self.statuses[status] = 0
         self.statuses[status] += 1
-        self._buffer = b""
+        self._buffer, self._length = b"", 0
         exhausted = self._once and self._next == 0
         if now < self.until and not exhausted:
             self._send()
@@ -96,7 +100,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         if not self._finished.done():
-            self.statuses["lost"] += 1
+            self.statuses[b"lost"] = 1
             self._finished.set_result(None)
 
 
@@ -126,7 +130,9 @@ async def run(job: Job) -> Result:
     await asyncio.wait_for(asyncio.gather(*finished), job.seconds + 60)
     elapsed = time.perf_counter() - started
     latencies = sorted(latency for connection in connections for latency in connection.latencies)
-    statuses = sum((connection.statuses for connection in connections), Counter())
+    statuses: Counter[str] = Counter()
+    for connection in connections:
+        statuses.update({status.decode(): count for status, count in connection.statuses.items()})
     return Result(
         len(latencies) / elapsed,
         dict(statuses),
@@ -137,4 +143,5 @@ async def run(job: Job) -> Result:
 
 
 if __name__ == "__main__":
+    gc.disable()
     print(json.dumps(asdict(uvloop.run(run(Job(**json.load(sys.stdin)))))))
