@@ -24,8 +24,8 @@ $(VENV)/.ready: requirements-dev.lock pyproject.toml
 run: setup ## start the service with an embedded PostgreSQL and the example plans
 	@exec $(BIN)/tollgate serve --port $(PORT) --data-dir $(DATA_DIR) --plans plans.yaml --example-customer demo
 
-test: setup ## pass all tests
-	@$(BIN)/pytest
+test: setup ## pass all tests, in two processes
+	@$(BIN)/pytest -n 2 --dist worksteal
 
 check: setup ## format, lint, types, import contracts, unit tests
 	@$(BIN)/ruff format --check .
@@ -42,7 +42,7 @@ unit: setup ## the unit tests
 	@$(BIN)/pytest tests/unit
 
 integration: setup ## the tests with a real PostgreSQL and real HTTP
-	@$(BIN)/pytest tests/integration
+	@$(BIN)/pytest tests/integration -n 2 --dist worksteal
 
 lock: setup ## pin the newest versions of all dependencies, with hashes
 	@$(BIN)/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options --no-header --output-file requirements.lock pyproject.toml

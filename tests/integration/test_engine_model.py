@@ -274,6 +274,6 @@ def test_the_engine_answers_as_the_reference_does(database_url: str, monkeypatch
         for plan in PLANS.values():
             runner.run(engine.publish(plan, RESOLUTIONS))
         runner.run(engine.container.declare_feature().execute(Feature("extras", "unit")))
-        tried = settings(max_examples=2 * settings().max_examples, suppress_health_check=list(HealthCheck))
+        tried = settings(suppress_health_check=list(HealthCheck))
         run_state_machine_as_test(lambda: EngineMachine(engine, runner), settings=tried)
         runner.run(opened.__aexit__(None, None, None))
