@@ -19,7 +19,7 @@ from core.metering.use_case import UseCase
 C = TypeVar("C")
 R = TypeVar("R")
 
-BATCH_SIZE_MAX: Final = 1_000
+BATCH_SIZE_MAX: Final = 2_000
 QUEUE_SIZE_MAX: Final = 10_000
 ATTEMPTS_MAX: Final = 12
 BATCH_ATTEMPTS_MAX: Final = 4

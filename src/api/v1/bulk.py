@@ -1,5 +1,6 @@
 """/api/v1/usage/batch and /api/v1/events: many decisions in one request."""
 
+import asyncio
 import hashlib
 import json
 from dataclasses import dataclass
@@ -28,6 +29,9 @@ from core.metering.ingest_events import IngestEventCommand
 router = APIRouter(prefix="/api/v1", tags=["bulk"])
 
 ITEMS_MAX: Final = 1_000
+READ_AT_ONCE: Final = 100
+"""After so many events the other requests get their turn."""
+
 ONE_EVENT: Final = "application/cloudevents+json"
 MANY_EVENTS: Final = "application/cloudevents-batch+json"
 ONE: Final = Decimal(1)
@@ -194,17 +198,7 @@ async def ingest_events(request: Request, who: Writer) -> Response:
 
 
 async def _ingest(found: list[Any], who: Principal, container: Container) -> EventsAnswer:
-    commands: list[IngestEventCommand] = []
-    indexes: list[int] = []
-    rejected: list[Rejected] = []
-    for index, item in enumerate(found):
-        try:
-            event = Event.model_validate(item)
-        except ValidationError as error:
-            rejected.append(_invalid(index, item, error))
-        else:
-            commands.append(_to_event(event, who.name))
-            indexes.append(index)
+    commands, indexes, rejected = await read_events(found, who.name)
     outcomes = await container.ingest_events().execute(commands) if commands else ()
     for index, command, outcome in zip(indexes, commands, outcomes, strict=True):
         if isinstance(outcome, StorageUnavailable | Overloaded | BrokenCommand):
@@ -216,6 +210,24 @@ async def _ingest(found: list[Any], who: Principal, container: Container) -> Eve
     booked = sum(outcome is True for outcome in outcomes)
     known = sum(outcome is False for outcome in outcomes)
     return EventsAnswer(accepted=booked, duplicates=known, rejected=sorted(rejected, key=lambda item: item.index))
+
+
+async def read_events(found: list[Any], recorded_by: str) -> tuple[list[IngestEventCommand], list[int], list[Rejected]]:
+    """The events that are some, each one's index, and those that are none; on the way other requests get their turn."""
+    commands: list[IngestEventCommand] = []
+    indexes: list[int] = []
+    rejected: list[Rejected] = []
+    for index, item in enumerate(found):
+        if index and index % READ_AT_ONCE == 0:
+            await asyncio.sleep(0)
+        try:
+            event = Event.model_validate(item)
+        except ValidationError as error:
+            rejected.append(_invalid(index, item, error))
+        else:
+            commands.append(_to_event(event, recorded_by))
+            indexes.append(index)
+    return commands, indexes, rejected
 
 
 async def _events(request: Request) -> list[Any]:

@@ -128,7 +128,7 @@ _FIND: Final = text(
     """
 )
 
-_KNOWN_EVENTS: Final = text(
+_KNOWN_EVENTS: Final = HotStatement(
     """
     SELECT wanted.customer_id, wanted.source, wanted.event_id
     FROM unnest(CAST(:customer_ids AS text[]), CAST(:sources AS text[]), CAST(:event_ids AS text[]))
@@ -145,8 +145,9 @@ _KNOWN_EVENTS: Final = text(
 class SqlLedger(Ledger):
     """Within the transaction of a unit of work."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: AsyncConnection, driver: Driver) -> None:
         self._connection = connection
+        self._driver = driver
 
     async def find(self, ids: Iterable[tuple[str, UUID]]) -> dict[UUID, CorrectedRecord]:
         wanted = list(dict.fromkeys(ids))
@@ -161,7 +162,7 @@ class SqlLedger(Ledger):
             "sources": [event.source for event in wanted],
             "event_ids": [event.event_id for event in wanted],
         }
-        return {EventKey(*row) for row in await self._connection.execute(_KNOWN_EVENTS, parameters)}
+        return {EventKey(*row) for row in await _KNOWN_EVENTS.fetch(self._driver, parameters)}
 
 
 async def used_within(connection: AsyncConnection, wanted: Sequence[Counted]) -> dict[Counted, int]:

@@ -47,7 +47,7 @@ class SqlUnitOfWork:
         self._written: list[Written] = []
         self.accounts = self._writes(SqlAccounts(connection, driver, self._plans, self._new_id))
         self.drift = SqlDriftReader(connection)
-        self.ledger = SqlLedger(connection)
+        self.ledger = SqlLedger(connection, driver)
         self.replies = self._writes(SqlReplies(connection))
         self.reservations = SqlReservations(connection)
         self.sessions = self._writes(SqlSessions(connection))
