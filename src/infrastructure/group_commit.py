@@ -21,6 +21,7 @@ R = TypeVar("R")
 
 BATCH_SIZE_MAX: Final = 2_000
 QUEUE_SIZE_MAX: Final = 10_000
+ANSWERED_AT_ONCE: Final = 8
 ATTEMPTS_MAX: Final = 12
 BATCH_ATTEMPTS_MAX: Final = 4
 BACKOFF_SECONDS: Final = 0.002
@@ -53,6 +54,7 @@ class GroupCommit(Generic[C, R]):
         self._queue: deque[_Call[C, R]] = deque()
         self._waiting = 0
         self._worker: asyncio.Task[None] | None = None
+        self._answers: deque[tuple[_Call[C, R], Sequence[R | Replay | DomainError]]] = deque()
 
     async def execute(self, commands: Sequence[C]) -> Sequence[R | Replay | DomainError]:
         """Raises Overloaded where the queue is full, and what a lone command failed with; beside others, that is BrokenCommand."""
@@ -65,9 +67,11 @@ class GroupCommit(Generic[C, R]):
         return [outcome for part in parts for outcome in part]
 
     async def drain(self) -> None:
-        """Returns when everything that was accepted has been carried out."""
+        """Returns when everything that was accepted has been carried out and answered."""
         while self._worker is not None:
             await asyncio.wait([self._worker])
+        while self._answers:
+            await asyncio.sleep(0)
 
     def _enqueue(self, commands: Sequence[C]) -> "asyncio.Future[Sequence[R | Replay | DomainError]]":
         loop = asyncio.get_running_loop()
@@ -107,11 +111,22 @@ class GroupCommit(Generic[C, R]):
             await self._take_apart(batch, error)
             return
         start = 0
+        answering = bool(self._answers)
         for call in batch:
             end = start + len(call.commands)
-            if not call.outcomes.done():
-                call.outcomes.set_result(outcomes[start:end])
+            self._answers.append((call, outcomes[start:end]))
             start = end
+        if not answering:
+            self._answer()
+
+    def _answer(self) -> None:
+        """A few callers at a time: in between, the database's replies to the next batch are seen, and it never waits for nothing."""
+        for _ in range(min(ANSWERED_AT_ONCE, len(self._answers))):
+            call, outcomes = self._answers.popleft()
+            if not call.outcomes.done():
+                call.outcomes.set_result(outcomes)
+        if self._answers:
+            asyncio.get_running_loop().call_soon(self._answer)
 
     async def _take_apart(self, batch: Sequence[_Call[C, R]], error: Exception) -> None:
         if len(batch) > 1:

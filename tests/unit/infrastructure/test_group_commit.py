@@ -10,7 +10,7 @@ from pytest_mock import MockerFixture
 
 from core.errors import BrokenCommand, ConcurrentUpdate, DomainError, Overloaded, StorageUnavailable
 from infrastructure import group_commit
-from infrastructure.group_commit import GroupCommit
+from infrastructure.group_commit import ANSWERED_AT_ONCE, GroupCommit
 
 
 class Refusal(DomainError):
@@ -216,6 +216,43 @@ async def test_a_call_of_many_commands_learns_what_was_booked_though_one_of_them
     mocker.patch.object(group_commit, "BACKOFF_SECONDS_MAX", 0.001)
     a, b, c = await GroupCommit(FakeUseCase(failing(ConcurrentUpdate(), with_="b"))).execute(["a", "b", "c"])
     assert (a, type(b), c) == ("A", Overloaded, "C")
+
+
+async def test_answers_are_handed_out_a_few_a_turn_in_order_and_the_next_batch_begins_meanwhile() -> None:
+    use_case = FakeUseCase()
+    use_case.door.clear()
+    group = GroupCommit(use_case)
+    answered: list[int] = []
+    most_in_a_turn = 0
+
+    async def call(n: int) -> None:
+        await group.execute([str(n)])
+        answered.append(n)
+
+    first = started(call(n) for n in range(3 * ANSWERED_AT_ONCE))
+    await turns()
+    late = started([call(len(first))])
+    await turns()
+    use_case.door.set()
+    while len(answered) < len(first):
+        before = len(answered)
+        await asyncio.sleep(0)
+        most_in_a_turn = max(most_in_a_turn, len(answered) - before)
+        if answered and len(answered) < len(first):
+            assert len(use_case.batches) == 2
+    await asyncio.gather(*first, *late)
+    assert most_in_a_turn == ANSWERED_AT_ONCE
+    assert answered == [*range(len(first) + 1)]
+
+
+async def test_draining_waits_for_answers_too() -> None:
+    group = GroupCommit(FakeUseCase())
+    calls = [group.execute([str(n)]) for n in range(5 * ANSWERED_AT_ONCE)]
+    answers = started(calls)
+    await asyncio.sleep(0)
+    await group.drain()
+    await asyncio.sleep(0)
+    assert all(answer.done() for answer in answers)
 
 
 async def test_draining_waits_for_what_was_accepted() -> None:
