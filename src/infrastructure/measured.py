@@ -16,7 +16,10 @@ R = TypeVar("R")
 
 COMMANDS: Final = Counter("tollgate_commands", "Commands carried out, by outcome: done, replayed, or the refusal.", ("use_case", "outcome"))
 BATCH_SIZE: Final = Histogram(
-    "tollgate_batch_size", "Commands that shared a transaction.", ("use_case",), buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+    "tollgate_batch_size",
+    "Commands that shared a transaction.",
+    ("use_case",),
+    buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048),
 )
 BATCH_SECONDS: Final = Histogram(
     "tollgate_batch_seconds",
