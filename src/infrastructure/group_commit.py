@@ -71,7 +71,7 @@ class GroupCommit(Generic[C, R]):
         while self._worker is not None:
             await asyncio.wait([self._worker])
         while self._answers:
-            await asyncio.sleep(0)
+            self._answer()
 
     def _enqueue(self, commands: Sequence[C]) -> "asyncio.Future[Sequence[R | Replay | DomainError]]":
         loop = asyncio.get_running_loop()
