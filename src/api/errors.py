@@ -25,7 +25,8 @@ from core.errors import BrokenCommand, ConcurrentUpdate, DomainError, Overloaded
 from core.learning.assessment import AssessmentConflict
 from core.learning.learning_plan import LearningPlanNotFound
 from core.learning.practice_session import PracticeSessionConflict
-from core.metering.account import CustomerNotFound, FeatureNotInPlan, FeatureNotMetered, LimitExceeded
+from core.metering.account import CustomerNotFound
+from core.metering.balance import FeatureNotInPlan, FeatureNotMetered, LimitExceeded
 from core.metering.check_usage import GrantExceeded
 from core.metering.features import InvalidQuantity
 from core.metering.idempotency import IdempotencyKeyReused

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from core.errors import DomainError
-from core.metering.account import Amount, Balance
+from core.metering.balance import Amount, Balance
 from core.metering.consume_usage import Consumed
 from core.metering.correct_record import Corrected
 from core.metering.idempotency import Idempotency, Replay

@@ -13,7 +13,7 @@ from api.container import Container, closed
 from api.settings import Settings
 from core.customers.customer import Customer
 from core.errors import DomainError
-from core.metering.account import Amount, Balance
+from core.metering.balance import Amount, Balance
 from core.metering.consume_usage import ConsumeUsageCommand, Mode
 from core.metering.features import Feature
 from core.metering.idempotency import Idempotency

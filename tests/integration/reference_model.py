@@ -11,7 +11,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 from uuid import UUID
 
-from core.metering.account import Amount
+from core.metering.balance import Amount
 from core.metering.consume_usage import ConsumeUsageCommand, Mode
 from core.metering.correct_record import CorrectRecordCommand
 from core.metering.finish_reservation import CommitReservationCommand, ReleaseReservationCommand

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from core.customers.customer import Customer as StoredCustomer
-from core.metering.account import Amount, LimitExceeded
+from core.metering.balance import Amount, LimitExceeded
 from core.metering.consume_usage import ConsumeUsage, ConsumeUsageCommand
 from core.metering.features import SESSIONS
 from core.metering.ledger import Origin

@@ -11,7 +11,7 @@ import pytest
 from core.conversations.message import Direction, Receipt
 from core.conversations.record_message import Recorded, RecordMessageCommand
 from core.customers.customer import Customer
-from core.metering.account import LimitExceeded
+from core.metering.balance import LimitExceeded
 from core.metering.periods import Billing, Interval, Reset
 from core.metering.plan_drafts import MeteredDraft, PlanDraft
 from core.metering.plans import Window

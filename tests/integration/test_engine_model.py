@@ -21,7 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from core.customers.customer import Customer
 from core.customers.put_customer import CustomerChanges
 from core.errors import DomainError
-from core.metering.account import Amount
+from core.metering.balance import Amount
 from core.metering.consume_usage import ConsumeUsageCommand, Mode
 from core.metering.correct_record import CorrectRecordCommand
 from core.metering.features import Feature

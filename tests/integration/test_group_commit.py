@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 
 from core.errors import StorageUnavailable
-from core.metering.account import Amount
+from core.metering.balance import Amount
 from core.metering.consume_usage import Consumed, ConsumeUsage
 from core.metering.idempotency import IdempotencyKeyReused, Replay
 from core.metering.ingest_events import IngestEventCommand

@@ -9,7 +9,7 @@ from core.learning.practice_session import Practice
 from core.learning.save_practice_session import SavedPractice, SavePracticeSessionCommand
 from core.learning.start_practice_session import HELD_FOR, StartedPractice, StartPracticeSessionCommand
 from core.learning.take_assessment import TakeAssessmentCommand
-from core.metering.account import LimitExceeded
+from core.metering.balance import LimitExceeded
 from core.metering.use_case import execute_one
 from tests.integration.in_process import NOW, Engine, engine_on
 

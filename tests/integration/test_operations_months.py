@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from core.metering.account import LimitExceeded
+from core.metering.balance import LimitExceeded
 from core.metering.features import AI_COST, AI_RUNS
 from core.metering.periods import Reset
 from core.metering.plan_drafts import MeteredDraft, PlanDraft

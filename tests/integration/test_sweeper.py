@@ -8,7 +8,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from core.metering.account import Amount
+from core.metering.balance import Amount
 from core.metering.finish_reservation import CommitReservationCommand
 from core.metering.idempotency import KEPT_FOR, IdempotencyKeyReused, Replay
 from core.metering.reserve_usage import Reserved, ReserveUsageCommand

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from core.metering.account import Amount, LimitExceeded
+from core.metering.balance import Amount, LimitExceeded
 from core.metering.consume_usage import Consumed, ConsumeUsage, ConsumeUsageCommand
 from core.metering.ledger import LedgerQuery, Origin
 from core.metering.use_case import WRITTEN_AHEAD

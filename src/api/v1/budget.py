@@ -14,7 +14,7 @@ from api.v1.customers import PeriodBody
 from api.v1.operations import RUNS_MAX
 from api.v1.usage import BalanceAnswer
 from api.wire import Answer, Number, number
-from core.metering.account import Balance
+from core.metering.balance import Balance
 from core.metering.features import AI_COST, AI_RUNS
 from core.operations.budget import FeatureSpend
 

@@ -21,7 +21,7 @@ from api.v1.usage import UsageBody, consumed, to_command
 from api.wire import Answer, CustomerId, ExactNumber, Instant, Key, Label, Wire
 from core.access.principal import Principal
 from core.errors import BrokenCommand, DomainError, Overloaded, StorageUnavailable
-from core.metering.account import Amount
+from core.metering.balance import Amount
 from core.metering.consume_usage import Consumed, ConsumeUsageCommand
 from core.metering.idempotency import Idempotency, Replay
 from core.metering.ingest_events import IngestEventCommand

@@ -15,7 +15,8 @@ from core.learning.learning_plan import TOTAL_SESSIONS_MAX, LearningPlan
 from core.learning.practice_session import PracticeSession, PracticeStatus
 from core.learning.save_practice_session import SavedPractice
 from core.learning.start_practice_session import StartedPractice
-from core.metering.account import Account, Balance
+from core.metering.account import Account
+from core.metering.balance import Balance
 from core.metering.features import ASSESSMENTS, PRACTICE_SESSIONS
 from core.metering.periods import Reset
 

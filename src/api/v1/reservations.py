@@ -14,7 +14,7 @@ from api.docs import refusals
 from api.replies import Reply, idempotency, reply
 from api.v1.usage import FEATURES_MAX, AmountBody, BalanceAnswer, amounts, balances
 from api.wire import Answer, ExactNumber, Key, Label, Number, Wire, identified, number
-from core.metering.account import Amount, Balance
+from core.metering.balance import Amount, Balance
 from core.metering.finish_reservation import CommitReservationCommand, ReleaseReservationCommand
 from core.metering.reservations import TTL_DEFAULT, TTL_MAX, Reservation, ReservationNotFound, ReservationState
 from core.metering.reserve_usage import Reserved, ReserveUsageCommand

@@ -13,7 +13,8 @@ from api.errors import code_of
 from api.replies import Reply, idempotency, reply
 from api.v1.customers import PeriodBody
 from api.wire import Answer, ExactNumber, Instant, Key, Label, Number, Wire, decimal_number, number
-from core.metering.account import Account, Amount, Balance
+from core.metering.account import Account
+from core.metering.balance import Amount, Balance
 from core.metering.consume_usage import Consumed, ConsumeUsageCommand, Mode
 from core.metering.idempotency import Idempotency
 from core.metering.ledger import Breakdown, Origin, bounded

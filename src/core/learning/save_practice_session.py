@@ -6,7 +6,8 @@ from core.learning.learning_plan import LearningPlan
 from core.learning.ports import LearningUnitOfWork
 from core.learning.practice_command import PracticeFacts, PracticeUseCase
 from core.learning.practice_session import Practice, PracticeSession
-from core.metering.account import Account, Balance
+from core.metering.account import Account
+from core.metering.balance import Balance
 from core.metering.features import PRACTICE_SESSIONS
 from core.metering.idempotency import Idempotency
 from core.metering.ledger import Origin

@@ -7,7 +7,8 @@ from typing import Final
 from core.learning.ports import LearningUnitOfWork
 from core.learning.practice_command import PracticeFacts, PracticeUseCase
 from core.learning.practice_session import PracticeSession
-from core.metering.account import Account, Balance
+from core.metering.account import Account
+from core.metering.balance import Balance
 from core.metering.features import PRACTICE_SESSIONS
 from core.metering.idempotency import Idempotency
 from core.metering.reservations import Reservation, ReservationState

@@ -6,7 +6,8 @@ from decimal import Decimal
 
 from core.learning.assessment import Assessment
 from core.learning.ports import LearningUnitOfWork, OwnId
-from core.metering.account import Account, Balance
+from core.metering.account import Account
+from core.metering.balance import Balance
 from core.metering.features import ASSESSMENTS
 from core.metering.idempotency import Idempotency
 from core.metering.ledger import Origin

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from core.errors import DomainError
-from core.metering.account import Account, Amount, Balance, FeatureNotInPlan, LimitExceeded
+from core.metering.account import Account
+from core.metering.balance import Amount, Balance, FeatureNotInPlan, LimitExceeded
 from core.metering.consume_usage import Mode
 from core.metering.plans import Boolean, Static
 from core.metering.ports import AccountReader, Clock

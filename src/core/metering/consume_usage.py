@@ -5,7 +5,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
-from core.metering.account import CLOCK_SKEW_MAX, Account, Amount, Balance
+from core.metering.account import CLOCK_SKEW_MAX, Account
+from core.metering.balance import Amount, Balance
 from core.metering.idempotency import Idempotency
 from core.metering.ledger import InvalidOccurredAt, Origin, UsageRecord
 from core.metering.ports import UnitOfWork

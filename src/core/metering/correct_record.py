@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from uuid import UUID
 
-from core.metering.account import Account, Balance
+from core.metering.account import Account
+from core.metering.balance import Balance
 from core.metering.features import InvalidQuantity
 from core.metering.idempotency import Idempotency
 from core.metering.ledger import CorrectedRecord, Origin, RecordNotFound, UsageRecord

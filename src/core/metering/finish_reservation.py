@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 from uuid import UUID
 
-from core.metering.account import Account, Amount, Usage
+from core.metering.account import Account
+from core.metering.balance import Amount, Usage
 from core.metering.idempotency import Idempotency
 from core.metering.ledger import Origin
 from core.metering.ports import UnitOfWork

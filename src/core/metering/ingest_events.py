@@ -4,7 +4,8 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from core.metering.account import Account, Amount
+from core.metering.account import Account
+from core.metering.balance import Amount
 from core.metering.idempotency import Idempotency
 from core.metering.ledger import EventKey, Origin
 from core.metering.ports import UnitOfWork

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
 
-from core.metering.account import Account, Balance
+from core.metering.account import Account
+from core.metering.balance import Balance
 from core.metering.idempotency import Idempotency
 from core.metering.ledger import Origin
 from core.metering.periods import Period

@@ -4,7 +4,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from core.metering.account import Account, Amount, Balance
+from core.metering.account import Account
+from core.metering.balance import Amount, Balance
 from core.metering.idempotency import Idempotency
 from core.metering.ports import UnitOfWork
 from core.metering.reservations import TTL_DEFAULT, Reservation

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from core.metering.account import Balance
+from core.metering.balance import Balance
 from core.metering.features import AI_COST, AI_RUNS
 from core.metering.ledger import OTHER, Share, bounded
 from core.metering.ports import AccountReader, Clock, LedgerReader

@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from core.metering.account import FeatureNotInPlan, LimitExceeded
+from core.metering.balance import FeatureNotInPlan, LimitExceeded
 from core.metering.check_usage import Checked
 from core.metering.features import AI_COST, AI_RUNS
 from core.metering.ports import AccountReader, Clock

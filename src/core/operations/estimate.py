@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from core.metering.account import Account, FeatureNotInPlan
+from core.metering.account import Account
+from core.metering.balance import FeatureNotInPlan
 from core.metering.features import AI_COST, AI_RUNS
 
 

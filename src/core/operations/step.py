@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from core.errors import DomainError
-from core.metering.account import Usage
+from core.metering.balance import Usage
 from core.metering.features import AI_COST, AI_RUNS
 from core.metering.ledger import Origin
 

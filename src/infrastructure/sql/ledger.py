@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.metering.account import Balance
+from core.metering.balance import Balance
 from core.metering.ledger import CorrectedRecord, EventKey, Origin, UsageRecord
 from core.metering.periods import Period
 from core.metering.ports import Ledger

@@ -14,7 +14,7 @@ import core
 from api import errors
 from api.errors import LIMITS, TABLE, told
 from core.errors import DomainError, NotFoundError, StorageUnavailable
-from core.metering.account import Balance, LimitExceeded
+from core.metering.balance import Balance, LimitExceeded
 from core.metering.features import AI_COST, BUILT_IN, CONVERSATIONS, MINUTES, SESSIONS, Feature
 from core.metering.periods import ALWAYS, Period
 

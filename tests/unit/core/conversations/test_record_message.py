@@ -15,7 +15,8 @@ from core.conversations.message import Channel, Direction, InvalidPhoneNumber, I
 from core.conversations.record_message import Recorded, RecordMessage, RecordMessageCommand
 from core.customers.customer import Customer
 from core.errors import DomainError
-from core.metering.account import CustomerNotFound, FeatureNotInPlan, LimitExceeded
+from core.metering.account import CustomerNotFound
+from core.metering.balance import FeatureNotInPlan, LimitExceeded
 from core.metering.idempotency import Idempotency, Replay
 from core.metering.periods import ALWAYS, Billing, Interval, Period, Reset
 from core.metering.plans import Enforcement, Metered, Plan, Window

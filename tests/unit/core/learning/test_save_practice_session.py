@@ -11,7 +11,8 @@ from core.learning.learning_plan import LearningPlanNotFound
 from core.learning.practice_session import Practice, PracticeSessionConflict, PracticeStatus
 from core.learning.save_practice_session import SavedPractice, SavePracticeSession
 from core.learning.start_practice_session import HELD_FOR
-from core.metering.account import CustomerNotFound, LimitExceeded
+from core.metering.account import CustomerNotFound
+from core.metering.balance import LimitExceeded
 from core.metering.ledger import Origin
 from core.metering.plans import Metered, Plan
 from core.metering.reservations import ReservationState

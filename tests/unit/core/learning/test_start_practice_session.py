@@ -8,7 +8,8 @@ import pytest
 from core.learning.learning_plan import LearningPlanNotFound
 from core.learning.practice_session import PracticeSessionConflict, PracticeStatus
 from core.learning.start_practice_session import HELD_FOR, StartedPractice, StartPracticeSessionCommand
-from core.metering.account import CustomerNotFound, FeatureNotInPlan, LimitExceeded
+from core.metering.account import CustomerNotFound
+from core.metering.balance import FeatureNotInPlan, LimitExceeded
 from core.metering.plans import Metered, Plan
 from core.metering.reservations import ReservationState
 from tests.unit.fakes.examples import NOW, PERIOD

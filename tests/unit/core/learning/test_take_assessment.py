@@ -6,7 +6,7 @@ import pytest
 
 from core.learning.assessment import AssessmentConflict
 from core.learning.take_assessment import TakeAssessmentCommand, TakenAssessment
-from core.metering.account import FeatureNotInPlan, LimitExceeded
+from core.metering.balance import FeatureNotInPlan, LimitExceeded
 from core.metering.ledger import Origin
 from core.metering.plans import Metered, Plan
 from tests.unit.fakes.examples import NOW, PERIOD

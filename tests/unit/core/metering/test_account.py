@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import DomainError
-from core.metering.account import USED_PARTS_MAX, Account, Amount, FeatureNotInPlan, FeatureNotMetered, LimitExceeded, Usage, static_value
+from core.metering.account import USED_PARTS_MAX, Account, static_value
+from core.metering.balance import Amount, FeatureNotInPlan, FeatureNotMetered, LimitExceeded, Usage
 from core.metering.features import InvalidQuantity
 from core.metering.ledger import UsageRecord
 from tests.unit.fakes.examples import NOW, ORIGIN, PERIOD, PRO, open_account, reservation, standing

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from core.metering.account import Amount, LimitExceeded
+from core.metering.balance import Amount, LimitExceeded
 from core.metering.consume_usage import Consumed, ConsumeUsage, ConsumeUsageCommand, Mode
 from core.metering.ledger import InvalidOccurredAt
 from core.metering.periods import Period

@@ -9,7 +9,8 @@ import pytest
 from pytest_mock import MockerFixture
 
 from core.errors import ConcurrentUpdate, StorageUnavailable
-from core.metering.account import USED_PARTS_MAX, Amount, CustomerNotFound, LimitExceeded
+from core.metering.account import USED_PARTS_MAX, CustomerNotFound
+from core.metering.balance import Amount, LimitExceeded
 from core.metering.consume_usage import Consumed, ConsumeUsage, ConsumeUsageCommand, Mode
 from core.metering.features import InvalidQuantity
 from core.metering.idempotency import Idempotency, IdempotencyKeyReused, Replay, StoredReply

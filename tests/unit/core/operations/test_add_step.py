@@ -254,15 +254,25 @@ async def test_only_a_customer_has_steps(ada: Scanner) -> None:
         await Scanner(ada.store, ACME).adds_standalone("0.02")
 
 
-@given(st.data())
-async def test_any_interleaving_of_steps_adds_up_exactly(data: st.DataObject) -> None:
+Batches = list[list[tuple[int, int, bool]]]
+
+
+@st.composite
+def interleavings(draw: st.DrawFn) -> tuple[list[int], Batches, list[int]]:
+    """Operations by their estimates; batches of steps: of which operation, at what cost, billable; the order in which they end."""
+    estimates = draw(st.lists(st.integers(0, DOLLAR // 2), min_size=1, max_size=4))
+    step = st.tuples(st.integers(0, len(estimates) - 1), st.integers(0, 2 * DOLLAR), st.booleans())
+    batches = draw(st.lists(st.lists(step, min_size=1, max_size=5), max_size=6))
+    return estimates, batches, draw(st.permutations(range(len(estimates))))
+
+
+@given(interleavings())
+async def test_any_interleaving_of_steps_adds_up_exactly(interleaving: tuple[list[int], Batches, list[int]]) -> None:
     """However steps are spread over operations and batches: ledger, counters and totals are their sum, and holds what is left."""
+    estimates, batches, ending = interleaving
     ada = Scanner(FakeOperationStore())
-    estimates = data.draw(st.lists(st.integers(0, DOLLAR // 2), min_size=1, max_size=4), "estimates")
     for n, estimate in enumerate(estimates):
         await ada.starts(f"op-{n}", str(AI_COST.units(estimate)), 1)
-    step = st.tuples(st.integers(0, len(estimates) - 1), st.integers(0, 2 * DOLLAR), st.booleans())
-    batches = data.draw(st.lists(st.lists(step, min_size=1, max_size=5), max_size=6), "batches")
     costs, runs = [0] * len(estimates), [0] * len(estimates)
     for batch in batches:
         commands = [ada.to_add(str(AI_COST.units(cost)), billable, to=f"op-{n}") for n, cost, billable in batch]
@@ -279,7 +289,7 @@ async def test_any_interleaving_of_steps_adds_up_exactly(data: st.DataObject) ->
     assert await ada.stands() == ((sum(runs), held_runs), (sum(costs), held_cost))
     budget = await ada.budget()
     assert sum(spend.cost for spend in budget.by_feature) == budget.cost.used == sum(costs)
-    for n in data.draw(st.permutations(range(len(estimates)))):
+    for n in ending:
         await ada.completes(f"op-{n}")
     assert await ada.stands() == ((sum(runs), 0), (sum(costs), 0))
 

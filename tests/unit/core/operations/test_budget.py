@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.metering.account import CustomerNotFound, FeatureNotInPlan, LimitExceeded
+from core.metering.account import CustomerNotFound
+from core.metering.balance import FeatureNotInPlan, LimitExceeded
 from core.metering.features import AI_COST, AI_RUNS, InvalidQuantity
 from core.metering.ledger import OTHER, SHARES_MAX, Breakdown, Share, bounded
 from core.metering.plans import Metered, Plan

@@ -5,7 +5,8 @@ from decimal import Decimal
 
 import pytest
 
-from core.metering.account import CustomerNotFound, FeatureNotInPlan, LimitExceeded
+from core.metering.account import CustomerNotFound
+from core.metering.balance import FeatureNotInPlan, LimitExceeded
 from core.metering.features import AI_COST, AI_RUNS, InvalidQuantity
 from core.metering.plans import Enforcement, Metered, Plan
 from core.metering.reservations import ReservationState
