@@ -50,12 +50,13 @@ class Gathering(Generic[Q, A]):
         try:
             async with asyncio.timeout(self._round_seconds_max):
                 found = await self._answer([question for question, _ in asked])
+            answers = list(zip(asked, found, strict=True))
         except Exception as error:  # noqa: BLE001 - whatever it is, it is for those who asked
             failure = StorageUnavailable() if isinstance(error, TimeoutError) else error
             for _, answer in asked:
                 if not answer.done():
                     answer.set_exception(failure)
             return
-        for (_, answer), its in zip(asked, found, strict=True):
+        for (_, answer), its in answers:
             if not answer.done():
                 answer.set_result(its)

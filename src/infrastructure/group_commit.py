@@ -60,11 +60,7 @@ class GroupCommit(Generic[C, R]):
         """Raises Overloaded where the queue is full, and what a lone command failed with; beside others, that is BrokenCommand."""
         if self._waiting + len(commands) > self._queue_size_max:
             raise Overloaded
-        if len(commands) <= self._batch_size_max:
-            return await self._enqueue(commands)
-        size = self._batch_size_max
-        parts = await asyncio.gather(*(self._enqueue(commands[start : start + size]) for start in range(0, len(commands), size)))
-        return [outcome for part in parts for outcome in part]
+        return await self._enqueue(commands)
 
     async def drain(self) -> None:
         """Returns when everything that was accepted has been carried out and answered."""
@@ -86,16 +82,20 @@ class GroupCommit(Generic[C, R]):
         try:
             while self._queue:
                 batch = self._next_batch()
-                if batch:
+                try:
                     await self._settle(batch)
+                except BaseException:
+                    for call in batch:
+                        call.outcomes.cancel()
+                    raise
         finally:
             self._worker = None
 
     def _next_batch(self) -> list[_Call[C, R]]:
-        """The calls that are next, as many as fit; those whose callers have gone away are dropped."""
+        """The calls that are next, as many as fit, and one however large; those whose callers have gone away are dropped."""
         batch: list[_Call[C, R]] = []
         size = 0
-        while self._queue and size + len(self._queue[0].commands) <= self._batch_size_max:
+        while self._queue and (not batch or size + len(self._queue[0].commands) <= self._batch_size_max):
             call = self._queue.popleft()
             self._waiting -= len(call.commands)
             if not call.outcomes.done():
@@ -120,8 +120,12 @@ class GroupCommit(Generic[C, R]):
             self._answer()
 
     def _answer(self) -> None:
-        """A few callers at a time: in between, the database's replies to the next batch are seen, and it never waits for nothing."""
-        for _ in range(min(ANSWERED_AT_ONCE, len(self._answers))):
+        """A few callers at a time: in between, the database's replies to the next batch are seen, and it never waits for nothing.
+
+        Where many wait, more of them: answers must not become fewer than what is asked.
+        """
+        waiting = len(self._answers)
+        for _ in range(min(max(ANSWERED_AT_ONCE, waiting // ANSWERED_AT_ONCE), waiting)):
             call, outcomes = self._answers.popleft()
             if not call.outcomes.done():
                 call.outcomes.set_result(outcomes)

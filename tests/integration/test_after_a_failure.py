@@ -13,7 +13,8 @@ from pydantic import SecretStr
 from api.app import create_app
 from api.container import Container, closed
 from api.settings import Settings
-from core.errors import ConcurrentUpdate, DomainError, StorageUnavailable
+from core.errors import BrokenCommand, ConcurrentUpdate, DomainError, StorageUnavailable
+from core.metering.account import CustomerNotFound
 from core.metering.ingest_events import IngestEventCommand
 from tests.integration.in_process import engine_on
 
@@ -30,6 +31,16 @@ class AwayAtFirst:
     async def execute(self, commands: Sequence[IngestEventCommand]) -> Sequence[bool | DomainError]:
         self.calls += 1
         return [StorageUnavailable() if self.calls == 1 else True for _ in commands]
+
+
+class Always:
+    """A use case with these outcomes, whatever it is asked."""
+
+    def __init__(self, *outcomes: bool | DomainError) -> None:
+        self._outcomes = outcomes
+
+    async def execute(self, commands: Sequence[object]) -> Sequence[bool | DomainError]:
+        return self._outcomes
 
 
 @asynccontextmanager
@@ -76,6 +87,51 @@ async def test_an_outage_is_no_answer_to_events_that_a_repeat_would_get(containe
     assert (first.status_code, first.json()["detail"]["error"]) == (503, "storage_unavailable")
     assert again.json() == {"accepted": 1, "duplicates": 0, "rejected": []}
     assert (repeated.json(), repeated.headers["Idempotency-Replayed"]) == (again.json(), "true")
+
+
+async def test_a_broken_event_is_rejected_and_none_of_its_neighbours_business(container: Container) -> None:
+    container.ingest_events.override(providers.Object(Always(True, BrokenCommand())))
+    events = [{"specversion": "1.0", "id": id, "source": "here", "type": "sessions", "subject": "acme"} for id in "ab"]
+
+    async with client_of(container) as client:
+        answer = await client.post("/events", content=json.dumps(events), headers={"Content-Type": EVENTS})
+
+    assert (answer.status_code, answer.json()["accepted"]) == (200, 1)
+    assert [(item["index"], item["id"], item["error"]) for item in answer.json()["rejected"]] == [(1, "b", "internal_error")]
+
+
+async def test_an_outage_is_the_answer_to_a_batch_as_a_whole_and_to_an_item_beside_others(container: Container) -> None:
+    item = {"customer_id": "acme", "usage": [{"feature": "calls", "quantity": 1}]}
+    async with client_of(container) as client:
+        container.consume_usage.override(providers.Object(Always(StorageUnavailable(), StorageUnavailable())))
+        away = await client.post("/usage/batch", json={"items": [item, item]})
+        container.consume_usage.override(providers.Object(Always(CustomerNotFound("acme"), StorageUnavailable())))
+        partly = await client.post("/usage/batch", json={"items": [item, item]})
+
+    assert (away.status_code, away.json()["detail"]["error"], away.headers["Retry-After"]) == (503, "storage_unavailable", "2")
+    assert (partly.status_code, [result["status"] for result in partly.json()["results"]]) == (200, [404, 503])
+
+
+async def test_a_key_stands_for_one_route(database_url: str, container: Container) -> None:
+    async with engine_on(database_url) as engine, client_of(container) as client:
+        acme = await engine.customer(calls=None)
+        body = json.dumps({"items": [{"customer_id": acme, "usage": [{"feature": "calls", "quantity": 1}]}]})
+        headers = {"Idempotency-Key": "key-1"}
+
+        booked = await client.post("/usage/batch", content=body, headers=headers | {"Content-Type": "application/json"})
+        other = await client.post("/events", content=body, headers=headers | {"Content-Type": "application/cloudevents+json"})
+
+    assert booked.status_code == 200
+    assert (other.status_code, other.json()["detail"]["error"]) == (422, "idempotency_key_reused")
+
+
+async def test_events_that_cannot_be_read_are_told_where(container: Container) -> None:
+    async with client_of(container) as client:
+        answer = await client.post("/events", content=r'[{"id": "a"}, {"id": "\ud800"}]', headers={"Content-Type": EVENTS})
+
+    assert (answer.status_code, answer.json()["detail"]["error"]) == (400, "bad_request")
+    assert "hex escape" in answer.json()["detail"]["message"]
+    assert "line 1 column" in answer.json()["detail"]["message"]
 
 
 async def test_a_batch_under_a_key_of_another_batch_books_nothing(database_url: str, container: Container) -> None:

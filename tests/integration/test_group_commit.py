@@ -10,13 +10,17 @@ from typing import Any
 
 import asyncpg
 import pytest
+from sqlalchemy import text
 
-from core.errors import StorageUnavailable
+from core.errors import ConcurrentUpdate, StorageUnavailable
 from core.metering.balance import Amount
 from core.metering.consume_usage import Consumed, ConsumeUsage
+from core.metering.features import Feature
 from core.metering.idempotency import IdempotencyKeyReused, Replay
 from core.metering.ingest_events import IngestEventCommand
 from core.metering.ledger import Origin
+from infrastructure.sql.connections import Connections
+from infrastructure.sql.engine import create_engine
 from tests.integration.in_process import Engine, consume, engine_on, record
 
 ONE = Decimal(1)
@@ -126,6 +130,63 @@ async def test_a_key_that_is_used_at_once_for_different_features_takes_one_effec
             kinds = Counter(type(outcome) for (outcome,) in outcomes)
             assert (kinds[Consumed], kinds[Replay], kinds[IdempotencyKeyReused]) == (1, 4, 5)
     assert sum([(await engine.balance(acme, feature)).used for feature in ("calls", "seats")]) == 10
+
+
+async def test_a_feature_and_a_customer_that_come_to_be_while_a_lock_is_waited_for_are_seen(
+    engine: Engine, database: Any, database_url: str
+) -> None:
+    acme = await engine.customer(calls=None)
+    await consumed(engine, consume(acme, "calls"))
+    both = record(acme, "calls")._replace(amounts=[Amount("calls", ONE), Amount("new_feature", ONE)])
+    use_case = engine.container.consume_usage()
+
+    async with lock_held(database, acme):
+        of_the_feature = started(use_case.execute([both]))
+        await waiting(database_url, calls=1)
+        await engine.container.declare_feature().execute(Feature("new_feature", "unit", 1))
+    (booked,) = await of_the_feature
+    async with lock_held(database, acme):
+        of_the_customer = started(use_case.execute([consume(acme, "calls"), consume("zed", "calls")]))
+        await waiting(database_url, calls=1)
+        await engine.customer("zed", calls=None)
+    outcomes = await of_the_customer
+
+    assert isinstance(booked, Consumed)
+    assert all(isinstance(outcome, Consumed) for outcome in outcomes)
+    assert [(await engine.balance(id, "calls")).used for id in (acme, "zed")] == [3, 1]
+
+
+async def test_a_lone_command_sees_a_customer_that_comes_to_be_while_it_waits(engine: Engine, database: Any, database_url: str) -> None:
+    acme = await engine.customer(calls=None)
+    await consumed(engine, consume(acme, "calls"))
+    alone = ConsumeUsage(engine.container.unit_of_work, engine.time)
+
+    async with lock_held(database, acme):
+        call = started(alone.execute([consume(acme, "calls"), consume("zed", "calls")]))
+        await waiting(database_url, calls=1)
+        await engine.customer("zed", calls=None)
+
+    with pytest.raises(ConcurrentUpdate):
+        await call
+    assert [(await engine.balance(id, "calls")).used for id in (acme, "zed")] == [1, 0]
+
+
+async def test_a_connection_that_sqlalchemy_has_worked_with_goes_back_to_its_pool_and_others_are_kept(database_url: str) -> None:
+    engine = create_engine(database_url)
+    connections = Connections(engine)
+    plain, _ = await connections.take(lambda live: live.driver.execute("SELECT 1"))
+    await connections.give_back(plain)
+    again, _ = await connections.take(lambda live: live.driver.execute("SELECT 1"))
+    await again.connection.execute(text("SELECT 1"))
+    await connections.give_back(again)
+    another, _ = await connections.take(lambda live: live.driver.execute("SELECT 1"))
+    await connections.close()
+    await connections.give_back(another)
+
+    assert again is plain
+    assert another is not again
+    assert [live.connection.closed for live in (again, another)] == [True, True]
+    await engine.dispose()
 
 
 async def test_a_transaction_that_waits_holds_up_its_own_process_only_until_it_is_done(

@@ -51,7 +51,8 @@ def tree() -> Iterator[Path]:
 
 
 def made(copy: Path) -> Path:
-    shutil.copytree(ROOT / "src", copy / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("src", "tests/unit"):
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("plans.yaml", "pyproject.toml"):
         shutil.copy(ROOT / name, copy / name)
     carry_out(copy)
@@ -97,10 +98,12 @@ def test_the_tutorials_product_admits_three_exports_and_refuses_the_fourth(tree:
     assert reconcile.returncode == 0, said
 
 
-def test_the_tutorials_code_keeps_the_import_contracts_and_the_types(tree: Path) -> None:
+def test_the_tutorials_code_passes_what_make_check_asks_for(tree: Path) -> None:
     binaries = Path(sys.executable).parent
     environment = {**os.environ, "PYTHONPATH": str(tree / "src")}
-    for command in ([binaries / "lint-imports"], [binaries / "mypy"]):
+    checks = (("ruff", "format", "--check"), ("ruff", "check"), ("lint-imports",), ("mypy",), ("pytest", "-q", "tests/unit/infrastructure"))
+    for program, *arguments in checks:
+        command = [binaries / program, *arguments]
         done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
 

@@ -29,7 +29,8 @@ from infrastructure.data_directory import DataDirectory, DataDirectoryError
 from infrastructure.embedded_postgres import EmbeddedPostgresError
 
 BACKLOG: Final = 2048
-SHUTDOWN_SECONDS_MAX: Final = 30
+SHUTDOWN_SECONDS_MAX: Final = 20
+"""What is under way then is given up, before whoever stops the service loses patience: container platforms wait 30 s."""
 EXAMPLE_PLAN: Final = "free"
 EXAMPLE_TOKEN_SECONDS: Final = 24 * 3600
 

@@ -20,7 +20,7 @@ from api.replies import REPLAYED, Reply, idempotency_key
 from api.v1.usage import UsageBody, consumed, to_command
 from api.wire import Answer, CustomerId, ExactNumber, Instant, Key, Label, Wire
 from core.access.principal import Principal
-from core.errors import BrokenCommand, DomainError, Overloaded, StorageUnavailable
+from core.errors import DomainError, Overloaded, StorageUnavailable
 from core.metering.balance import Amount
 from core.metering.consume_usage import Consumed, ConsumeUsageCommand
 from core.metering.idempotency import Idempotency, Replay
@@ -125,12 +125,14 @@ async def consume_batch(request: Request, body: BatchBody, who: Writer) -> Respo
     """Decide up to 1,000 requests to consume, each on its own, in order: for gateways and workers that gather decisions themselves."""
     container = container_of(request)
     key = idempotency_key(request)
-    whole = hashlib.sha256(await request.body()).digest() if key else b""
+    whole = await _fingerprint(request) if key else b""
     if key:
         await container.answer_once().claim(who.name, key, whole)
     items: list[BatchItem | Malformed] = list(body.items)
     commands = [_to_command(item, index, who.name, key, whole) for index, item in enumerate(items) if isinstance(item, BatchItem)]
     outcomes = await container.consume_usage().execute(commands) if commands else ()
+    if outcomes and all(isinstance(outcome, StorageUnavailable | Overloaded) for outcome in outcomes):
+        raise outcomes[0]
     decided = iter(outcomes)
     results = [item if isinstance(item, Malformed) else next(decided) for item in items]
     content = b'{"results":[' + b",".join(map(_result, results)) + b"]}"
@@ -192,16 +194,19 @@ async def ingest_events(request: Request, who: Writer) -> Response:
 
     if key is None:
         return Response(await answer(), media_type="application/json")
-    fingerprint = hashlib.sha256(await request.body()).digest()
-    content, replayed = await container.answer_once().execute(who.name, key, fingerprint, answer)
+    content, replayed = await container.answer_once().execute(who.name, key, await _fingerprint(request), answer)
     return Response(content, headers={REPLAYED: "true"} if replayed else None, media_type="application/json")
+
+
+async def _fingerprint(request: Request) -> bytes:
+    return hashlib.sha256(request.url.path.encode() + b"\n" + await request.body()).digest()
 
 
 async def _ingest(found: list[Any], who: Principal, container: Container) -> EventsAnswer:
     commands, indexes, rejected = await read_events(found, who.name)
     outcomes = await container.ingest_events().execute(commands) if commands else ()
     for index, command, outcome in zip(indexes, commands, outcomes, strict=True):
-        if isinstance(outcome, StorageUnavailable | Overloaded | BrokenCommand):
+        if isinstance(outcome, StorageUnavailable | Overloaded):
             # Passing troubles are no answer to an event: the whole is to be sent again, and what was booked is known by then.
             raise outcome
         if isinstance(outcome, DomainError):
@@ -237,7 +242,7 @@ async def _events(request: Request) -> list[Any]:
     try:
         content = from_json(await request.body(), allow_inf_nan=False)
     except ValueError as error:
-        raise HTTPException(400, "The body is no JSON.") from error
+        raise HTTPException(400, f"The body cannot be read as JSON: {error}.") from error
     if content_type == ONE_EVENT:
         return [content]
     if not isinstance(content, list) or not 1 <= len(content) <= ITEMS_MAX:

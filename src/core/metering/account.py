@@ -281,7 +281,7 @@ class Mark(NamedTuple):
 
 
 def _require_capacity(balance: Balance, quantity: int) -> None:
-    if balance.used + quantity > USED_PARTS_MAX:
+    if quantity > 0 and balance.used + balance.held + quantity > USED_PARTS_MAX:
         raise InvalidQuantity(balance.feature.key, "the period's total would be too large")
 
 

@@ -32,7 +32,7 @@ class IngestEvents(AccountUseCase[IngestEventCommand, bool, UnitOfWork, set[Even
     """Book an event's usage, unless the event is known; the result says whether it was new.
 
     - What an event reports has been used: it is always booked, in the period in which it occurred.
-    - The same source and id is the same event, for ever, whatever else it says.
+    - A customer's event with the same source and id is the same event, for ever, whatever else it says.
     """
 
     def features(self, command: IngestEventCommand) -> Collection[str]:

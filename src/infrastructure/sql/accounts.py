@@ -12,7 +12,7 @@ from asyncpg import Record
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.errors import DomainError
+from core.errors import ConcurrentUpdate, DomainError
 from core.metering.account import Account, CounterState, metered_entitlement
 from core.metering.ledger import UsageRecord
 from core.metering.periods import Billing, Interval, Period
@@ -87,6 +87,10 @@ class SqlAccounts(Accounts):
             for (id, feature, _), total in (await ledger.used_within(self._connection, stale)).items():
                 states[id][feature] = states[id][feature]._replace(used=total)
                 self._moved[id, feature] = None
+        for id, state in states.items():
+            if any(feature not in state and catalog.get(feature) is not None for feature in features[id]):
+                # The customer, or the feature, came to be while others' locks were waited for: a counter may be made by now.
+                raise ConcurrentUpdate
         return self.locked
 
     async def forget(self, features: Mapping[str, Collection[str]]) -> None:
@@ -100,6 +104,7 @@ class SqlAccounts(Accounts):
         if records:
             sent = asyncio.Event()
             self._writing = asyncio.create_task(ledger.append(self._driver, _and_then(records, sent.set)))
+            self._writing.add_done_callback(_looked_at)
             self._writing.add_done_callback(lambda _: sent.set())
             await sent.wait()
 
@@ -115,8 +120,6 @@ class SqlAccounts(Accounts):
         """Waits until the connection is free, where the transaction is given up in the middle."""
         if self._writing is not None:
             await asyncio.wait([self._writing])
-            if not self._writing.cancelled():
-                self._writing.exception()  # looked at, so that asyncio does not complain
 
     async def _wait(self) -> None:
         if self._writing is not None:
@@ -130,6 +133,12 @@ class SqlAccounts(Accounts):
         for account in self.locked.values():
             account.records.clear()
         return records
+
+
+def _looked_at(writing: "asyncio.Task[None]") -> None:
+    """Whoever waits for the task learns of its error; where nobody does any more, asyncio is not to complain."""
+    if not writing.cancelled():
+        writing.exception()
 
 
 def _and_then(items: Iterable[T], done: Callable[[], None]) -> Iterator[T]:

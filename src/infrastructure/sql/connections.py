@@ -43,6 +43,7 @@ class Connections:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = autocommitting(engine)
         self._kept: list[Live] = []
+        self._kept_max = KEPT_MAX
 
     async def take(self, first: Callable[[Live], Awaitable[T]]) -> tuple[Live, T]:
         """A connection, and what `first` did on it: nothing that may not be done twice, since a connection may turn out to be gone."""
@@ -60,7 +61,7 @@ class Connections:
     async def give_back(self, live: Live) -> None:
         """One that is in no transaction."""
         # What SQLAlchemy itself has worked with goes back to its pool, which knows how to clean up.
-        if len(self._kept) < KEPT_MAX and not live.connection.in_transaction():
+        if len(self._kept) < self._kept_max and not live.connection.in_transaction():
             self._kept.append(live)
         else:
             await live.connection.close()
@@ -72,7 +73,8 @@ class Connections:
             await live.connection.close()
 
     async def close(self) -> None:
-        """Closes what is kept."""
+        """Closes what is kept, and keeps no more."""
+        self._kept_max = 0
         while self._kept:
             await self._kept.pop().connection.close()
 

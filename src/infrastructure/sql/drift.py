@@ -10,6 +10,7 @@ from core.metering.periods import Period
 from core.metering.reconcile import Drift, DriftReader, MissingUsage
 from infrastructure.sql import conversations, learning, operations, sessions
 from infrastructure.sql.errors import storage_errors
+from infrastructure.sql.ledger import SUM_MAX
 
 EVIDENCE: Final = (sessions.EVIDENCE, learning.EVIDENCE, operations.EVIDENCE, conversations.EVIDENCE)
 """What each product's own tables show of usage: customer, feature, source, reference, quantity, instant and dimension."""
@@ -20,11 +21,11 @@ _CUSTOMERS: Final = text(
 _COUNT: Final = text("SELECT count(*) FROM customer")
 
 _COUNTERS: Final = text(
-    """
+    f"""
     SELECT c.customer_id, c.feature, c.used, c.period_start, c.period_end, ledger.used AS expected
     FROM usage_counter AS c
     CROSS JOIN LATERAL (
-        SELECT CAST(coalesce(sum(r.quantity), 0) AS bigint) AS used
+        SELECT CAST(least(coalesce(sum(r.quantity), 0), {SUM_MAX}) AS bigint) AS used
         FROM usage_record AS r
         WHERE r.customer_id = c.customer_id AND r.feature = c.feature
           AND r.occurred_at >= c.period_start AND r.occurred_at < c.period_end
@@ -40,7 +41,7 @@ _MISSING: Final = text(
         shown.quantity - coalesce(ledger.quantity, 0) AS quantity
     FROM ({" UNION ALL ".join(EVIDENCE)}) AS shown
     LEFT JOIN (
-        SELECT customer_id, feature, source, reference, CAST(sum(quantity) AS bigint) AS quantity
+        SELECT customer_id, feature, source, reference, CAST(least(sum(quantity), {SUM_MAX}) AS bigint) AS quantity
         FROM usage_record
         WHERE customer_id = ANY(CAST(:customer_ids AS text[])) AND reference IS NOT NULL
         GROUP BY customer_id, feature, source, reference

@@ -66,6 +66,9 @@ usage_counter: Final = Table(
     PrimaryKeyConstraint("customer_id", "feature"),
 )
 
+SUM_MAX: Final = 9_000_000_000_000_000_000
+"""What larger sums are read as. Nobody uses so much; but a sum that is too large to be read would leave a customer without answers."""
+
 _COLUMN_NAMES: Final = [column.name for column in usage_record.columns]
 _RECORD_COLUMNS: Final = ", ".join(_COLUMN_NAMES)
 
@@ -100,13 +103,13 @@ Counted = tuple[str, str, Period]
 """What one sum is about: a customer's usage of a feature within a period."""
 
 _USED_WITHIN: Final = text(
-    """
+    f"""
     SELECT wanted.n, ledger.used
     FROM unnest(
         CAST(:customer_ids AS text[]), CAST(:features AS text[]), CAST(:starts AS timestamptz[]), CAST(:ends AS timestamptz[])
     ) WITH ORDINALITY AS wanted (customer_id, feature, period_start, period_end, n)
     CROSS JOIN LATERAL (
-        SELECT CAST(coalesce(sum(r.quantity), 0) AS bigint) AS used
+        SELECT CAST(least(coalesce(sum(r.quantity), 0), {SUM_MAX}) AS bigint) AS used
         FROM usage_record AS r
         WHERE r.customer_id = wanted.customer_id AND r.feature = wanted.feature
           AND r.occurred_at >= wanted.period_start AND r.occurred_at < wanted.period_end
@@ -116,8 +119,8 @@ _USED_WITHIN: Final = text(
 )
 
 _FIND: Final = text(
-    """
-    SELECT r.*, CAST(r.quantity + corrections.quantity AS bigint) AS total
+    f"""
+    SELECT r.*, CAST(least(r.quantity + corrections.quantity, {SUM_MAX}) AS bigint) AS total
     FROM unnest(CAST(:customer_ids AS text[]), CAST(:ids AS uuid[])) AS wanted (customer_id, id)
     CROSS JOIN LATERAL (SELECT * FROM usage_record AS r WHERE r.customer_id = wanted.customer_id AND r.id = wanted.id LIMIT 1) AS r
     CROSS JOIN LATERAL (

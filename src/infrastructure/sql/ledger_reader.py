@@ -13,7 +13,7 @@ from core.metering.periods import BEGINNING, END, Period
 from core.metering.ports import LedgerReader
 from infrastructure.sql.engine import autocommitting
 from infrastructure.sql.errors import storage_errors
-from infrastructure.sql.ledger import to_record
+from infrastructure.sql.ledger import SUM_MAX, to_record
 
 _NEWEST: Final = text(
     """
@@ -43,12 +43,12 @@ _LAST_ID: Final = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 
 
 _BREAKDOWN: Final = text(
-    """
+    f"""
     SELECT wanted.feature, share.dimension, share.quantity, FALSE AS is_hold
     FROM unnest(CAST(:features AS text[]), CAST(:starts AS timestamptz[]), CAST(:ends AS timestamptz[]))
         AS wanted (feature, period_start, period_end)
     CROSS JOIN LATERAL (
-        SELECT r.dimension, CAST(sum(r.quantity) AS bigint) AS quantity
+        SELECT r.dimension, CAST(least(sum(r.quantity), {SUM_MAX}) AS bigint) AS quantity
         FROM usage_record AS r
         WHERE r.customer_id = :customer_id AND r.feature = wanted.feature
           AND r.occurred_at >= wanted.period_start AND r.occurred_at < wanted.period_end

@@ -4,12 +4,12 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Column, DateTime, Index, LargeBinary, PrimaryKeyConstraint, Table, Text, text
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Column, DateTime, Index, LargeBinary, PrimaryKeyConstraint, Table, Text
 
 from core.metering.idempotency import StoredReply
 from core.metering.ports import Replies
 from infrastructure.sql.schema import metadata
+from infrastructure.sql.statements import Driver, HotStatement
 
 idempotency_key: Final = Table(
     "idempotency_key",
@@ -23,7 +23,7 @@ idempotency_key: Final = Table(
     Index("ix_idempotency_key_created_at", "created_at"),
 )
 
-_FIND: Final = text(
+_FIND: Final = HotStatement(
     """
     SELECT stored.customer_id, stored.key, stored.fingerprint, stored.reply
     FROM unnest(CAST(:customer_ids AS text[]), CAST(:keys AS text[])) AS wanted (customer_id, key)
@@ -33,7 +33,7 @@ _FIND: Final = text(
     """
 )
 
-_ADD: Final = text(
+_ADD: Final = HotStatement(
     """
     INSERT INTO idempotency_key (customer_id, key, fingerprint, reply, created_at)
     SELECT customer_id, key, fingerprint, reply, CAST(:at AS timestamptz)
@@ -46,16 +46,16 @@ _ADD: Final = text(
 class SqlReplies(Replies):
     """Within the transaction of a unit of work."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
-        self._connection = connection
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
         self._added: list[StoredReply] = []
         self._at: datetime | None = None
 
     async def find(self, keys: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], StoredReply]:
         unique = list(dict.fromkeys(keys))
         parameters = {"customer_ids": [customer_id for customer_id, _ in unique], "keys": [key for _, key in unique]}
-        rows = await self._connection.execute(_FIND, parameters)
-        return {(row.customer_id, row.key): StoredReply(row.customer_id, row.key, row.fingerprint, row.reply) for row in rows}
+        stored = [StoredReply(*row) for row in await _FIND.fetch(self._driver, parameters)]
+        return {(reply.customer_id, reply.key): reply for reply in stored}
 
     def add(self, reply: StoredReply, at: datetime) -> None:
         self._added.append(reply)
@@ -70,4 +70,4 @@ class SqlReplies(Replies):
                 "fingerprints": [reply.fingerprint for reply in self._added],
                 "replies": [reply.reply for reply in self._added],
             }
-            await self._connection.execute(_ADD, parameters)
+            await _ADD.fetch(self._driver, parameters)

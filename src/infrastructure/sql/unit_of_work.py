@@ -48,7 +48,7 @@ class SqlUnitOfWork:
         self.accounts = self._writes(SqlAccounts(connection, driver, self._plans, self._new_id))
         self.drift = SqlDriftReader(connection)
         self.ledger = SqlLedger(connection, driver)
-        self.replies = self._writes(SqlReplies(connection))
+        self.replies = self._writes(SqlReplies(driver))
         self.reservations = SqlReservations(connection)
         self.sessions = self._writes(SqlSessions(connection))
         self.learning_plans = self._writes(SqlLearningPlans(connection))

@@ -81,10 +81,26 @@ async def test_what_arrives_during_a_batch_shares_the_next_one() -> None:
 async def test_commands_are_carried_out_in_the_order_in_which_they_came() -> None:
     use_case = FakeUseCase()
     group = GroupCommit(use_case, batch_size_max=3)
-    calls = started([group.execute(["a"]), group.execute(["b", "c", "d", "e"]), group.execute(["f"])])
-    assert await asyncio.gather(*calls) == [["A"], ["B", "C", "D", "E"], ["F"]]
-    assert use_case.carried_out == list("abcdef")
-    assert max(map(len, use_case.batches)) == 3
+    calls = started([group.execute(["a"]), group.execute(["b", "c", "d", "e"]), group.execute(["f", "g"]), group.execute(["h", "i"])])
+    assert await asyncio.gather(*calls) == [["A"], ["B", "C", "D", "E"], ["F", "G"], ["H", "I"]]
+    assert use_case.batches == [["a"], ["b", "c", "d", "e"], ["f", "g"], ["h", "i"]], "at most three, and a larger call alone"
+
+
+async def test_where_many_wait_for_answers_more_of_them_get_theirs_in_a_turn() -> None:
+    group = GroupCommit(FakeUseCase())
+    calls = started(group.execute([str(n)]) for n in range(100 * ANSWERED_AT_ONCE))
+    await turns(3 + 4 * ANSWERED_AT_ONCE)
+    assert all(call.done() for call in calls)
+
+
+async def test_where_the_worker_is_cancelled_nobody_waits_for_ever() -> None:
+    def cancelled(commands: Sequence[str]) -> None:
+        raise asyncio.CancelledError
+
+    group = GroupCommit(FakeUseCase(cancelled))
+    calls = started(group.execute([command]) for command in "abc")
+    outcomes = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 1)
+    assert [type(outcome) for outcome in outcomes] == 3 * [asyncio.CancelledError]
 
 
 async def test_only_one_batch_is_under_way_at_a_time() -> None:
