@@ -173,12 +173,12 @@ class Reference:
                 numbers = {"current_usage": used, "held": held, "requested": requested, "limit": limit, "remaining": remaining}
                 units = {name: Decimal(parts) / RESOLUTIONS[feature] for name, parts in numbers.items()}
                 raise Refused("LimitExceeded", {"plan": plan, "feature": feature, **units, "resets_at": None if end == END else end})
-            if used + requested > CAPACITY:
+            if used + held + requested > CAPACITY:
                 raise Refused("InvalidQuantity", {"feature": feature})
 
     def _book(self, customer_id: str, feature: str, quantity: int, origin: Origin, at: datetime | None = None, **rest: Any) -> Entry:
         used, _, _, _, before, _, _ = self.balance(customer_id, feature)
-        if used + quantity > CAPACITY:
+        if quantity > 0 and used + quantity > CAPACITY:
             raise Refused("InvalidQuantity", {"feature": feature})
         entry = Entry(customer_id, feature, quantity, at or self.now, self.now, 0, origin, **rest)
         self.entries.append(entry)

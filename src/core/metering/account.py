@@ -8,7 +8,7 @@ from uuid import UUID
 
 from core.errors import NotFoundError
 from core.metering.balance import Amount, Balance, FeatureNotInPlan, FeatureNotMetered, LimitExceeded, Usage
-from core.metering.features import FeatureCatalog, InvalidQuantity
+from core.metering.features import Feature, FeatureCatalog, InvalidQuantity
 from core.metering.ledger import InvalidOccurredAt, Origin, UsageRecord
 from core.metering.periods import Billing
 from core.metering.plans import Boolean, Enforcement, Metered, Plan, Static
@@ -111,7 +111,7 @@ class Account:
         balance = self.balance(feature)
         if not balance.admits(quantity):
             raise LimitExceeded(self.plan.key, balance, quantity, self.now)
-        _require_capacity(balance, quantity)
+        _require_capacity(balance.feature, balance.used + balance.held, quantity)
 
     def require_all(self, usage: Iterable[Usage]) -> None:
         """As `require`, for several features together; the same one may come up more than once."""
@@ -248,7 +248,7 @@ class Account:
         dimension: str | None = None,
     ) -> UsageRecord:
         before = self.balance(feature)
-        _require_capacity(before, quantity)
+        _require_capacity(before.feature, before.used, quantity)
         overage = 0
         if occurred_at in before.period:
             after = before.plus(quantity)
@@ -280,9 +280,9 @@ class Mark(NamedTuple):
     balances: dict[str, Balance]
 
 
-def _require_capacity(balance: Balance, quantity: int) -> None:
-    if quantity > 0 and balance.used + balance.held + quantity > USED_PARTS_MAX:
-        raise InvalidQuantity(balance.feature.key, "the period's total would be too large")
+def _require_capacity(feature: Feature, counted: int, quantity: int) -> None:
+    if quantity > 0 and counted + quantity > USED_PARTS_MAX:
+        raise InvalidQuantity(feature.key, "the period's total would be too large")
 
 
 def metered_entitlement(plan: Plan, feature: str) -> Metered:
