@@ -44,7 +44,7 @@ _SUM = text(
 def _answer(feature: str, quantity: int, used: int, now: datetime) -> Response:
     balance = BalanceAnswer(used=used, held=0, limit=LIMIT, remaining=LIMIT - used, resets_at=now)
     record = RecordAnswer(id=str(uuid4()), feature=feature, quantity=quantity, occurred_at=now)
-    return Reply.of(UsageAnswer(records=[record], balances={feature: balance}, over_limit=False)).response()
+    return usage.written(UsageAnswer(records=[record], balances={feature: balance}, over_limit=False)).response()
 
 
 def _status(customer_id: str) -> Response:

@@ -91,21 +91,21 @@ _PRODUCTS: Final = tuple(
 _OPEN: Final = ("/healthz", "/readyz", "/api/v1/uploads/")
 
 
-def install(app: FastAPI) -> None:
-    """Adds to the generated document what FastAPI cannot know: credentials, idempotency keys and the form of refusals."""
+def install(app: FastAPI, schemas: Mapping[str, Any]) -> None:
+    """Adds to the generated document what FastAPI cannot know: credentials, idempotency keys, the form of refusals, further schemas."""
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = _document(app)
+            app.openapi_schema = _document(app, schemas)
         return app.openapi_schema
 
     app.openapi = document  # type: ignore[method-assign]
 
 
-def _document(app: FastAPI) -> dict[str, Any]:
+def _document(app: FastAPI, schemas: Mapping[str, Any]) -> dict[str, Any]:
     schema = get_openapi(title=app.title, version=app.version, description=DESCRIPTION, routes=app.routes)
     components = schema.setdefault("components", {})
-    components.setdefault("schemas", {})["Refusal"] = _REFUSAL_SCHEMA
+    components.setdefault("schemas", {}).update(schemas, Refusal=_REFUSAL_SCHEMA)
     components["securitySchemes"] = {
         "bearer": {"type": "http", "scheme": "bearer", "description": "a user token (JWT) or a service key (tg_…)"}
     }

@@ -49,9 +49,13 @@ def instant(value: datetime) -> str:
 
 
 def _exact(value: Any) -> Any:
-    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
-        raise ValueError("a JSON number is expected")
-    return Decimal(str(value))
+    match value:
+        case int() if not isinstance(value, bool):
+            return Decimal(value)
+        case float() | Decimal():
+            return Decimal(str(value))
+        case _:
+            raise ValueError("a JSON number is expected")
 
 
 def _aware(value: datetime) -> datetime:
@@ -64,7 +68,7 @@ def _aware(value: datetime) -> datetime:
 
 
 def _instant_text(value: Any) -> Any:
-    if not isinstance(value, str | datetime):
+    if not isinstance(value, (str, datetime)):
         raise ValueError("an RFC 3339 text is expected, such as 2026-11-01T00:00:00Z")
     return value
 

@@ -12,7 +12,7 @@ from api.docs import refusals
 from api.errors import code_of
 from api.v1.customers import PeriodBody
 from api.v1.operations import RUNS_MAX
-from api.v1.usage import BalanceAnswer
+from api.v1.usage import BalanceAnswer, to_balance
 from api.wire import Answer, Number, number
 from core.metering.balance import Balance
 from core.metering.features import AI_COST, AI_RUNS
@@ -38,16 +38,16 @@ Dollars = Annotated[
 ]
 
 
-class StandingAnswer(BalanceAnswer):
+class BudgetStanding(BalanceAnswer):
     """Where runs or cost stand in the period of their own limit. `display` is used / limit."""
 
     display: Annotated[str, Field(examples=["1 / 30", "$0.00 / $3.00"])]
 
-    @classmethod
-    def of(cls, balance: Balance) -> "StandingAnswer":
-        shown = _dollars if balance.feature == AI_COST else str
-        limit = UNLIMITED if balance.limit is None else shown(balance.limit)
-        return cls(**dict(BalanceAnswer.of(balance)), display=f"{shown(balance.used)} / {limit}")
+
+def _standing(balance: Balance) -> BudgetStanding:
+    shown = _dollars if balance.feature == AI_COST else str
+    limit = UNLIMITED if balance.limit is None else shown(balance.limit)
+    return BudgetStanding(**to_balance(balance), display=f"{shown(balance.used)} / {limit}")
 
 
 class SpendAnswer(Answer):
@@ -67,8 +67,8 @@ class BudgetAnswer(Answer):
 
     plan: str
     period: PeriodBody
-    runs: StandingAnswer
-    cost: StandingAnswer
+    runs: BudgetStanding
+    cost: BudgetStanding
     by_feature: list[SpendAnswer]
 
 
@@ -77,8 +77,8 @@ class AffordAnswer(Answer):
 
     allowed: bool
     reason: str | None
-    runs: StandingAnswer
-    cost: StandingAnswer
+    runs: BudgetStanding
+    cost: BudgetStanding
 
 
 @router.get("", responses=refusals("customer_not_found"))
@@ -89,8 +89,8 @@ async def get_budget(request: Request, caller: ProductReader) -> BudgetAnswer:
     return BudgetAnswer(
         plan=budget.plan,
         period=PeriodBody.of(budget.cost.period),
-        runs=StandingAnswer.of(budget.runs),
-        cost=StandingAnswer.of(budget.cost),
+        runs=_standing(budget.runs),
+        cost=_standing(budget.cost),
         by_feature=[SpendAnswer.of(spend) for spend in budget.by_feature],
     )
 
@@ -108,8 +108,8 @@ async def can_afford(
     return AffordAnswer(
         allowed=checked.refusal is None,
         reason=checked.refusal and code_of(checked.refusal),
-        runs=StandingAnswer.of(checked.balances[AI_RUNS.key]),
-        cost=StandingAnswer.of(checked.balances[AI_COST.key]),
+        runs=_standing(checked.balances[AI_RUNS.key]),
+        cost=_standing(checked.balances[AI_COST.key]),
     )
 
 

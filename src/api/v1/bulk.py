@@ -5,12 +5,13 @@ import hashlib
 import json
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NotRequired
 
 from fastapi import APIRouter, Depends, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import Field, TypeAdapter, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 from pydantic_core import from_json
 from starlette.exceptions import HTTPException
+from typing_extensions import TypedDict
 
 from api.container import Container
 from api.dependencies import container_of, writer
@@ -80,27 +81,27 @@ class BatchAnswer(Answer):
     results: list[BatchResult]
 
 
-class EventData(BaseModel):
-    """How much."""
+# An event is a TypedDict: read in two thirds of the time of a model.
+class EventData(TypedDict):
+    """How much; 1 where it does not say."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    quantity: ExactNumber = Field(default_factory=lambda: ONE)
-    dimension: Annotated[Label | None, Field(max_length=64)] = None
+    quantity: NotRequired[ExactNumber]
+    dimension: NotRequired[Annotated[Label | None, Field(max_length=64)]]
 
 
-class Event(BaseModel):
+class Event(TypedDict):
     """A CloudEvent 1.0 as far as it concerns us; other attributes and extensions may be there."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
 
     specversion: Annotated[str, Field(pattern=r"^1\.0$")]
     id: Label
     source: Label
     type: Annotated[Key, Field(description="the feature")]
     subject: Annotated[CustomerId, Field(description="the customer's id")]
-    time: Instant | None = None
-    data: EventData | None = None
+    time: NotRequired[Instant | None]
+    data: NotRequired[EventData | None]
+
+
+_EVENT: Final = TypeAdapter(Event)
 
 
 class Rejected(Answer):
@@ -206,10 +207,10 @@ async def _ingest(found: list[Any], who: Principal, container: Container) -> Eve
     commands, indexes, rejected = await read_events(found, who.name)
     outcomes = await container.ingest_events().execute(commands) if commands else ()
     for index, command, outcome in zip(indexes, commands, outcomes, strict=True):
-        if isinstance(outcome, StorageUnavailable | Overloaded):
-            # Passing troubles are no answer to an event: the whole is to be sent again, and what was booked is known by then.
-            raise outcome
         if isinstance(outcome, DomainError):
+            if isinstance(outcome, (StorageUnavailable, Overloaded)):
+                # Passing troubles are no answer to an event: the whole is to be sent again, and what was booked is known by then.
+                raise outcome
             detail = told(outcome).detail
             rejected.append(Rejected(index=index, id=command.event_id, error=detail["error"], message=detail["message"]))
     booked = sum(outcome is True for outcome in outcomes)
@@ -226,7 +227,7 @@ async def read_events(found: list[Any], recorded_by: str) -> tuple[list[IngestEv
         if index and index % READ_AT_ONCE == 0:
             await asyncio.sleep(0)
         try:
-            event = Event.model_validate(item)
+            event = _EVENT.validate_python(item)
         except ValidationError as error:
             rejected.append(_invalid(index, item, error))
         else:
@@ -251,10 +252,15 @@ async def _events(request: Request) -> list[Any]:
 
 
 def _to_event(event: Event, recorded_by: str) -> IngestEventCommand:
-    data = event.data or EventData()
-    return IngestEventCommand(
-        event.subject, Amount(event.type, data.quantity, data.dimension), event.source, event.id, recorded_by, event.time
-    )
+    data = event.get("data") or EventData()
+    amount = Amount(event["type"], data.get("quantity", ONE), data.get("dimension"))
+    return IngestEventCommand(event["subject"], amount, event["source"], event["id"], recorded_by, event.get("time"))
+
+
+def schemas() -> dict[str, Any]:
+    """What the OpenAPI document has to say of events, by name."""
+    event = _EVENT.json_schema(ref_template="#/components/schemas/{model}")
+    return {**event.pop("$defs"), "Event": event}
 
 
 def _invalid(index: int, item: object, error: ValidationError) -> Rejected:

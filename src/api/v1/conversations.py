@@ -68,7 +68,7 @@ class ConversationAnswer(Answer):
         )
 
 
-class StandingAnswer(Answer):
+class ConversationsStanding(Answer):
     """Where the customer's conversations stand in the current period. Null: unlimited."""
 
     used: Number
@@ -81,7 +81,7 @@ class MessageAnswer(Answer):
 
     conversation: ConversationAnswer
     new_conversation: bool
-    usage: StandingAnswer
+    usage: ConversationsStanding
     over_limit: Annotated[bool, Field(description="whether it opened a conversation above the limit")]
 
 
@@ -90,7 +90,7 @@ def _recorded(recorded: Recorded) -> Reply:
     answer = MessageAnswer(
         conversation=ConversationAnswer.told(receipt),
         new_conversation=receipt.new_conversation,
-        usage=StandingAnswer(
+        usage=ConversationsStanding(
             used=number(usage.used, CONVERSATIONS),
             limit=None if usage.limit is None else number(usage.limit, CONVERSATIONS),
             remaining=None if usage.remaining is None else number(usage.remaining, CONVERSATIONS),

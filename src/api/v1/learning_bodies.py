@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from api.v1.customers import PeriodBody
-from api.v1.usage import BalanceAnswer, display
+from api.v1.usage import display, to_balance
 from api.wire import Answer, ExactNumber, Label, Number, Prose, Wire, decimal_number
 from core.learning.assessment import Assessment
 from core.learning.learning_plan import TOTAL_SESSIONS_MAX, LearningPlan
@@ -115,11 +115,11 @@ class PracticeSubscription(Answer):
 
     @classmethod
     def of(cls, balance: Balance) -> "PracticeSubscription":
-        told = BalanceAnswer.of(balance)
+        told = to_balance(balance)
         return cls(
-            sessions_used=told.used,
-            sessions_limit=told.limit,
-            sessions_remaining=told.remaining,
+            sessions_used=told["used"],
+            sessions_limit=told["limit"],
+            sessions_remaining=told["remaining"],
             display=display(balance),
         )
 
@@ -133,8 +133,8 @@ class AssessmentSubscription(Answer):
 
     @classmethod
     def of(cls, balance: Balance) -> "AssessmentSubscription":
-        told = BalanceAnswer.of(balance)
-        return cls(assessments_used=told.used, assessments_limit=told.limit, assessments_remaining=told.remaining)
+        told = to_balance(balance)
+        return cls(assessments_used=told["used"], assessments_limit=told["limit"], assessments_remaining=told["remaining"])
 
 
 class StartedAnswer(Answer):

@@ -10,7 +10,7 @@ from pydantic import Field
 from api.dependencies import CustomerAdmin, CustomerReader, container_of
 from api.docs import refusals
 from api.replies import Reply, idempotency, reply
-from api.v1.usage import BalanceAnswer
+from api.v1.usage import BalanceAnswer, to_balance
 from api.wire import (
     Answer,
     Cursor,
@@ -86,7 +86,7 @@ class CorrectionAnswer(LedgerEntry):
 
 def _corrected(result: Corrected) -> Reply:
     entry = LedgerEntry.of(result.record, result.balance.feature)
-    return Reply.of(CorrectionAnswer(**dict(entry), balance=BalanceAnswer.of(result.balance)), 201)
+    return Reply.of(CorrectionAnswer(**dict(entry), balance=to_balance(result.balance)), 201)
 
 
 @router.get("", responses=refusals("customer_not_found"))

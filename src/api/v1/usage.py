@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Request, Response
-from pydantic import Field
+from pydantic import Field, TypeAdapter
+from typing_extensions import TypedDict
 
 from api.dependencies import CustomerReader, CustomerWriter, container_of
 from api.docs import refusals
@@ -48,7 +49,8 @@ class UsageBody(Wire):
     reference: Annotated[Label | None, Field(description="yours, shown in the ledger")] = None
 
 
-class BalanceAnswer(Answer):
+# What every decision is answered with is a TypedDict: made and written in half the time of a model.
+class BalanceAnswer(TypedDict):
     """Where a feature stands in the period that contains now, in its unit. Null: unlimited, or never reset."""
 
     used: Number
@@ -57,19 +59,8 @@ class BalanceAnswer(Answer):
     remaining: Number | None
     resets_at: datetime | None
 
-    @classmethod
-    def of(cls, balance: Balance) -> "BalanceAnswer":
-        feature, remaining = balance.feature, balance.remaining
-        return cls(
-            used=number(balance.used, feature),
-            held=number(balance.held, feature),
-            limit=None if balance.limit is None else number(balance.limit, feature),
-            remaining=None if remaining is None else number(remaining, feature),
-            resets_at=balance.period.resets_at,
-        )
 
-
-class RecordAnswer(Answer):
+class RecordAnswer(TypedDict):
     """A ledger entry, in short."""
 
     id: str
@@ -78,12 +69,15 @@ class RecordAnswer(Answer):
     occurred_at: datetime
 
 
-class UsageAnswer(Answer):
+class UsageAnswer(TypedDict):
     """What was booked, and where its features stand after it."""
 
     records: list[RecordAnswer]
     balances: dict[str, BalanceAnswer]
     over_limit: Annotated[bool, Field(description="whether something of it lies above a limit")]
+
+
+_USAGE_ANSWER: Final = TypeAdapter(UsageAnswer)
 
 
 class CheckAnswer(Answer):
@@ -204,9 +198,21 @@ def amounts(bodies: Sequence[AmountBody]) -> list[Amount]:
     return [Amount(body.feature, body.quantity, body.dimension) for body in bodies]
 
 
+def to_balance(balance: Balance) -> BalanceAnswer:
+    """In the feature's unit."""
+    feature, remaining = balance.feature, balance.remaining
+    return BalanceAnswer(
+        used=number(balance.used, feature),
+        held=number(balance.held, feature),
+        limit=None if balance.limit is None else number(balance.limit, feature),
+        remaining=None if remaining is None else number(remaining, feature),
+        resets_at=balance.period.resets_at,
+    )
+
+
 def balances(found: Mapping[str, Balance]) -> dict[str, BalanceAnswer]:
     """By feature."""
-    return {key: BalanceAnswer.of(balance) for key, balance in found.items()}
+    return {key: to_balance(balance) for key, balance in found.items()}
 
 
 def to_command(customer_id: str, body: UsageBody, recorded_by: str, once: Idempotency | None) -> ConsumeUsageCommand:
@@ -226,7 +232,12 @@ def consumed(result: Consumed) -> Reply:
         )
         for record in result.records
     ]
-    return Reply.of(UsageAnswer(records=records, balances=balances(result.balances), over_limit=result.over_limit))
+    return written(UsageAnswer(records=records, balances=balances(result.balances), over_limit=result.over_limit))
+
+
+def written(answer: UsageAnswer) -> Reply:
+    """As JSON."""
+    return Reply(200, _USAGE_ANSWER.dump_json(answer))
 
 
 def _status(key: str, account: Account, breakdown: Breakdown | None) -> FeatureStatus | StaticStatus | BooleanStatus:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import lru_cache
+from operator import attrgetter
 from typing import Final, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -43,6 +44,9 @@ _FORGET: Final = text(
     ON CONFLICT (customer_id, feature) DO UPDATE SET period_start = NULL, period_end = NULL
     """
 )
+
+
+_COUNTED: Final = attrgetter("customer_id", "feature")
 
 
 class SqlAccounts(Accounts):
@@ -129,7 +133,7 @@ class SqlAccounts(Accounts):
     def _taken(self) -> list[UsageRecord]:
         """What the accounts booked since it was asked for last."""
         records = [record for account in self.locked.values() for record in account.records]
-        self._moved.update(dict.fromkeys((record.customer_id, record.feature) for record in records))
+        self._moved.update(dict.fromkeys(map(_COUNTED, records)))
         for account in self.locked.values():
             account.records.clear()
         return records

@@ -7,6 +7,8 @@ import asyncpg
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from infrastructure.sql import instants
+
 POOL_SIZE: Final = 8
 POOL_OVERFLOW: Final = 8
 POOL_TIMEOUT_SECONDS: Final = 5
@@ -23,12 +25,18 @@ def create_engine(url: str, statement_seconds_max: float | None = STATEMENT_SECO
 
     async def connect() -> Any:
         """By the driver itself, which knows what may stand in such a URL: `?sslmode=require`, `?host=/socket/directory`, …"""
-        return await asyncpg.connect(
+        driver = await asyncpg.connect(
             dsn,
             timeout=CONNECT_TIMEOUT_SECONDS,
             command_timeout=statement_seconds_max,
             server_settings={"application_name": "tollgate", "timezone": "UTC"},
         )
+        try:
+            await instants.install(driver)
+        except BaseException:
+            driver.terminate()
+            raise
+        return driver
 
     return create_async_engine(
         "postgresql+asyncpg://",

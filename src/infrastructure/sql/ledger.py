@@ -16,6 +16,7 @@ from sqlalchemy import (
     Uuid,
     text,
 )
+from sqlalchemy.dialects.postgresql import dialect
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.metering.balance import Balance
@@ -69,34 +70,24 @@ usage_counter: Final = Table(
 SUM_MAX: Final = 9_000_000_000_000_000_000
 """What larger sums are read as. Nobody uses so much; but a sum that is too large to be read would leave a customer without answers."""
 
-_COLUMN_NAMES: Final = [column.name for column in usage_record.columns]
-_RECORD_COLUMNS: Final = ", ".join(_COLUMN_NAMES)
 
-_RECORDS: Final = """
-    SELECT customer_id, id, feature, quantity, coalesce(occurred_at, CAST(:now AS timestamptz)), CAST(:now AS timestamptz), source,
-        recorded_by, reference, overage, corrects, reason, event_id, dimension
-    FROM unnest(
-        CAST(:customer_id AS text[]), CAST(:id AS uuid[]), CAST(:feature AS text[]), CAST(:quantity AS bigint[]),
-        CAST(:occurred_at AS timestamptz[]), CAST(:source AS text[]), CAST(:recorded_by AS text[]), CAST(:reference AS text[]),
-        CAST(:overage AS bigint[]), CAST(:corrects AS uuid[]), CAST(:reason AS text[]), CAST(:event_id AS text[]),
-        CAST(:dimension AS text[])
-    ) AS record (
-        customer_id, id, feature, quantity, occurred_at, source, recorded_by, reference, overage, corrects, reason, event_id, dimension
-    )
-"""
-"""An instant is what takes longest to send: `now`, when all of them are recorded, goes once, and stands also for when they occurred."""
+def _rows_of(table: Table) -> str:
+    """SQL for the rows of the arrays `:<table>_<column>`; an array of one stands for a column in which all values are that one."""
+    arrays, columns = [], []
+    for column in table.columns:
+        array = f"CAST(:{table.name}_{column.name} AS {column.type.compile(dialect())}[])"  # type: ignore[no-untyped-call]
+        arrays.append(array)
+        columns.append(f"CASE cardinality({array}) WHEN 1 THEN ({array})[1] ELSE sent.{column.name} END")
+    names = ", ".join(table.columns.keys())
+    return f"({names}) SELECT {', '.join(columns)} FROM unnest({', '.join(arrays)}) AS sent ({names})"
 
-_COUNTERS: Final = """
-    INSERT INTO usage_counter (customer_id, feature, used, period_start, period_end)
-    SELECT * FROM unnest(
-        CAST(:counter_customers AS text[]), CAST(:counter_features AS text[]), CAST(:counter_used AS bigint[]),
-        CAST(:counter_starts AS timestamptz[]), CAST(:counter_ends AS timestamptz[])
-    )
+
+_COUNTERS: Final = f"""
+    INSERT INTO usage_counter {_rows_of(usage_counter)}
     ON CONFLICT (customer_id, feature) DO UPDATE
     SET used = excluded.used, period_start = excluded.period_start, period_end = excluded.period_end
 """
-
-_WRITE_RECORDS_AND_COUNTERS: Final = HotStatement(f"WITH booked AS (INSERT INTO usage_record ({_RECORD_COLUMNS}) {_RECORDS}) {_COUNTERS}")
+_WRITE_RECORDS_AND_COUNTERS: Final = HotStatement(f"WITH booked AS (INSERT INTO usage_record {_rows_of(usage_record)}) {_COUNTERS}")
 _WRITE_COUNTERS: Final = HotStatement(_COUNTERS)
 
 Counted = tuple[str, str, Period]
@@ -183,40 +174,35 @@ async def used_within(connection: AsyncConnection, wanted: Sequence[Counted]) ->
 
 async def append(driver: Driver, records: Iterable[UsageRecord]) -> None:
     """Adds the records by COPY: for many of them, when their counters are still to come."""
-    await driver.copy_records_to_table(usage_record.name, columns=_COLUMN_NAMES, records=map(_row, records))
+    await driver.copy_records_to_table(usage_record.name, columns=usage_record.columns.keys(), records=map(_row, records))
 
 
 async def write(driver: Driver, records: Sequence[UsageRecord], counters: Sequence[tuple[str, Balance]]) -> None:
     """Adds the records, and sets the counters to what these balances show; both in one statement."""
-    parameters: dict[str, Any] = {
-        "counter_customers": [customer_id for customer_id, _ in counters],
-        "counter_features": [balance.feature.key for _, balance in counters],
-        "counter_used": [balance.used for _, balance in counters],
-        "counter_starts": [balance.period.start for _, balance in counters],
-        "counter_ends": [balance.period.end for _, balance in counters],
-    }
+    if not counters:
+        return
+    parameters = _columns(usage_counter, [_counter(customer_id, balance) for customer_id, balance in counters])
     if records:
-        await _WRITE_RECORDS_AND_COUNTERS.fetch(driver, parameters | _columns(records))
-    elif counters:
+        await _WRITE_RECORDS_AND_COUNTERS.fetch(driver, parameters | _columns(usage_record, list(map(_row, records))))
+    else:
         await _WRITE_COUNTERS.fetch(driver, parameters)
+
+
+def _columns(table: Table, rows: Sequence[tuple[Any, ...]]) -> dict[str, Any]:
+    """The arrays that `_rows_of` is about. Sending their elements takes much of a decision's time, and most columns are all alike."""
+    columns = zip(table.columns.keys(), zip(*rows, strict=True), strict=True)
+    return {f"{table.name}_{name}": values[:1] if values.count(values[0]) == len(values) else values for name, values in columns}
+
+
+def _counter(customer_id: str, balance: Balance) -> tuple[Any, ...]:
+    """In the order of the table's columns."""
+    return customer_id, balance.feature.key, balance.used, balance.period.start, balance.period.end
 
 
 def _row(record: UsageRecord) -> tuple[Any, ...]:
     """In the order of the table's columns."""
     id, customer_id, feature, quantity, occurred_at, recorded_at, origin, *rest = record
     return customer_id, id, feature, quantity, occurred_at, recorded_at, *origin, *rest
-
-
-def _columns(records: Sequence[UsageRecord]) -> dict[str, Any]:
-    columns: dict[str, Any] = dict(zip(_COLUMN_NAMES, zip(*map(_row, records), strict=True), strict=True))
-    columns["now"] = now = columns.pop("recorded_at")[0]
-    columns["occurred_at"] = tuple(None if at == now else at for at in columns["occurred_at"])
-    return {name: values if name == "now" else _sparse(values) for name, values in columns.items()}
-
-
-def _sparse(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    """An array of nothing but NULL takes as long to send as any other, and unnest fills a shorter one up."""
-    return () if values.count(None) == len(values) else values
 
 
 def to_record(row: Row[Any]) -> UsageRecord:
