@@ -1,18 +1,19 @@
 """/api/v1/messages and /api/v1/conversations: messaging, counted by conversation."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from pydantic import Field
+from pydantic import Field, TypeAdapter
+from typing_extensions import TypedDict
 
 from api.dependencies import ProductReader, ProductWriter, container_of
 from api.docs import refusals
 from api.replies import Reply, idempotency, reply
-from api.wire import Answer, Cursor, Instant, Label, Limit, Number, Page, Wire, from_cursor, identified, number, to_cursor
+from api.wire import Cursor, Instant, Label, Limit, Number, Page, Wire, from_cursor, identified, number, to_cursor
 from core.conversations.conversation import Conversation, ConversationNotFound
-from core.conversations.message import Channel, Direction, Receipt
+from core.conversations.message import Channel, Direction
 from core.conversations.record_message import Recorded, RecordMessageCommand
 from core.metering.features import CONVERSATIONS
 
@@ -38,7 +39,8 @@ class NewMessage(Wire):
     sent_at: Annotated[Instant | None, Field(description="up to 24 hours ago, at most 5 minutes ahead; null: now")] = None
 
 
-class ConversationAnswer(Answer):
+# TypedDicts, as what every decision is answered with.
+class ConversationAnswer(TypedDict):
     """The messages with one counterparty within one window: started_at <= t < expires_at."""
 
     id: UUID
@@ -47,28 +49,8 @@ class ConversationAnswer(Answer):
     expires_at: datetime
     message_count: int
 
-    @classmethod
-    def of(cls, conversation: Conversation) -> "ConversationAnswer":
-        return cls(
-            id=conversation.id,
-            counterparty=conversation.counterparty,
-            started_at=conversation.started_at,
-            expires_at=conversation.expires_at,
-            message_count=conversation.message_count,
-        )
 
-    @classmethod
-    def told(cls, receipt: Receipt) -> "ConversationAnswer":
-        return cls(
-            id=receipt.conversation_id,
-            counterparty=receipt.counterparty,
-            started_at=receipt.started_at,
-            expires_at=receipt.expires_at,
-            message_count=receipt.message_count,
-        )
-
-
-class ConversationsStanding(Answer):
+class ConversationsStanding(TypedDict):
     """Where the customer's conversations stand in the current period. Null: unlimited."""
 
     used: Number
@@ -76,7 +58,7 @@ class ConversationsStanding(Answer):
     remaining: Number | None
 
 
-class MessageAnswer(Answer):
+class MessageAnswer(TypedDict):
     """What the message did."""
 
     conversation: ConversationAnswer
@@ -85,10 +67,29 @@ class MessageAnswer(Answer):
     over_limit: Annotated[bool, Field(description="whether it opened a conversation above the limit")]
 
 
+_MESSAGE_ANSWER: Final = TypeAdapter(MessageAnswer)
+
+
+def _to_answer(conversation: Conversation) -> ConversationAnswer:
+    return ConversationAnswer(
+        id=conversation.id,
+        counterparty=conversation.counterparty,
+        started_at=conversation.started_at,
+        expires_at=conversation.expires_at,
+        message_count=conversation.message_count,
+    )
+
+
 def _recorded(recorded: Recorded) -> Reply:
     receipt, usage = recorded.receipt, recorded.receipt.usage
     answer = MessageAnswer(
-        conversation=ConversationAnswer.told(receipt),
+        conversation=ConversationAnswer(
+            id=receipt.conversation_id,
+            counterparty=receipt.counterparty,
+            started_at=receipt.started_at,
+            expires_at=receipt.expires_at,
+            message_count=receipt.message_count,
+        ),
         new_conversation=receipt.new_conversation,
         usage=ConversationsStanding(
             used=number(usage.used, CONVERSATIONS),
@@ -97,7 +98,8 @@ def _recorded(recorded: Recorded) -> Reply:
         ),
         over_limit=receipt.over_limit,
     )
-    return Reply.of(answer, 200 if recorded.again else 201, location=f"/api/v1/conversations/{receipt.conversation_id}")
+    status = 200 if recorded.again else 201
+    return Reply(status, _MESSAGE_ANSWER.dump_json(answer), location=f"/api/v1/conversations/{receipt.conversation_id}")
 
 
 @router.post(
@@ -145,7 +147,7 @@ async def list_conversations(
     )
     page = found[:limit]
     following = to_cursor(page[-1].started_at, page[-1].id) if len(found) > limit else None
-    return Page(items=[ConversationAnswer.of(conversation) for conversation in page], next_cursor=following)
+    return Page(items=[_to_answer(conversation) for conversation in page], next_cursor=following)
 
 
 @router.get("/conversations/{id}", responses=refusals("conversation_not_found"))
@@ -156,4 +158,4 @@ async def get_conversation(
 ) -> ConversationAnswer:
     """One conversation; where it turned out to be part of another, that one. Another customer's answers 404."""
     container = container_of(request)
-    return ConversationAnswer.of(await container.conversation_reader().get(caller.customer_id, id))
+    return _to_answer(await container.conversation_reader().get(caller.customer_id, id))

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from core.conversations.conversation import Conversation, ConversationNotFound
 from core.conversations.message import Message, Receipt, Standing
 from core.conversations.ports import ConversationReader, Conversations, Known, MessageKey, Party, Sought
+from infrastructure.sql.columns import arrays, insert
 from infrastructure.sql.errors import storage_errors
 from infrastructure.sql.schema import metadata
 from infrastructure.sql.statements import Driver, HotStatement
@@ -86,33 +87,14 @@ would seem as good, and read all of a customer's conversations.
 _FIND: Final = HotStatement(FIND)
 
 _WRITE: Final = HotStatement(
-    """
+    f"""
     WITH kept AS (
-        INSERT INTO conversation (customer_id, id, counterparty, started_at, expires_at, message_count, merged_into)
-        SELECT * FROM unnest(
-            CAST(:customer_ids AS text[]), CAST(:ids AS uuid[]), CAST(:counterparties AS text[]), CAST(:starts AS timestamptz[]),
-            CAST(:ends AS timestamptz[]), CAST(:counts AS bigint[]), CAST(:merged AS uuid[])
-        )
+        {insert(conversation)}
         ON CONFLICT (customer_id, id) DO UPDATE
         SET started_at = excluded.started_at, expires_at = excluded.expires_at, message_count = excluded.message_count,
             merged_into = excluded.merged_into
     )
-    INSERT INTO message (
-        customer_id, id, direction, channel, sent_at, recorded_at, conversation_id, counterparty, started_at, expires_at,
-        message_count, new_conversation, used, usage_limit, remaining, over_limit
-    )
-    SELECT customer_id, id, direction, channel, coalesce(sent_at, CAST(:recorded_at AS timestamptz)), CAST(:recorded_at AS timestamptz),
-        conversation_id, counterparty, started_at, expires_at, message_count, new_conversation, used, usage_limit, remaining, over_limit
-    FROM unnest(
-        CAST(:message_customers AS text[]), CAST(:message_ids AS text[]), CAST(:directions AS text[]), CAST(:channels AS text[]),
-        CAST(:sent AS timestamptz[]), CAST(:told_ids AS uuid[]), CAST(:told_parties AS text[]),
-        CAST(:told_starts AS timestamptz[]), CAST(:told_ends AS timestamptz[]), CAST(:told_counts AS bigint[]),
-        CAST(:told_new AS boolean[]), CAST(:told_used AS bigint[]), CAST(:told_limits AS bigint[]), CAST(:told_remaining AS bigint[]),
-        CAST(:told_over AS boolean[])
-    ) AS told (
-        customer_id, id, direction, channel, sent_at, conversation_id, counterparty, started_at, expires_at, message_count,
-        new_conversation, used, usage_limit, remaining, over_limit
-    )
+    {insert(message)}
     """
 )
 
@@ -179,34 +161,8 @@ class SqlConversations(Conversations):
     async def flush(self) -> None:
         if not self._added:
             return
-        kept, added, told = self._kept.values(), self._added, [item.receipt for item in self._added]
-        now = added[0].recorded_at  # that of the unit of work, and so of them all
-        parameters = {
-            "customer_ids": [item.customer_id for item in kept],
-            "ids": [item.id for item in kept],
-            "counterparties": [item.counterparty for item in kept],
-            "starts": [item.started_at for item in kept],
-            "ends": [item.expires_at for item in kept],
-            "counts": [item.message_count for item in kept],
-            "merged": [item.merged_into for item in kept],
-            "message_customers": [item.customer_id for item in added],
-            "message_ids": [item.id for item in added],
-            "directions": [item.direction.value for item in added],
-            "channels": [item.channel.value for item in added],
-            "sent": [None if item.sent_at == now else item.sent_at for item in added],  # an instant is what takes longest to send
-            "recorded_at": now,
-            "told_ids": [item.conversation_id for item in told],
-            "told_parties": [item.counterparty for item in told],
-            "told_starts": [item.started_at for item in told],
-            "told_ends": [item.expires_at for item in told],
-            "told_counts": [item.message_count for item in told],
-            "told_new": [item.new_conversation for item in told],
-            "told_used": [item.usage.used for item in told],
-            "told_limits": [item.usage.limit for item in told],
-            "told_remaining": [item.usage.remaining for item in told],
-            "told_over": [item.over_limit for item in told],
-        }
-        await _WRITE.fetch(self._driver, parameters)
+        kept, added = map(_conversation, self._kept.values()), map(_message, self._added)
+        await _WRITE.fetch(self._driver, arrays(conversation, list(kept)) | arrays(message, list(added)))
 
 
 class SqlConversationReader(ConversationReader):
@@ -236,6 +192,34 @@ class SqlConversationReader(ConversationReader):
         with storage_errors():
             async with self._engine.connect() as connection:
                 return [_to_conversation(row) for row in await connection.execute(statement)]
+
+
+def _conversation(kept: Conversation) -> tuple[Any, ...]:
+    """In the order of the table's columns."""
+    return kept.customer_id, kept.id, kept.counterparty, kept.started_at, kept.expires_at, kept.message_count, kept.merged_into
+
+
+def _message(added: Message) -> tuple[Any, ...]:
+    """In the order of the table's columns."""
+    told, usage = added.receipt, added.receipt.usage
+    return (
+        added.customer_id,
+        added.id,
+        added.direction.value,
+        added.channel.value,
+        added.sent_at,
+        added.recorded_at,
+        told.conversation_id,
+        told.counterparty,
+        told.started_at,
+        told.expires_at,
+        told.message_count,
+        told.new_conversation,
+        usage.used,
+        usage.limit,
+        usage.remaining,
+        told.over_limit,
+    )
 
 
 def _to_receipt(row: Record) -> Receipt:

@@ -16,13 +16,13 @@ from sqlalchemy import (
     Uuid,
     text,
 )
-from sqlalchemy.dialects.postgresql import dialect
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.metering.balance import Balance
 from core.metering.ledger import CorrectedRecord, EventKey, Origin, UsageRecord
 from core.metering.periods import Period
 from core.metering.ports import Ledger
+from infrastructure.sql.columns import arrays, insert
 from infrastructure.sql.schema import metadata
 from infrastructure.sql.statements import Driver, HotStatement
 
@@ -70,24 +70,12 @@ usage_counter: Final = Table(
 SUM_MAX: Final = 9_000_000_000_000_000_000
 """What larger sums are read as. Nobody uses so much; but a sum that is too large to be read would leave a customer without answers."""
 
-
-def _rows_of(table: Table) -> str:
-    """SQL for the rows of the arrays `:<table>_<column>`; an array of one stands for a column in which all values are that one."""
-    arrays, columns = [], []
-    for column in table.columns:
-        array = f"CAST(:{table.name}_{column.name} AS {column.type.compile(dialect())}[])"  # type: ignore[no-untyped-call]
-        arrays.append(array)
-        columns.append(f"CASE cardinality({array}) WHEN 1 THEN ({array})[1] ELSE sent.{column.name} END")
-    names = ", ".join(table.columns.keys())
-    return f"({names}) SELECT {', '.join(columns)} FROM unnest({', '.join(arrays)}) AS sent ({names})"
-
-
 _COUNTERS: Final = f"""
-    INSERT INTO usage_counter {_rows_of(usage_counter)}
+    {insert(usage_counter)}
     ON CONFLICT (customer_id, feature) DO UPDATE
     SET used = excluded.used, period_start = excluded.period_start, period_end = excluded.period_end
 """
-_WRITE_RECORDS_AND_COUNTERS: Final = HotStatement(f"WITH booked AS (INSERT INTO usage_record {_rows_of(usage_record)}) {_COUNTERS}")
+_WRITE_RECORDS_AND_COUNTERS: Final = HotStatement(f"WITH booked AS ({insert(usage_record)}) {_COUNTERS}")
 _WRITE_COUNTERS: Final = HotStatement(_COUNTERS)
 
 Counted = tuple[str, str, Period]
@@ -181,17 +169,11 @@ async def write(driver: Driver, records: Sequence[UsageRecord], counters: Sequen
     """Adds the records, and sets the counters to what these balances show; both in one statement."""
     if not counters:
         return
-    parameters = _columns(usage_counter, [_counter(customer_id, balance) for customer_id, balance in counters])
+    parameters = arrays(usage_counter, [_counter(customer_id, balance) for customer_id, balance in counters])
     if records:
-        await _WRITE_RECORDS_AND_COUNTERS.fetch(driver, parameters | _columns(usage_record, list(map(_row, records))))
+        await _WRITE_RECORDS_AND_COUNTERS.fetch(driver, parameters | arrays(usage_record, list(map(_row, records))))
     else:
         await _WRITE_COUNTERS.fetch(driver, parameters)
-
-
-def _columns(table: Table, rows: Sequence[tuple[Any, ...]]) -> dict[str, Any]:
-    """The arrays that `_rows_of` is about. Sending their elements takes much of a decision's time, and most columns are all alike."""
-    columns = zip(table.columns.keys(), zip(*rows, strict=True), strict=True)
-    return {f"{table.name}_{name}": values[:1] if values.count(values[0]) == len(values) else values for name, values in columns}
 
 
 def _counter(customer_id: str, balance: Balance) -> tuple[Any, ...]:
