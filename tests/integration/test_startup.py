@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -251,3 +252,8 @@ def test_services_that_start_at_once_on_an_empty_database_all_come_up(databases:
 
 def test_the_environment_of_the_tests_reaches_no_service() -> None:
     assert not [name for name in environment() if name.startswith("TOLLGATE_")]
+
+
+def test_the_library_of_phone_numbers_is_not_loaded_before_a_number_is_read() -> None:
+    loaded = "import sys, api.container; print('phonenumbers' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True).stdout == "False\n"

@@ -1,8 +1,5 @@
 """Phone numbers as people and programs write them."""
 
-import subprocess
-import sys
-
 import pytest
 
 from infrastructure.phone_numbers import LibraryPhoneNumbers
@@ -53,8 +50,3 @@ def test_a_number_of_the_right_length_is_taken_though_the_library_knows_of_none_
 
 def test_a_guess_at_the_country_has_to_be_a_number_in_use(phone_numbers: LibraryPhoneNumbers) -> None:
     assert phone_numbers.e164("1 555 123 4567", None) is None
-
-
-def test_the_library_is_not_loaded_before_a_number_is_read() -> None:
-    loaded = "import sys, api.container; print('phonenumbers' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True).stdout == "False\n"

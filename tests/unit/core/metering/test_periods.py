@@ -122,43 +122,54 @@ times_of_day = st.sampled_from([timedelta(0), timedelta(hours=2, minutes=30), ti
 )
 
 
-@st.composite
-def late_days(draw: st.DrawFn) -> date:
-    """29 to 31 of a month, and 29 February."""
-    year = draw(st.integers(1990, 2035))
-    leap_day = st.sampled_from([1992, 2000, 2012, 2024, 2028]).map(lambda leap_year: date(leap_year, 2, 29))
-    month = draw(st.sampled_from([1, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]))
-    return draw(leap_day | st.integers(29, calendar.monthrange(year, month)[1]).map(lambda day: date(year, month, day)))
+leap_days = st.sampled_from([date(year, 2, 29) for year in (1992, 2000, 2012, 2024, 2028)])
+late_days = leap_days | st.builds(
+    lambda year, month, before: date(year, month, max(29, calendar.monthrange(year, month)[1] - before)),
+    st.integers(1990, 2035),
+    st.sampled_from([1, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]),
+    st.integers(0, 2),
+)
+"""29 to 31 of a month, and 29 February."""
+
+kinds = st.sampled_from(["any", "late in the month", "at a clock change"])
+folds = st.sampled_from([0, 1])
+within_an_hour = st.timedeltas(timedelta(hours=-1), timedelta(hours=1))
+within_a_day = st.timedeltas(timedelta(hours=-26), timedelta(hours=26))
+near = within_an_hour | within_a_day
+ever = st.timedeltas(timedelta(0), timedelta(days=62 * 365))
+intervals = st.sampled_from(Interval)
+numbers = st.integers(-30, 30)
+besides = st.sampled_from([-MICROSECOND, timedelta(0), MICROSECOND])
 
 
-@st.composite
-def instants(draw: st.DrawFn, zone: ZoneInfo) -> datetime:
+def draw_instant(draw: st.DrawFn, zone: ZoneInfo) -> datetime:
     """Any instant; late days of the month and the hours around a clock change (the ambiguous one included) more often than others."""
-    match draw(st.sampled_from(["any", "late in the month", "at a clock change"])):
+    match draw(kinds):
         case "late in the month":
-            wall = midnight(draw(late_days())) + draw(times_of_day)
-            return wall.replace(tzinfo=zone, fold=draw(st.sampled_from([0, 1]))).astimezone(UTC)
+            wall = midnight(draw(late_days)) + draw(times_of_day)
+            return wall.replace(tzinfo=zone, fold=draw(folds)).astimezone(UTC)
         case "at a clock change" if clock_changes(zone):
-            hours = draw(st.sampled_from([1, 26]))
-            apart = st.timedeltas(timedelta(hours=-hours), timedelta(hours=hours))
-            return draw(st.sampled_from(clock_changes(zone))) + draw(apart)
+            return draw(st.sampled_from(clock_changes(zone))) + draw(near)
         case _:
-            return datetime(1975, 1, 1, tzinfo=UTC) + draw(st.timedeltas(timedelta(0), timedelta(days=62 * 365)))
+            return datetime(1975, 1, 1, tzinfo=UTC) + draw(ever)
 
 
-@st.composite
-def cycles(draw: st.DrawFn) -> Cycle:
+def draw_cycle(draw: st.DrawFn) -> Cycle:
     zone = draw(zones)
-    return Cycle(draw(instants(zone)), draw(st.sampled_from(Interval)), zone)
+    return Cycle(draw_instant(draw, zone), draw(intervals), zone)
 
 
-@st.composite
-def questions(draw: st.DrawFn) -> tuple[Cycle, datetime]:
+def draw_question(draw: st.DrawFn) -> tuple[Cycle, datetime]:
     """A cycle and an instant that is often on a bound, just beside it, or on the far side of the anchor."""
-    cycle = draw(cycles())
-    bound = st.integers(-30, 30).map(cycle.start_of)
-    beside = st.builds(lambda start, by: start + by, bound, st.sampled_from([-MICROSECOND, timedelta(0), MICROSECOND]))
-    return cycle, draw(beside | instants(cycle.zone))
+    cycle = draw_cycle(draw)
+    if draw(st.booleans()):
+        return cycle, cycle.start_of(draw(numbers)) + draw(besides)
+    return cycle, draw_instant(draw, cycle.zone)
+
+
+instants = st.composite(draw_instant)
+cycles = st.composite(draw_cycle)
+questions = st.composite(draw_question)
 
 
 @given(question=questions())
