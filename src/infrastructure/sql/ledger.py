@@ -138,12 +138,11 @@ class SqlLedger(Ledger):
         return {row.id: CorrectedRecord(to_record(row), row.total) for row in rows}
 
     async def known_events(self, events: Iterable[EventKey]) -> set[EventKey]:
-        wanted = list(dict.fromkeys(events))
-        parameters = {
-            "customer_ids": [event.customer_id for event in wanted],
-            "sources": [event.source for event in wanted],
-            "event_ids": [event.event_id for event in wanted],
-        }
+        wanted = dict.fromkeys(events)
+        if not wanted:
+            return set()
+        customer_ids, sources, event_ids = zip(*wanted, strict=True)
+        parameters = {"customer_ids": customer_ids, "sources": sources, "event_ids": event_ids}
         return {EventKey(*row) for row in await _KNOWN_EVENTS.fetch(self._driver, parameters)}
 
 
