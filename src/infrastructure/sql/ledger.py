@@ -165,8 +165,9 @@ async def append(driver: Driver, records: Iterable[UsageRecord]) -> None:
 
 
 async def write(driver: Driver, records: Sequence[UsageRecord], counters: Sequence[tuple[str, Balance]]) -> None:
-    """Adds the records, and sets the counters to what these balances show; both in one statement."""
+    """Adds the records, and sets the counters to what these balances show, theirs among them; both in one statement."""
     if not counters:
+        assert not records, "every record has a counter"
         return
     parameters = arrays(usage_counter, [_counter(customer_id, balance) for customer_id, balance in counters])
     if records:
