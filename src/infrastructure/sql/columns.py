@@ -23,6 +23,6 @@ def insert(table: Table) -> str:
 
 
 def arrays(table: Table, rows: Sequence[tuple[Any, ...]]) -> dict[str, Any]:
-    """The parameters of `insert`, for one row or more, in the order of the table's columns; no two rows may be alike, and instants are UTC."""
+    """The parameters of `insert`, for one row or more, in the table's order; no two rows may be alike, and instants are UTC."""
     columns = zip(table.columns.keys(), zip(*rows, strict=True), strict=True)
     return {f"{table.name}_{name}": values[:1] if values.count(values[0]) == len(values) else values for name, values in columns}
