@@ -80,8 +80,7 @@ class GroupCommit(Generic[C, R]):
 
     async def _work(self) -> None:
         try:
-            while self._queue:
-                batch = self._next_batch()
+            while batch := self._next_batch():
                 try:
                     await self._settle(batch)
                 except BaseException:
@@ -92,7 +91,10 @@ class GroupCommit(Generic[C, R]):
             self._worker = None
 
     def _next_batch(self) -> list[_Call[C, R]]:
-        """The calls that are next, as many as fit, and one however large; those whose callers have gone away are dropped."""
+        """The calls that are next, as many as fit, and one however large; those whose callers have gone away are dropped.
+
+        Empty only when no call is left.
+        """
         batch: list[_Call[C, R]] = []
         size = 0
         while self._queue and (not batch or size + len(self._queue[0].commands) <= self._batch_size_max):

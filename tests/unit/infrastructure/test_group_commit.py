@@ -160,6 +160,18 @@ async def test_a_caller_that_goes_away_does_not_disturb_its_batch() -> None:
     assert use_case.carried_out == list("abcd")
 
 
+async def test_where_all_callers_have_gone_away_nothing_is_carried_out() -> None:
+    use_case = FakeUseCase()
+    group = GroupCommit(use_case)
+    calls = started(group.execute([command]) for command in "ab")
+    await asyncio.sleep(0)
+    for call in calls:
+        call.cancel()
+    await turns()
+    assert use_case.batches == []
+    assert await group.execute(["c"]) == ["C"]
+
+
 async def test_a_caller_that_goes_away_before_its_batch_is_not_carried_out() -> None:
     use_case = FakeUseCase()
     use_case.door.clear()
