@@ -4,7 +4,7 @@ The driver takes 0.3 µs for an element of an array, much of what a decision tak
 column in which they are is sent as one value.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import Table
@@ -22,7 +22,7 @@ def insert(table: Table) -> str:
     return f"INSERT INTO {table.name} ({names}) SELECT {', '.join(values)} FROM unnest({', '.join(sent)}) AS sent ({names})"
 
 
-def arrays(table: Table, rows: Sequence[tuple[Any, ...]]) -> dict[str, Any]:
+def arrays(table: Table, rows: Iterable[tuple[Any, ...]]) -> dict[str, Any]:
     """The parameters of `insert`, for one row or more, in the table's order; no two rows may be alike, and instants are UTC."""
     columns = zip(table.columns.keys(), zip(*rows, strict=True), strict=True)
     return {f"{table.name}_{name}": values[:1] if values.count(values[0]) == len(values) else values for name, values in columns}

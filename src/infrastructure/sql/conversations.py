@@ -161,8 +161,8 @@ class SqlConversations(Conversations):
     async def flush(self) -> None:
         if not self._added:
             return
-        kept, added = map(_conversation, self._kept.values()), map(_message, self._added)
-        await _WRITE.fetch(self._driver, arrays(conversation, list(kept)) | arrays(message, list(added)))
+        kept = arrays(conversation, map(_conversation, self._kept.values()))
+        await _WRITE.fetch(self._driver, kept | arrays(message, map(_message, self._added)))
 
 
 class SqlConversationReader(ConversationReader):

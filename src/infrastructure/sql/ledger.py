@@ -169,9 +169,9 @@ async def write(driver: Driver, records: Sequence[UsageRecord], counters: Sequen
     if not counters:
         assert not records, "every record has a counter"
         return
-    parameters = arrays(usage_counter, [_counter(customer_id, balance) for customer_id, balance in counters])
+    parameters = arrays(usage_counter, (_counter(customer_id, balance) for customer_id, balance in counters))
     if records:
-        await _WRITE_RECORDS_AND_COUNTERS.fetch(driver, parameters | arrays(usage_record, list(map(_row, records))))
+        await _WRITE_RECORDS_AND_COUNTERS.fetch(driver, parameters | arrays(usage_record, map(_row, records)))
     else:
         await _WRITE_COUNTERS.fetch(driver, parameters)
 

@@ -24,6 +24,7 @@ from core.operations.estimate import Estimate
 from core.operations.operation import Operation, OperationNotFound, OperationStatus
 from core.operations.ports import OperationKey, OperationReader, Operations, StepKey, WholeOperation
 from core.operations.step import Step, Work
+from infrastructure.sql.columns import arrays, insert
 from infrastructure.sql.engine import autocommitting
 from infrastructure.sql.errors import storage_errors
 from infrastructure.sql.schema import metadata
@@ -106,30 +107,15 @@ _WHOLE: Final = text(
 """One statement, so that the totals are those of the steps, though steps are added meanwhile."""
 
 _WRITE: Final = text(
-    """
-    INSERT INTO ai_operation (customer_id, id, feature, estimated_cost, estimated_runs, hold_id, status, total_cost, total_runs,
-        step_count, created_at, finished_at)
-    SELECT * FROM unnest(
-        CAST(:customer_ids AS text[]), CAST(:ids AS text[]), CAST(:features AS text[]), CAST(:estimated_costs AS bigint[]),
-        CAST(:estimated_runs AS bigint[]), CAST(:hold_ids AS uuid[]), CAST(:statuses AS text[]), CAST(:total_costs AS bigint[]),
-        CAST(:total_runs AS bigint[]), CAST(:step_counts AS integer[]), CAST(:created AS timestamptz[]), CAST(:finished AS timestamptz[])
-    )
+    f"""
+    {insert(ai_operation)}
     ON CONFLICT (customer_id, id) DO UPDATE
     SET status = excluded.status, total_cost = excluded.total_cost, total_runs = excluded.total_runs, step_count = excluded.step_count,
         finished_at = excluded.finished_at
     """
 )
 
-_ADD_STEPS: Final = text(
-    """
-    INSERT INTO ai_operation_step (customer_id, operation_id, id, position, feature, cost, billable_run, occurred_at, over_limit)
-    SELECT * FROM unnest(
-        CAST(:customer_ids AS text[]), CAST(:operation_ids AS text[]), CAST(:ids AS text[]), CAST(:positions AS integer[]),
-        CAST(:features AS text[]), CAST(:costs AS bigint[]), CAST(:billable_runs AS boolean[]), CAST(:occurred AS timestamptz[]),
-        CAST(:over_limits AS boolean[])
-    )
-    """
-)
+_ADD_STEPS: Final = text(insert(ai_operation_step))
 
 EVIDENCE: Final = """
     SELECT customer_id, 'ai_runs' AS feature, 'operations' AS source, operation_id || '#' || CAST(position AS text) AS reference,
@@ -178,9 +164,9 @@ class SqlOperations(Operations):
 
     async def flush(self) -> None:
         if self._written:
-            await self._connection.execute(_WRITE, _columns(list(self._written.values())))
+            await self._connection.execute(_WRITE, arrays(ai_operation, map(_from_operation, self._written.values())))
         if self._steps:
-            await self._connection.execute(_ADD_STEPS, _step_columns(self._steps))
+            await self._connection.execute(_ADD_STEPS, arrays(ai_operation_step, map(_from_step, self._steps)))
 
 
 class SqlOperationReader(OperationReader):
@@ -204,35 +190,37 @@ def _operations(keys: Iterable[OperationKey]) -> dict[str, Any]:
     return {"customer_ids": [key.customer_id for key in wanted], "ids": [key.operation_id for key in wanted]}
 
 
-def _columns(operations: Sequence[Operation]) -> dict[str, Any]:
-    return {
-        "customer_ids": [item.customer_id for item in operations],
-        "ids": [item.id for item in operations],
-        "features": [item.feature for item in operations],
-        "estimated_costs": [item.estimate and item.estimate.cost for item in operations],
-        "estimated_runs": [item.estimate and item.estimate.runs for item in operations],
-        "hold_ids": [item.hold_id for item in operations],
-        "statuses": [item.status.value for item in operations],
-        "total_costs": [item.total_cost for item in operations],
-        "total_runs": [item.total_runs for item in operations],
-        "step_counts": [item.step_count for item in operations],
-        "created": [item.created_at for item in operations],
-        "finished": [item.finished_at for item in operations],
-    }
+def _from_operation(operation: Operation) -> tuple[Any, ...]:
+    """In the order of the table's columns."""
+    return (
+        operation.customer_id,
+        operation.id,
+        operation.feature,
+        operation.estimate and operation.estimate.cost,
+        operation.estimate and operation.estimate.runs,
+        operation.hold_id,
+        operation.status.value,
+        operation.total_cost,
+        operation.total_runs,
+        operation.step_count,
+        operation.created_at,
+        operation.finished_at,
+    )
 
 
-def _step_columns(steps: Sequence[Step]) -> dict[str, Any]:
-    return {
-        "customer_ids": [step.customer_id for step in steps],
-        "operation_ids": [step.operation_id for step in steps],
-        "ids": [step.id for step in steps],
-        "positions": [step.position for step in steps],
-        "features": [step.work.feature for step in steps],
-        "costs": [step.work.cost for step in steps],
-        "billable_runs": [step.work.billable_run for step in steps],
-        "occurred": [step.occurred_at for step in steps],
-        "over_limits": [step.over_limit for step in steps],
-    }
+def _from_step(step: Step) -> tuple[Any, ...]:
+    """In the order of the table's columns."""
+    return (
+        step.customer_id,
+        step.operation_id,
+        step.id,
+        step.position,
+        step.work.feature,
+        step.work.cost,
+        step.work.billable_run,
+        step.occurred_at,
+        step.over_limit,
+    )
 
 
 def _to_operation(row: Row[Any]) -> Operation:

@@ -8,6 +8,7 @@ from sqlalchemy import Column, DateTime, Index, LargeBinary, PrimaryKeyConstrain
 
 from core.metering.idempotency import StoredReply
 from core.metering.ports import Replies
+from infrastructure.sql.columns import arrays, insert
 from infrastructure.sql.schema import metadata
 from infrastructure.sql.statements import Driver, HotStatement
 
@@ -33,14 +34,7 @@ _FIND: Final = HotStatement(
     """
 )
 
-_ADD: Final = HotStatement(
-    """
-    INSERT INTO idempotency_key (customer_id, key, fingerprint, reply, created_at)
-    SELECT customer_id, key, fingerprint, reply, CAST(:at AS timestamptz)
-    FROM unnest(CAST(:customer_ids AS text[]), CAST(:keys AS text[]), CAST(:fingerprints AS bytea[]), CAST(:replies AS bytea[]))
-        AS added (customer_id, key, fingerprint, reply)
-    """
-)
+_ADD: Final = HotStatement(insert(idempotency_key))
 
 
 class SqlReplies(Replies):
@@ -48,8 +42,7 @@ class SqlReplies(Replies):
 
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
-        self._added: list[StoredReply] = []
-        self._at: datetime | None = None
+        self._added: list[tuple[StoredReply, datetime]] = []
 
     async def find(self, keys: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], StoredReply]:
         unique = list(dict.fromkeys(keys))
@@ -58,16 +51,9 @@ class SqlReplies(Replies):
         return {(reply.customer_id, reply.key): reply for reply in stored}
 
     def add(self, reply: StoredReply, at: datetime) -> None:
-        self._added.append(reply)
-        self._at = at
+        self._added.append((reply, at))
 
     async def flush(self) -> None:
         if self._added:
-            parameters = {
-                "at": self._at,
-                "customer_ids": [reply.customer_id for reply in self._added],
-                "keys": [reply.key for reply in self._added],
-                "fingerprints": [reply.fingerprint for reply in self._added],
-                "replies": [reply.reply for reply in self._added],
-            }
-            await _ADD.fetch(self._driver, parameters)
+            rows = ((reply.customer_id, reply.key, reply.fingerprint, reply.reply, at) for reply, at in self._added)
+            await _ADD.fetch(self._driver, arrays(idempotency_key, rows))

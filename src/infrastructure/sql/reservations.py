@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.metering.ports import ReservationReader, Reservations
 from core.metering.reservations import Reservation, ReservationNotFound, ReservationState
+from infrastructure.sql.columns import arrays, insert
 from infrastructure.sql.engine import autocommitting
 from infrastructure.sql.errors import storage_errors
 from infrastructure.sql.schema import metadata
@@ -52,30 +53,14 @@ _FIND: Final = text(
 )
 
 _WRITE: Final = text(
-    """
-    INSERT INTO reservation (customer_id, id, state, usage, held, actual, late, reference, created_at, expires_at, finished_at)
-    SELECT customer_id, id, state, CAST(usage AS jsonb), CAST(held AS jsonb), CAST(actual AS jsonb), late, reference, created_at,
-        expires_at, finished_at
-    FROM unnest(
-        CAST(:customer_ids AS text[]), CAST(:ids AS uuid[]), CAST(:states AS text[]), CAST(:usages AS text[]), CAST(:helds AS text[]),
-        CAST(:actuals AS text[]), CAST(:lates AS boolean[]), CAST(:references AS text[]), CAST(:created AS timestamptz[]),
-        CAST(:expiring AS timestamptz[]), CAST(:finished AS timestamptz[])
-    ) AS next (customer_id, id, state, usage, held, actual, late, reference, created_at, expires_at, finished_at)
+    f"""
+    {insert(reservation)}
     ON CONFLICT (customer_id, id) DO UPDATE
     SET state = excluded.state, held = excluded.held, actual = excluded.actual, late = excluded.late, finished_at = excluded.finished_at
     """
 )
 
-_HOLD: Final = text(
-    """
-    INSERT INTO usage_hold (customer_id, feature, reservation_id, quantity, expires_at)
-    SELECT * FROM unnest(
-        CAST(:customer_ids AS text[]), CAST(:features AS text[]), CAST(:ids AS uuid[]), CAST(:quantities AS bigint[]),
-        CAST(:expiring AS timestamptz[])
-    )
-    ON CONFLICT (customer_id, feature, reservation_id) DO UPDATE SET quantity = excluded.quantity
-    """
-)
+_HOLD: Final = text(f"{insert(usage_hold)} ON CONFLICT (customer_id, feature, reservation_id) DO UPDATE SET quantity = excluded.quantity")
 
 _LET_GO: Final = text(
     """
@@ -118,40 +103,40 @@ async def write(connection: AsyncConnection, reservations: Sequence[Reservation]
     last = {(item.customer_id, item.id): item for item in reservations}
     if not last:
         return
-    await connection.execute(_WRITE, _columns(list(last.values())))
-    held = [(item, feature, quantity) for item in last.values() for feature, quantity in item.held.items() if quantity]
+    await connection.execute(_WRITE, arrays(reservation, map(_from_reservation, last.values())))
+    held = [
+        (item.customer_id, feature, item.id, quantity, item.expires_at)
+        for item in last.values()
+        for feature, quantity in item.held.items()
+        if quantity
+    ]
     if held:
-        parameters = _hold_keys([(item, feature) for item, feature, _ in held])
-        parameters["quantities"] = [quantity for _, _, quantity in held]
-        parameters["expiring"] = [item.expires_at for item, _, _ in held]
-        await connection.execute(_HOLD, parameters)
+        await connection.execute(_HOLD, arrays(usage_hold, held))
     gone = [(item, feature) for item in last.values() for feature in item.usage if not item.held.get(feature)]
     if gone:
-        await connection.execute(_LET_GO, _hold_keys(gone))
+        parameters = {
+            "customer_ids": [item.customer_id for item, _ in gone],
+            "features": [feature for _, feature in gone],
+            "ids": [item.id for item, _ in gone],
+        }
+        await connection.execute(_LET_GO, parameters)
 
 
-def _hold_keys(holds: Sequence[tuple[Reservation, str]]) -> dict[str, Any]:
-    return {
-        "customer_ids": [item.customer_id for item, _ in holds],
-        "features": [feature for _, feature in holds],
-        "ids": [item.id for item, _ in holds],
-    }
-
-
-def _columns(reservations: Sequence[Reservation]) -> dict[str, Any]:
-    return {
-        "customer_ids": [item.customer_id for item in reservations],
-        "ids": [item.id for item in reservations],
-        "states": [item.state.value for item in reservations],
-        "usages": [json.dumps(dict(item.usage)) for item in reservations],
-        "helds": [json.dumps(dict(item.held)) for item in reservations],
-        "actuals": [None if item.actual is None else json.dumps(dict(item.actual)) for item in reservations],
-        "lates": [item.late for item in reservations],
-        "references": [item.reference for item in reservations],
-        "created": [item.created_at for item in reservations],
-        "expiring": [item.expires_at for item in reservations],
-        "finished": [item.finished_at for item in reservations],
-    }
+def _from_reservation(item: Reservation) -> tuple[Any, ...]:
+    """In the order of the table's columns."""
+    return (
+        item.customer_id,
+        item.id,
+        item.state.value,
+        json.dumps(dict(item.usage)),
+        json.dumps(dict(item.held)),
+        None if item.actual is None else json.dumps(dict(item.actual)),
+        item.late,
+        item.reference,
+        item.created_at,
+        item.expires_at,
+        item.finished_at,
+    )
 
 
 def _to_reservation(row: Row[Any]) -> Reservation:
