@@ -36,6 +36,8 @@ READ_AT_ONCE: Final = 100
 ONE_EVENT: Final = "application/cloudevents+json"
 MANY_EVENTS: Final = "application/cloudevents-batch+json"
 ONE: Final = Decimal(1)
+PASSING: Final = (StorageUnavailable, Overloaded)
+"""Troubles that a repeat may not meet."""
 
 Writer = Annotated[Principal, Depends(writer)]
 
@@ -132,7 +134,7 @@ async def consume_batch(request: Request, body: BatchBody, who: Writer) -> Respo
     items: list[BatchItem | Malformed] = list(body.items)
     commands = [_to_command(item, index, who.name, key, whole) for index, item in enumerate(items) if isinstance(item, BatchItem)]
     outcomes = await container.consume_usage().execute(commands) if commands else ()
-    if outcomes and all(isinstance(outcome, StorageUnavailable | Overloaded) for outcome in outcomes):
+    if outcomes and all(isinstance(outcome, PASSING) for outcome in outcomes):
         raise outcomes[0]
     decided = iter(outcomes)
     results = [item if isinstance(item, Malformed) else next(decided) for item in items]
@@ -208,8 +210,8 @@ async def _ingest(found: list[Any], who: Principal, container: Container) -> Eve
     outcomes = await container.ingest_events().execute(commands) if commands else ()
     for index, command, outcome in zip(indexes, commands, outcomes, strict=True):
         if isinstance(outcome, DomainError):
-            if isinstance(outcome, (StorageUnavailable, Overloaded)):
-                # Passing troubles are no answer to an event: the whole is to be sent again, and what was booked is known by then.
+            if isinstance(outcome, PASSING):
+                # No answer to an event: the whole is to be sent again, and what was booked is known by then.
                 raise outcome
             detail = told(outcome).detail
             rejected.append(Rejected(index=index, id=command.event_id, error=detail["error"], message=detail["message"]))

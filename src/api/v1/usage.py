@@ -253,18 +253,14 @@ def _status(key: str, account: Account, breakdown: Breakdown | None) -> FeatureS
 
 
 def _metered(balance: Balance, breakdown: Breakdown | None) -> FeatureStatus:
-    feature, remaining = balance.feature, balance.remaining
+    feature = balance.feature
     shares = breakdown and bounded(breakdown.shares)
     return FeatureStatus(
+        **to_balance(balance),
         unit=feature.unit,
-        used=number(balance.used, feature),
-        held=number(balance.held, feature),
-        limit=None if balance.limit is None else number(balance.limit, feature),
-        remaining=None if remaining is None else number(remaining, feature),
         overage=number(balance.overage, feature),
         percent=_percent(balance),
         display=display(balance),
-        resets_at=balance.period.resets_at,
         breakdown=shares and [ShareAnswer(dimension=item.dimension, used=number(item.quantity, feature)) for item in shares],
     )
 

@@ -10,7 +10,7 @@ from core.metering.periods import Period
 from core.metering.reconcile import Drift, DriftReader, MissingUsage
 from infrastructure.sql import conversations, learning, operations, sessions
 from infrastructure.sql.errors import storage_errors
-from infrastructure.sql.ledger import SUM_MAX
+from infrastructure.sql.ledger import SUM_MAX, USED
 
 EVIDENCE: Final = (sessions.EVIDENCE, learning.EVIDENCE, operations.EVIDENCE, conversations.EVIDENCE)
 """What each product's own tables show of usage: customer, feature, source, reference, quantity, instant and dimension."""
@@ -22,16 +22,10 @@ _COUNT: Final = text("SELECT count(*) FROM customer")
 
 _COUNTERS: Final = text(
     f"""
-    SELECT c.customer_id, c.feature, c.used, c.period_start, c.period_end, ledger.used AS expected
-    FROM usage_counter AS c
-    CROSS JOIN LATERAL (
-        SELECT CAST(least(coalesce(sum(r.quantity), 0), {SUM_MAX}) AS bigint) AS used
-        FROM usage_record AS r
-        WHERE r.customer_id = c.customer_id AND r.feature = c.feature
-          AND r.occurred_at >= c.period_start AND r.occurred_at < c.period_end
-        OFFSET 0
-    ) AS ledger
-    WHERE c.customer_id = ANY(CAST(:customer_ids AS text[])) AND c.period_start IS NOT NULL AND c.used <> ledger.used
+    SELECT wanted.customer_id, wanted.feature, wanted.used, wanted.period_start, wanted.period_end, ledger.used AS expected
+    FROM usage_counter AS wanted
+    CROSS JOIN LATERAL {USED} AS ledger
+    WHERE wanted.customer_id = ANY(CAST(:customer_ids AS text[])) AND wanted.period_start IS NOT NULL AND wanted.used <> ledger.used
     """
 )
 

@@ -78,6 +78,15 @@ _COUNTERS: Final = f"""
 _WRITE_RECORDS_AND_COUNTERS: Final = HotStatement(f"WITH booked AS ({insert(usage_record)}) {_COUNTERS}")
 _WRITE_COUNTERS: Final = HotStatement(_COUNTERS)
 
+USED: Final = f"""(
+    SELECT CAST(least(coalesce(sum(r.quantity), 0), {SUM_MAX}) AS bigint) AS used
+    FROM usage_record AS r
+    WHERE r.customer_id = wanted.customer_id AND r.feature = wanted.feature
+      AND r.occurred_at >= wanted.period_start AND r.occurred_at < wanted.period_end
+    OFFSET 0
+)"""
+"""The ledger's own sum over the customer, the feature and the period of a row `wanted`: what a counter has to show."""
+
 Counted = tuple[str, str, Period]
 """What one sum is about: a customer's usage of a feature within a period."""
 
@@ -87,13 +96,7 @@ _USED_WITHIN: Final = text(
     FROM unnest(
         CAST(:customer_ids AS text[]), CAST(:features AS text[]), CAST(:starts AS timestamptz[]), CAST(:ends AS timestamptz[])
     ) WITH ORDINALITY AS wanted (customer_id, feature, period_start, period_end, n)
-    CROSS JOIN LATERAL (
-        SELECT CAST(least(coalesce(sum(r.quantity), 0), {SUM_MAX}) AS bigint) AS used
-        FROM usage_record AS r
-        WHERE r.customer_id = wanted.customer_id AND r.feature = wanted.feature
-          AND r.occurred_at >= wanted.period_start AND r.occurred_at < wanted.period_end
-        OFFSET 0
-    ) AS ledger
+    CROSS JOIN LATERAL {USED} AS ledger
     """
 )
 
