@@ -19,10 +19,10 @@ import psutil
 
 from benchmarks.load import Job, Result
 from benchmarks.server import LIMIT, SCHEMA
-from infrastructure.data_directory import DataDirectory
-from infrastructure.embedded_postgres import EmbeddedPostgres
-from infrastructure.sql.engine import create_engine
-from infrastructure.sql.migrate import upgrade
+from infrastructure.embedded.data_directory import DataDirectory
+from infrastructure.embedded.postgres import EmbeddedPostgres
+from infrastructure.sql.driver.pool import create_engine
+from infrastructure.sql.upkeep.migrate import upgrade
 
 ROOT = Path(__file__).parent.parent
 ADMIN_KEY = "tg_bench"

@@ -25,42 +25,43 @@ from core.metering.consume_usage import ConsumeUsage
 from core.metering.correct_record import CorrectRecord
 from core.metering.finish_reservation import CommitReservation, ReleaseReservation
 from core.metering.ingest_events import IngestEvents
-from core.metering.publish_plan import DeclareFeature, PublishPlan
-from core.metering.reconcile import Reconcile, RepairUsage
 from core.metering.reserve_usage import ReserveUsage
 from core.operations.add_step import AddStep
 from core.operations.budget import ReadBudget
 from core.operations.check_budget import CheckBudget
 from core.operations.finish_operation import FinishOperation
 from core.operations.start_operation import StartOperation
+from core.plans.publish_plan import DeclareFeature, PublishPlan
+from core.reconciliation.reconcile import Reconcile
+from core.reconciliation.repair_usage import RepairUsage
 from core.sessions.complete_session import CompleteSession
 from core.sessions.confirm_upload import ConfirmUpload
 from core.sessions.create_session import CreateSession
 from core.sessions.fail_session import FailSession
 from core.sessions.receive_upload import AttachFile, ReceiveUpload
 from core.sessions.request_upload import RequestUpload
-from infrastructure.data_directory import DataDirectory
-from infrastructure.gathered_keys import GatheredServiceKeys
-from infrastructure.group_commit import GroupCommit
+from infrastructure.batching.gathered_keys import GatheredServiceKeys
+from infrastructure.batching.group_commit import GroupCommit
+from infrastructure.embedded.data_directory import DataDirectory
 from infrastructure.ids import new_id
 from infrastructure.measured import Measured
 from infrastructure.phone_numbers import LibraryPhoneNumbers
-from infrastructure.sql.account_reader import SqlAccountReader
-from infrastructure.sql.connections import Connections
-from infrastructure.sql.conversations import SqlConversationReader
-from infrastructure.sql.customers import SqlCustomers
-from infrastructure.sql.drift import SqlDriftReader
-from infrastructure.sql.engine import create_engine
-from infrastructure.sql.health import SqlHealth
-from infrastructure.sql.learning import SqlLearningPlanReader
-from infrastructure.sql.ledger_reader import SqlLedgerReader
-from infrastructure.sql.operations import SqlOperationReader
-from infrastructure.sql.plans import SqlPlans
-from infrastructure.sql.reservations import SqlReservationReader
-from infrastructure.sql.service_keys import SqlServiceKeys
-from infrastructure.sql.sessions import SqlSessionReader
-from infrastructure.sql.sweep import SqlSweeper
-from infrastructure.sql.unit_of_work import SqlUnitOfWork
+from infrastructure.sql.driver.connections import Connections
+from infrastructure.sql.driver.pool import create_engine
+from infrastructure.sql.engine.account_reader import SqlAccountReader
+from infrastructure.sql.engine.customers import SqlCustomers
+from infrastructure.sql.engine.ledger_reader import SqlLedgerReader
+from infrastructure.sql.engine.plans import SqlPlans
+from infrastructure.sql.engine.reservations import SqlReservationReader
+from infrastructure.sql.engine.service_keys import SqlServiceKeys
+from infrastructure.sql.engine.unit_of_work import SqlUnitOfWork
+from infrastructure.sql.products.conversations import SqlConversationReader
+from infrastructure.sql.products.learning import SqlLearningPlanReader
+from infrastructure.sql.products.operations import SqlOperationReader
+from infrastructure.sql.products.sessions import SqlSessionReader
+from infrastructure.sql.upkeep.drift import SqlDriftReader
+from infrastructure.sql.upkeep.health import SqlHealth
+from infrastructure.sql.upkeep.sweep import SqlSweeper
 from infrastructure.storage.local_disk import LocalDiskUploads
 from infrastructure.user_tokens import JwtUserTokens, PublishedKeys
 

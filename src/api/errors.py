@@ -28,14 +28,14 @@ from core.learning.practice_session import PracticeSessionConflict
 from core.metering.account import CustomerNotFound
 from core.metering.balance import FeatureNotInPlan, FeatureNotMetered, LimitExceeded
 from core.metering.check_usage import GrantExceeded
-from core.metering.features import InvalidQuantity
 from core.metering.idempotency import IdempotencyKeyReused
 from core.metering.ledger import InvalidOccurredAt, RecordNotFound
-from core.metering.plans import FeatureConflict, InvalidPlan, PlanNotFound, PlanVersionConflict
-from core.metering.publish_plan import FeatureInUse, InvalidFeature
 from core.metering.reservations import ReservationNotFound, ReservationNotHeld
 from core.operations.operation import InvalidOperationState, OperationConflict, OperationNotFound
 from core.operations.step import StepConflict
+from core.plans.features import InvalidQuantity
+from core.plans.plan import FeatureConflict, InvalidPlan, PlanNotFound, PlanVersionConflict
+from core.plans.publish_plan import FeatureInUse, InvalidFeature
 from core.sessions.session import InvalidSessionState, SessionNotFound, UploadMissing
 from core.sessions.uploads import FileSizeExceeded, InvalidUploadUrl, UnsupportedMediaType, UploadInterrupted, UploadUrlExpired
 

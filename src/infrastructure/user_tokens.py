@@ -14,7 +14,7 @@ import jwt
 
 from core.access.ports import IdentityProviderUnavailable, UserTokens
 from core.access.principal import Unauthenticated
-from core.metering.ports import Clock
+from core.clock import Clock
 
 TOKEN_LENGTH_MAX: Final = 8_192
 TOKENS_REMEMBERED_MAX: Final = 4_096

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from infrastructure import embedded_postgres
-from infrastructure.sql.engine import create_engine
-from infrastructure.sql.migrate import upgrade
+from infrastructure.embedded import postgres as embedded_postgres
+from infrastructure.embedded.postgres import EmbeddedPostgres
+from infrastructure.sql.driver.pool import create_engine
+from infrastructure.sql.upkeep.migrate import upgrade
 from tests.integration.service import Databases, Service, serving
 
 
@@ -17,7 +18,7 @@ from tests.integration.service import Databases, Service, serving
 def databases() -> Iterator[Databases]:
     # Not pytest's own temporary directory: it is closed to the account that PostgreSQL runs as.
     with tempfile.TemporaryDirectory(prefix="tollgate-test-") as name:
-        postgres = embedded_postgres.EmbeddedPostgres(Path(name))
+        postgres = EmbeddedPostgres(Path(name))
         try:
             databases = Databases(start_quickly(postgres))
             asyncio.run(migrate(databases.template_url))
@@ -26,7 +27,7 @@ def databases() -> Iterator[Databases]:
             postgres.stop()
 
 
-def start_quickly(postgres: embedded_postgres.EmbeddedPostgres) -> str:
+def start_quickly(postgres: EmbeddedPostgres) -> str:
     """What is in it does not have to survive a power failure, and databases are made and dropped ten times as quickly."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(embedded_postgres, "SETTINGS", {**embedded_postgres.SETTINGS, "fsync": "off"})

@@ -15,12 +15,12 @@ from core.customers.customer import Customer
 from core.errors import DomainError
 from core.metering.balance import Amount, Balance
 from core.metering.consume_usage import ConsumeUsageCommand, Mode
-from core.metering.features import Feature
 from core.metering.idempotency import Idempotency
 from core.metering.ledger import Origin
-from core.metering.periods import Billing, Interval
-from core.metering.plan_drafts import EntitlementDraft, MeteredDraft, PlanDraft
-from core.metering.reconcile import Drift
+from core.plans.drafts import EntitlementDraft, MeteredDraft, PlanDraft
+from core.plans.features import Feature
+from core.plans.periods import Billing, Interval
+from core.reconciliation.drift import Drift
 from tests.integration.service import new_id
 
 ANCHOR = datetime(2026, 1, 1, tzinfo=UTC)

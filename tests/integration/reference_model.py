@@ -17,10 +17,10 @@ from core.metering.correct_record import CorrectRecordCommand
 from core.metering.finish_reservation import CommitReservationCommand, ReleaseReservationCommand
 from core.metering.ingest_events import IngestEventCommand
 from core.metering.ledger import Origin
-from core.metering.periods import END
-from core.metering.plan_drafts import MeteredDraft
-from core.metering.plans import Boolean, Enforcement, Static
 from core.metering.reserve_usage import ReserveUsageCommand
+from core.plans.drafts import MeteredDraft
+from core.plans.periods import END
+from core.plans.plan import Boolean, Enforcement, Static
 from tests.integration.reference_plans import NOT_IN_PLAN, PLANS, RESOLUTIONS, Owner
 
 CAPACITY = 9_000

@@ -8,9 +8,9 @@ from decimal import Decimal
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from core.metering.periods import BEGINNING, END, Interval, Reset
-from core.metering.plan_drafts import MeteredDraft, PlanDraft
-from core.metering.plans import Boolean, Enforcement, Static
+from core.plans.drafts import MeteredDraft, PlanDraft
+from core.plans.periods import BEGINNING, END, Interval, Reset
+from core.plans.plan import Boolean, Enforcement, Static
 
 RESOLUTIONS: Final = {"calls": 1, "storage": 1000, "seats": 1, "tokens": 1, "exports": 1, "messages": 1, "extras": 1}
 """The declared features; `extras` is in no plan."""

@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from core.access.service_keys import Scope, ServiceKey, generate
-from infrastructure.sql.engine import create_engine
-from infrastructure.sql.service_keys import SqlServiceKeys
+from infrastructure.sql.driver.pool import create_engine
+from infrastructure.sql.engine.service_keys import SqlServiceKeys
 from tests.integration.coaching import NEW_SESSION, Customer
 from tests.integration.contract import OF_CUSTOMER, OPEN, OPERATIONS, Operation, publish_everything
 from tests.integration.service import ADMIN_KEY, Service, new_id, refused, user_token

@@ -13,16 +13,16 @@ import pytest
 from core.customers.customer import Customer as StoredCustomer
 from core.metering.balance import Amount, LimitExceeded
 from core.metering.consume_usage import ConsumeUsage, ConsumeUsageCommand
-from core.metering.features import SESSIONS
 from core.metering.ledger import Origin
-from core.metering.periods import Billing, Interval
-from core.metering.plans import Metered, Plan
+from core.plans.features import SESSIONS
+from core.plans.periods import Billing, Interval
+from core.plans.plan import Metered, Plan
 from infrastructure.ids import new_id
-from infrastructure.sql.connections import Connections
-from infrastructure.sql.customers import SqlCustomers
-from infrastructure.sql.engine import create_engine
-from infrastructure.sql.plans import SqlPlans
-from infrastructure.sql.unit_of_work import SqlUnitOfWork
+from infrastructure.sql.driver.connections import Connections
+from infrastructure.sql.driver.pool import create_engine
+from infrastructure.sql.engine.customers import SqlCustomers
+from infrastructure.sql.engine.plans import SqlPlans
+from infrastructure.sql.engine.unit_of_work import SqlUnitOfWork
 from tests.integration.coaching import Customer, at_once, days_ago
 from tests.integration.service import Database, Service, refused, until
 

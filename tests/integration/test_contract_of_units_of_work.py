@@ -13,8 +13,8 @@ from core.errors import ConcurrentUpdate
 from core.metering.idempotency import StoredReply
 from core.metering.ledger import EventKey
 from core.metering.reservations import ReservationState
-from infrastructure.sql.connections import Connections
-from infrastructure.sql.engine import create_engine
+from infrastructure.sql.driver.connections import Connections
+from infrastructure.sql.driver.pool import create_engine
 from tests.integration.units_of_work import (
     ACME,
     GLOBEX,

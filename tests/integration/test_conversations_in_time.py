@@ -12,13 +12,13 @@ from core.conversations.message import Direction, Receipt
 from core.conversations.record_message import Recorded, RecordMessageCommand
 from core.customers.customer import Customer
 from core.metering.balance import LimitExceeded
-from core.metering.periods import Billing, Interval, Reset
-from core.metering.plan_drafts import MeteredDraft, PlanDraft
-from core.metering.plans import Window
 from core.metering.use_case import execute_one
-from infrastructure.sql.conversations import FIND
-from infrastructure.sql.engine import create_engine
-from infrastructure.sql.statements import HotStatement, driver_of
+from core.plans.drafts import MeteredDraft, PlanDraft
+from core.plans.periods import Billing, Interval, Reset
+from core.plans.plan import Window
+from infrastructure.sql.driver.pool import create_engine
+from infrastructure.sql.driver.statements import HotStatement, driver_of
+from infrastructure.sql.products.conversations import FIND
 from tests.integration.in_process import NOW, Engine, engine_on
 from tests.integration.restaurants import GUEST, guest
 

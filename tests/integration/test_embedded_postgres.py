@@ -17,21 +17,21 @@ import asyncpg
 import psutil
 import pytest
 
-from infrastructure.data_directory import DataDirectory, DataDirectoryError, DataDirectoryInUse
-from infrastructure.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresError
+from infrastructure.embedded.data_directory import DataDirectory, DataDirectoryError, DataDirectoryInUse
+from infrastructure.embedded.postgres import EmbeddedPostgres, EmbeddedPostgresError
 
 SOURCES = Path(__file__).parents[2] / "src"
 
 HOLDER = """
-from infrastructure.data_directory import DataDirectory
+from infrastructure.embedded.data_directory import DataDirectory
 with DataDirectory(path):
     print("ready", flush=True)
     time.sleep(600)
 """
 
 SERVICE = """
-from infrastructure.data_directory import DataDirectory
-from infrastructure.embedded_postgres import EmbeddedPostgres
+from infrastructure.embedded.data_directory import DataDirectory
+from infrastructure.embedded.postgres import EmbeddedPostgres
 with DataDirectory(path):
     EmbeddedPostgres(path).start()
     print("ready", flush=True)

@@ -24,13 +24,13 @@ from core.errors import DomainError
 from core.metering.balance import Amount
 from core.metering.consume_usage import ConsumeUsageCommand, Mode
 from core.metering.correct_record import CorrectRecordCommand
-from core.metering.features import Feature
 from core.metering.finish_reservation import CommitReservationCommand, ReleaseReservationCommand
 from core.metering.ingest_events import IngestEventCommand
 from core.metering.ledger import LedgerQuery, Origin
-from core.metering.periods import END, Billing, Interval
-from core.metering.plans import Metered
 from core.metering.reserve_usage import Reserved, ReserveUsageCommand
+from core.plans.features import Feature
+from core.plans.periods import END, Billing, Interval
+from core.plans.plan import Metered
 from tests.integration.engine_commands import (
     INSTANT,
     Dated,

@@ -15,12 +15,12 @@ from sqlalchemy import text
 from core.errors import ConcurrentUpdate, StorageUnavailable
 from core.metering.balance import Amount
 from core.metering.consume_usage import Consumed, ConsumeUsage
-from core.metering.features import Feature
 from core.metering.idempotency import IdempotencyKeyReused, Replay
 from core.metering.ingest_events import IngestEventCommand
 from core.metering.ledger import Origin
-from infrastructure.sql.connections import Connections
-from infrastructure.sql.engine import create_engine
+from core.plans.features import Feature
+from infrastructure.sql.driver.connections import Connections
+from infrastructure.sql.driver.pool import create_engine
 from tests.integration.in_process import Engine, consume, engine_on, record
 
 ONE = Decimal(1)

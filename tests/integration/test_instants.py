@@ -7,9 +7,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from core.metering.periods import BEGINNING, END
-from infrastructure.sql.engine import create_engine
-from infrastructure.sql.instants import EPOCH, MICROSECOND
+from core.plans.periods import BEGINNING, END
+from infrastructure.sql.driver.instants import EPOCH, MICROSECOND
+from infrastructure.sql.driver.pool import create_engine
 
 INSTANTS = (
     EPOCH,

@@ -9,9 +9,9 @@ import pytest
 
 from core.metering.balance import LimitExceeded
 from core.metering.correct_record import Corrected, CorrectRecordCommand
-from core.metering.features import QUANTITY_PARTS_MAX, InvalidQuantity
 from core.metering.reserve_usage import ReserveUsageCommand
 from core.metering.use_case import execute_one
+from core.plans.features import QUANTITY_PARTS_MAX, InvalidQuantity
 from tests.integration.in_process import ORIGIN, Engine, consume, engine_on, record
 
 LAST_MONTH = datetime(2026, 10, 25, tzinfo=UTC)

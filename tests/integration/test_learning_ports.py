@@ -12,10 +12,10 @@ from core.learning.learning_plan import LearningPlan
 from core.learning.ports import LearningUnitOfWork
 from core.learning.practice_session import Practice, PracticeSession
 from infrastructure.ids import new_id
-from infrastructure.sql.connections import Connections
-from infrastructure.sql.engine import create_engine
-from infrastructure.sql.plans import SqlPlans
-from infrastructure.sql.unit_of_work import SqlUnitOfWork
+from infrastructure.sql.driver.connections import Connections
+from infrastructure.sql.driver.pool import create_engine
+from infrastructure.sql.engine.plans import SqlPlans
+from infrastructure.sql.engine.unit_of_work import SqlUnitOfWork
 from tests.unit.fakes.learning import FakeLearningStore
 
 NOW = datetime(2026, 11, 21, 12, 0, 0, 123456, tzinfo=UTC)

@@ -10,15 +10,15 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from core.metering.balance import LimitExceeded
-from core.metering.features import AI_COST, AI_RUNS
-from core.metering.periods import Reset
-from core.metering.plan_drafts import MeteredDraft, PlanDraft
 from core.metering.use_case import execute_one
 from core.operations.add_step import AddStepCommand
 from core.operations.finish_operation import FinishOperationCommand
 from core.operations.operation import OperationStatus
 from core.operations.ports import OperationKey
 from core.operations.start_operation import HELD_FOR, StartOperationCommand
+from core.plans.drafts import MeteredDraft, PlanDraft
+from core.plans.features import AI_COST, AI_RUNS
+from core.plans.periods import Reset
 from tests.integration.in_process import Engine, engine_on
 
 CENT = AI_COST.resolution // 100

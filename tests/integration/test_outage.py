@@ -12,7 +12,7 @@ import psutil
 import pytest
 from sqlalchemy.engine import make_url
 
-from infrastructure.embedded_postgres import EmbeddedPostgres
+from infrastructure.embedded.postgres import EmbeddedPostgres
 from tests.integration.coaching import Customer
 from tests.integration.service import Database, Service, refused, until
 

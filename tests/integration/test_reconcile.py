@@ -7,8 +7,8 @@ from uuid import uuid4
 
 import pytest
 
-from core.metering.periods import Period
-from core.metering.reconcile import Drift
+from core.plans.periods import Period
+from core.reconciliation.drift import Drift
 from core.sessions.complete_session import CompleteSessionCommand
 from core.sessions.create_session import CreateSessionCommand
 from core.sessions.session import Session, SttProvider

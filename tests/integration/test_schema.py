@@ -12,9 +12,9 @@ from sqlalchemy import Connection, Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 import infrastructure.sql
-from infrastructure.sql.engine import create_engine
-from infrastructure.sql.migrate import upgrade
-from infrastructure.sql.schema import metadata
+from infrastructure.sql.driver.pool import create_engine
+from infrastructure.sql.driver.schema import metadata
+from infrastructure.sql.upkeep.migrate import upgrade
 from tests.integration.coaching import at_once
 from tests.integration.service import Databases, tollgate
 
@@ -42,8 +42,8 @@ UNIQUE_INDEXES = """
 @pytest.fixture(autouse=True)
 def all_tables() -> None:
     """Tables are known once their modules are imported."""
-    for module in pkgutil.iter_modules(infrastructure.sql.__path__, "infrastructure.sql."):
-        if not module.ispkg:
+    for module in pkgutil.walk_packages(infrastructure.sql.__path__, "infrastructure.sql."):
+        if not module.name.startswith("infrastructure.sql.migrations"):
             import_module(module.name)
 
 

@@ -18,7 +18,7 @@ import httpx
 import psutil
 import pytest
 
-from infrastructure.embedded_postgres import EmbeddedPostgres
+from infrastructure.embedded.postgres import EmbeddedPostgres
 from tests.integration.coaching import Customer, at_once
 from tests.integration.service import Database, Databases, Service, environment, tollgate, until
 

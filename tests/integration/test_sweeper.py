@@ -12,7 +12,7 @@ from core.metering.balance import Amount
 from core.metering.finish_reservation import CommitReservationCommand
 from core.metering.idempotency import KEPT_FOR, IdempotencyKeyReused, Replay
 from core.metering.reserve_usage import Reserved, ReserveUsageCommand
-from infrastructure.sql.sweep import BITE_ROWS, HOLDS_KEPT_FOR
+from infrastructure.sql.upkeep.sweep import BITE_ROWS, HOLDS_KEPT_FOR
 from tests.integration.in_process import NOW, Engine, consume, engine_on
 
 INSTANT = timedelta(microseconds=1)

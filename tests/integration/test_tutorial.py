@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from infrastructure.data_directory import DataDirectory
+from infrastructure.embedded.data_directory import DataDirectory
 
 ROOT = Path(__file__).parents[2]
 TUTORIAL = ROOT / "docs" / "architecture" / "add-your-own-limited-resource.md"

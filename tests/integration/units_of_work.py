@@ -12,15 +12,15 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from core.customers.customer import Customer
 from core.metering.account import Account
 from core.metering.ledger import Origin, UsageRecord
-from core.metering.periods import Billing, Interval, Period
-from core.metering.plans import Metered, Plan, Static
 from core.metering.ports import UnitOfWork
 from core.metering.reservations import Reservation
+from core.plans.periods import Billing, Interval, Period
+from core.plans.plan import Metered, Plan, Static
 from infrastructure.ids import new_id
-from infrastructure.sql.connections import Connections
-from infrastructure.sql.customers import SqlCustomers
-from infrastructure.sql.plans import SqlPlans
-from infrastructure.sql.unit_of_work import SqlUnitOfWork
+from infrastructure.sql.driver.connections import Connections
+from infrastructure.sql.engine.customers import SqlCustomers
+from infrastructure.sql.engine.plans import SqlPlans
+from infrastructure.sql.engine.unit_of_work import SqlUnitOfWork
 from tests.unit.fakes.metering import Counter, FakeStore
 
 NOW = datetime(2026, 11, 21, 12, 0, 0, 123456, tzinfo=UTC)

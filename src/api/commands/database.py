@@ -11,11 +11,11 @@ from api.commands import CommandFailed
 from api.container import Container, closed
 from api.settings import Settings
 from core.errors import StorageUnavailable
-from infrastructure.data_directory import DataDirectory, DataDirectoryError
-from infrastructure.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresError
-from infrastructure.sql.engine import create_engine
-from infrastructure.sql.errors import storage_errors
-from infrastructure.sql.migrate import upgrade
+from infrastructure.embedded.data_directory import DataDirectory, DataDirectoryError
+from infrastructure.embedded.postgres import EmbeddedPostgres, EmbeddedPostgresError
+from infrastructure.sql.driver.errors import storage_errors
+from infrastructure.sql.driver.pool import create_engine
+from infrastructure.sql.upkeep.migrate import upgrade
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from api.commands.tokens import sign
 from api.demo import coaching, learning, messaging, operations
 from api.demo.stage import Stage, Story, StoryFailed
 from api.settings import Settings
-from infrastructure.data_directory import DataDirectory
+from infrastructure.embedded.data_directory import DataDirectory
 
 STORIES: Final[Mapping[str, Story]] = {
     "Coaching sessions": coaching.play,

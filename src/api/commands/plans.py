@@ -7,9 +7,9 @@ from typing import Literal
 from api.commands import CommandFailed
 from api.container import Container
 from core.errors import DomainError
-from core.metering.features import Feature, FeatureCatalog
-from core.metering.plans import Boolean, Entitlement, Metered, Plan, Static, Window
-from infrastructure.plan_files import PlanFile, PlanFileError, read_plan_file
+from core.plans.features import Feature, FeatureCatalog
+from core.plans.plan import Boolean, Entitlement, Metered, Plan, Static, Window
+from infrastructure.plan_files.reader import PlanFile, PlanFileError, read_plan_file
 
 
 @dataclass(frozen=True, slots=True)

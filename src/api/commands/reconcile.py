@@ -9,7 +9,7 @@ from rich.table import Table
 from api.commands import CommandFailed
 from api.container import Container
 from core.errors import DomainError
-from core.metering.reconcile import Drift
+from core.reconciliation.drift import Drift
 
 
 async def reconcile(container: Container, customer: str | None, *, repair: bool, out: Console) -> bool:

@@ -24,9 +24,9 @@ from api.operational import MULTIPROCESS
 from api.settings import Settings, revealed
 from core.customers.put_customer import PutCustomerCommand
 from core.metering.account import CustomerNotFound
-from core.metering.periods import Interval
-from infrastructure.data_directory import DataDirectory, DataDirectoryError
-from infrastructure.embedded_postgres import EmbeddedPostgresError
+from core.plans.periods import Interval
+from infrastructure.embedded.data_directory import DataDirectory, DataDirectoryError
+from infrastructure.embedded.postgres import EmbeddedPostgresError
 
 BACKLOG: Final = 2048
 SHUTDOWN_SECONDS_MAX: Final = 20

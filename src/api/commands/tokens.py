@@ -3,7 +3,7 @@
 from api.commands import CommandFailed
 from api.container import utc_now
 from api.settings import Settings, revealed
-from infrastructure.data_directory import DataDirectory, DataDirectoryError
+from infrastructure.embedded.data_directory import DataDirectory, DataDirectoryError
 from infrastructure.user_tokens import JwtUserTokens
 
 

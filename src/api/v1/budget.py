@@ -15,8 +15,8 @@ from api.v1.operations import RUNS_MAX
 from api.v1.usage import BalanceAnswer, to_balance
 from api.wire import Answer, Number, number
 from core.metering.balance import Balance
-from core.metering.features import AI_COST, AI_RUNS
 from core.operations.budget import FeatureSpend
+from core.plans.features import AI_COST, AI_RUNS
 
 router = APIRouter(prefix="/api/v1/budget", tags=["AI operations"])
 

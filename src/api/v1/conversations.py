@@ -15,7 +15,7 @@ from api.wire import Cursor, Instant, Label, Limit, Number, Page, Wire, from_cur
 from core.conversations.conversation import Conversation, ConversationNotFound
 from core.conversations.message import Channel, Direction
 from core.conversations.record_message import Recorded, RecordMessageCommand
-from core.metering.features import CONVERSATIONS
+from core.plans.features import CONVERSATIONS
 
 router = APIRouter(prefix="/api/v1", tags=["conversations"])
 

@@ -11,7 +11,7 @@ from api.docs import refusals
 from api.wire import Answer, Instant, Key, Label, Wire
 from core.customers.customer import Customer
 from core.customers.put_customer import CustomerChanges, PutCustomerCommand
-from core.metering.periods import Interval, Period, Reset
+from core.plans.periods import Interval, Period, Reset
 
 router = APIRouter(prefix="/api/v1/customers", tags=["customers"])
 

@@ -25,7 +25,7 @@ from core.learning.practice_session import Practice
 from core.learning.save_practice_session import SavedPractice, SavePracticeSessionCommand
 from core.learning.start_practice_session import StartedPractice, StartPracticeSessionCommand
 from core.learning.take_assessment import TakeAssessmentCommand, TakenAssessment
-from core.metering.features import ASSESSMENTS, PRACTICE_SESSIONS
+from core.plans.features import ASSESSMENTS, PRACTICE_SESSIONS
 
 router = APIRouter(prefix="/api/v1", tags=["learning plans"])
 

@@ -17,8 +17,8 @@ from core.learning.save_practice_session import SavedPractice
 from core.learning.start_practice_session import StartedPractice
 from core.metering.account import Account
 from core.metering.balance import Balance
-from core.metering.features import ASSESSMENTS, PRACTICE_SESSIONS
-from core.metering.periods import Reset
+from core.plans.features import ASSESSMENTS, PRACTICE_SESSIONS
+from core.plans.periods import Reset
 
 DURATION_SECONDS_MAX = 7 * 24 * 3600
 SCORE_MAX = Decimal(1_000_000)

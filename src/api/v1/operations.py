@@ -13,13 +13,13 @@ from api.dependencies import ProductReader, ProductWriter, container_of
 from api.docs import refusals
 from api.replies import Reply, idempotency, reply
 from api.wire import Answer, ExactNumber, Label, Number, Wire, number
-from core.metering.features import AI_COST
 from core.operations.add_step import AddedStep, AddStepCommand
 from core.operations.finish_operation import FinishOperationCommand
 from core.operations.operation import Operation, OperationStatus
 from core.operations.ports import OperationKey, WholeOperation
 from core.operations.start_operation import StartOperationCommand
 from core.operations.step import Step
+from core.plans.features import AI_COST
 
 router = APIRouter(prefix="/api/v1/operations", tags=["AI operations"])
 

@@ -29,8 +29,8 @@ from api.wire import (
     to_cursor,
 )
 from core.metering.correct_record import Corrected, CorrectRecordCommand
-from core.metering.features import Feature
 from core.metering.ledger import LedgerQuery, RecordNotFound, UsageRecord
+from core.plans.features import Feature
 
 router = APIRouter(prefix="/api/v1/customers/{customer_id}/usage/records", tags=["usage"])
 

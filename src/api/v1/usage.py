@@ -19,8 +19,8 @@ from core.metering.balance import Amount, Balance
 from core.metering.consume_usage import Consumed, ConsumeUsageCommand, Mode
 from core.metering.idempotency import Idempotency
 from core.metering.ledger import Breakdown, Origin, bounded
-from core.metering.periods import Reset
-from core.metering.plans import Boolean, Metered, Static
+from core.plans.periods import Reset
+from core.plans.plan import Boolean, Metered, Static
 
 router = APIRouter(prefix="/api/v1/customers/{customer_id}/usage", tags=["usage"])
 

@@ -34,7 +34,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from core.errors import NotFoundError
-from core.metering.plans import Window
+from core.plans.plan import Window
 
 
 class ConversationNotFound(NotFoundError):

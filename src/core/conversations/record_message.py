@@ -5,18 +5,18 @@ from datetime import datetime
 from typing import Final, NamedTuple
 from uuid import UUID
 
+from core.clock import Clock
 from core.conversations.conversation import Conversation, Placement, open_conversation, place
 from core.conversations.message import Channel, Direction, InvalidPhoneNumber, Message, Receipt, Standing, require_recent
 from core.conversations.ports import ConversationsUnitOfWork, Known, MessageKey, Party, PhoneNumbers, Sought
 from core.errors import DomainError
 from core.metering.account import Account, metered_entitlement
-from core.metering.features import CONVERSATIONS
 from core.metering.idempotency import Idempotency
 from core.metering.ledger import Origin
-from core.metering.periods import Period
-from core.metering.plans import Window
-from core.metering.ports import Clock
 from core.metering.use_case import AccountUseCase
+from core.plans.features import CONVERSATIONS
+from core.plans.periods import Period
+from core.plans.plan import Window
 
 WINDOW_DEFAULT: Final = Window()
 

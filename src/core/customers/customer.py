@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from core.metering.periods import Billing
+from core.plans.periods import Billing
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,13 @@ from datetime import UTC, datetime
 from typing import Final, TypedDict
 from zoneinfo import ZoneInfo
 
+from core.clock import Clock
 from core.customers.customer import Customer
 from core.customers.ports import Customers
 from core.errors import DomainError
-from core.metering.periods import Billing, Interval
-from core.metering.plans import PlanNotFound
-from core.metering.ports import Clock, PlanRepository
+from core.plans.periods import Billing, Interval
+from core.plans.plan import PlanNotFound
+from core.plans.ports import PlanRepository
 
 ANCHOR_EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 ANCHOR_LATEST: Final = datetime(2200, 1, 1, tzinfo=UTC)

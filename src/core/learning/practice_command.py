@@ -8,9 +8,9 @@ from uuid import UUID
 from core.learning.learning_plan import LearningPlan, LearningPlanNotFound
 from core.learning.ports import LearningUnitOfWork, OwnId
 from core.learning.practice_session import PracticeSession
-from core.metering.features import PRACTICE_SESSIONS
 from core.metering.reservations import Reservation
 from core.metering.use_case import AccountCommand, AccountUseCase
+from core.plans.features import PRACTICE_SESSIONS
 
 
 class PracticeCommand(AccountCommand, Protocol):

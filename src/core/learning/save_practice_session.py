@@ -8,10 +8,10 @@ from core.learning.practice_command import PracticeFacts, PracticeUseCase
 from core.learning.practice_session import Practice, PracticeSession
 from core.metering.account import Account
 from core.metering.balance import Balance
-from core.metering.features import PRACTICE_SESSIONS
 from core.metering.idempotency import Idempotency
 from core.metering.ledger import Origin
 from core.metering.reservations import ReservationState
+from core.plans.features import PRACTICE_SESSIONS
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from core.learning.practice_command import PracticeFacts, PracticeUseCase
 from core.learning.practice_session import PracticeSession
 from core.metering.account import Account
 from core.metering.balance import Balance
-from core.metering.features import PRACTICE_SESSIONS
 from core.metering.idempotency import Idempotency
 from core.metering.reservations import Reservation, ReservationState
+from core.plans.features import PRACTICE_SESSIONS
 
 HELD_FOR: Final = timedelta(hours=3)
 """Longer than anybody practises in one go."""

@@ -8,10 +8,10 @@ from core.learning.assessment import Assessment
 from core.learning.ports import LearningUnitOfWork, OwnId
 from core.metering.account import Account
 from core.metering.balance import Balance
-from core.metering.features import ASSESSMENTS
 from core.metering.idempotency import Idempotency
 from core.metering.ledger import Origin
 from core.metering.use_case import AccountUseCase
+from core.plans.features import ASSESSMENTS
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,11 @@ from uuid import UUID
 
 from core.errors import NotFoundError
 from core.metering.balance import Amount, Balance, FeatureNotInPlan, FeatureNotMetered, LimitExceeded, Usage
-from core.metering.features import Feature, FeatureCatalog, InvalidQuantity
 from core.metering.ledger import InvalidOccurredAt, Origin, UsageRecord
-from core.metering.periods import Billing
-from core.metering.plans import Boolean, Enforcement, Metered, Plan, Static
 from core.metering.reservations import Reservation, ReservationState
+from core.plans.features import Feature, FeatureCatalog, InvalidQuantity
+from core.plans.periods import Billing
+from core.plans.plan import Boolean, Enforcement, Metered, Plan, Static
 
 BACKDATING_MAX: Final = timedelta(days=35)
 CLOCK_SKEW_MAX: Final = timedelta(minutes=5)

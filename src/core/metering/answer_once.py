@@ -2,9 +2,10 @@
 
 from collections.abc import Awaitable, Callable
 
+from core.clock import Clock
 from core.errors import ConcurrentUpdate
 from core.metering.idempotency import IdempotencyKeyReused, StoredReply
-from core.metering.ports import Clock, UnitOfWork
+from core.metering.ports import UnitOfWork
 
 
 class AnswerOnce:

@@ -6,9 +6,9 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from core.errors import DomainError
-from core.metering.features import Feature
 from core.metering.ledger import Breakdown
-from core.metering.periods import Period
+from core.plans.features import Feature
+from core.plans.periods import Period
 
 
 class Amount(NamedTuple):

@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from core.clock import Clock
 from core.errors import DomainError
 from core.metering.account import Account
 from core.metering.balance import Amount, Balance, FeatureNotInPlan, LimitExceeded
 from core.metering.consume_usage import Mode
-from core.metering.plans import Boolean, Static
-from core.metering.ports import AccountReader, Clock
+from core.metering.ports import AccountReader
+from core.plans.plan import Boolean, Static
 
 
 class GrantExceeded(DomainError):

@@ -7,11 +7,11 @@ from uuid import UUID
 
 from core.metering.account import Account
 from core.metering.balance import Balance
-from core.metering.features import InvalidQuantity
 from core.metering.idempotency import Idempotency
 from core.metering.ledger import CorrectedRecord, Origin, RecordNotFound, UsageRecord
 from core.metering.ports import UnitOfWork
 from core.metering.use_case import AccountUseCase
+from core.plans.features import InvalidQuantity
 
 
 @dataclass(frozen=True, slots=True)

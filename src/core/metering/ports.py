@@ -1,25 +1,17 @@
 """What the engine asks of the outside."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Protocol, Self
 from uuid import UUID
 
 from core.metering.account import Account
-from core.metering.features import Feature, FeatureCatalog
 from core.metering.idempotency import StoredReply
 from core.metering.ledger import Breakdown, CorrectedRecord, EventKey, LedgerQuery, UsageRecord
-from core.metering.periods import Period
-from core.metering.plans import Plan
 from core.metering.reservations import Reservation
-
-Clock = Callable[[], datetime]
-"""The current instant, aware UTC."""
-
-NewId = Callable[[], UUID]
-"""A fresh UUIDv7."""
+from core.plans.periods import Period
 
 
 class Accounts(ABC):
@@ -126,27 +118,3 @@ class LedgerReader(ABC):
     @abstractmethod
     async def breakdown(self, customer_id: str, periods: Mapping[str, Period], at: datetime) -> Mapping[str, Breakdown]:
         """By feature, what each dimension contributes within that feature's period, and what is held at `at`: all of one moment."""
-
-
-class PlanRepository(ABC):
-    """Published plans and declared features. Nothing here is ever changed, only added."""
-
-    @abstractmethod
-    async def latest(self, key: str) -> Plan | None:
-        """The newest version."""
-
-    @abstractmethod
-    async def all_latest(self) -> Sequence[Plan]:
-        """The newest version of every plan, by key."""
-
-    @abstractmethod
-    async def publish(self, plan: Plan) -> None:
-        """Adds a version. Raises PlanVersionConflict where that version exists."""
-
-    @abstractmethod
-    async def declare(self, feature: Feature) -> Feature:
-        """Adds the feature, or returns the one that is declared under its key."""
-
-    @abstractmethod
-    async def features(self) -> FeatureCatalog:
-        """All declared features, the built-in ones included."""

@@ -9,10 +9,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Final, Generic, Protocol, TypeVar
 
+from core.clock import Clock
 from core.errors import DomainError
 from core.metering.account import Account, CustomerNotFound
 from core.metering.idempotency import Idempotency, IdempotencyKeyReused, Replay, StoredReply
-from core.metering.ports import Clock, UnitOfWork
+from core.metering.ports import UnitOfWork
 
 
 class AccountCommand(Protocol):

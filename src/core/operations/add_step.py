@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from core.metering.account import Account
-from core.metering.features import AI_COST
 from core.metering.idempotency import Idempotency
 from core.operations.operation import Operation, OperationStatus
 from core.operations.operation_command import OperationFacts, OperationUseCase
 from core.operations.ports import OperationKey, OperationsUnitOfWork, StepKey
 from core.operations.step import Step, Work
+from core.plans.features import AI_COST
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from core.clock import Clock
 from core.metering.balance import Balance
-from core.metering.features import AI_COST, AI_RUNS
 from core.metering.ledger import OTHER, Share, bounded
-from core.metering.ports import AccountReader, Clock, LedgerReader
+from core.metering.ports import AccountReader, LedgerReader
+from core.plans.features import AI_COST, AI_RUNS
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,12 @@
 
 from decimal import Decimal
 
+from core.clock import Clock
 from core.metering.balance import FeatureNotInPlan, LimitExceeded
 from core.metering.check_usage import Checked
-from core.metering.features import AI_COST, AI_RUNS
-from core.metering.ports import AccountReader, Clock
+from core.metering.ports import AccountReader
 from core.operations.estimate import Estimate
+from core.plans.features import AI_COST, AI_RUNS
 
 
 class CheckBudget:

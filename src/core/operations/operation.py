@@ -8,9 +8,9 @@ from uuid import UUID
 
 from core.errors import DomainError, NotFoundError
 from core.metering.account import USED_PARTS_MAX
-from core.metering.features import AI_COST, InvalidQuantity
 from core.operations.estimate import Estimate
 from core.operations.step import Step
+from core.plans.features import AI_COST, InvalidQuantity
 
 
 class OperationNotFound(NotFoundError):

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 from uuid import UUID
 
-from core.metering.features import AI_COST, AI_RUNS
 from core.metering.reservations import Reservation
 from core.metering.use_case import AccountCommand, AccountUseCase
 from core.operations.operation import Operation, OperationNotFound
 from core.operations.ports import OperationKey, OperationsUnitOfWork, WholeOperation
 from core.operations.step import Step
+from core.plans.features import AI_COST, AI_RUNS
 
 
 class OperationCommand(AccountCommand, Protocol):

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from core.metering.account import Account
-from core.metering.features import MINUTES
 from core.metering.idempotency import Idempotency
 from core.metering.ledger import Origin
+from core.plans.features import MINUTES
 from core.sessions.session import Session
 from core.sessions.session_command import ChangeSession
 

@@ -4,10 +4,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from core.metering.account import Account
-from core.metering.features import MINUTES, SESSIONS
 from core.metering.idempotency import Idempotency
 from core.metering.ledger import Origin
 from core.metering.use_case import AccountUseCase
+from core.plans.features import MINUTES, SESSIONS
 from core.sessions.ports import SessionsUnitOfWork
 from core.sessions.session import Session, SttProvider
 

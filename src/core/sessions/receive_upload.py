@@ -5,12 +5,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
 
+from core.clock import Clock
 from core.errors import DomainError, StorageUnavailable
 from core.metering.account import Account
-from core.metering.features import MINUTES
 from core.metering.idempotency import Idempotency
-from core.metering.ports import Clock
 from core.metering.use_case import AccountUseCase, UseCase, execute_one
+from core.plans.features import MINUTES
 from core.sessions.ports import SessionReader, SessionsUnitOfWork, UploadStore
 from core.sessions.session import Session, UploadedFile
 from core.sessions.session_command import found

@@ -6,11 +6,11 @@ from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
+from core.clock import Clock
 from core.metering.account import Account, static_value
-from core.metering.features import MAX_FILE_SIZE_MB, MINUTES
 from core.metering.idempotency import Idempotency
-from core.metering.ports import Clock
 from core.metering.use_case import AccountUseCase
+from core.plans.features import MAX_FILE_SIZE_MB, MINUTES
 from core.sessions.ports import SessionsUnitOfWork, UploadStore
 from core.sessions.session import Session
 from core.sessions.session_command import found

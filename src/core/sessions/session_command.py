@@ -6,8 +6,8 @@ from typing import Protocol, TypeVar
 from uuid import UUID
 
 from core.metering.account import Account
-from core.metering.features import MINUTES
 from core.metering.use_case import AccountCommand, AccountUseCase
+from core.plans.features import MINUTES
 from core.sessions.ports import SessionsUnitOfWork
 from core.sessions.session import Session, SessionNotFound
 

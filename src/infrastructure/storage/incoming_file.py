@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
-from infrastructure.data_directory import sync_directory
+from infrastructure.embedded.data_directory import sync_directory
 
 
 class IncomingFile:

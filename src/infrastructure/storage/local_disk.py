@@ -16,7 +16,7 @@ from core.errors import StorageUnavailable
 from core.sessions.ports import UploadStore
 from core.sessions.session import UploadedFile
 from core.sessions.uploads import FileSizeExceeded, UploadGrant, UploadInterrupted, UploadTarget
-from infrastructure.data_directory import sync_directory
+from infrastructure.embedded.data_directory import sync_directory
 from infrastructure.storage.incoming_file import IncomingFile
 from infrastructure.storage.signed_urls import SignedUploadUrls
 

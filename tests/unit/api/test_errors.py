@@ -15,8 +15,8 @@ from api import errors
 from api.errors import LIMITS, TABLE, told
 from core.errors import DomainError, NotFoundError, StorageUnavailable
 from core.metering.balance import Balance, LimitExceeded
-from core.metering.features import AI_COST, BUILT_IN, CONVERSATIONS, MINUTES, SESSIONS, Feature
-from core.metering.periods import ALWAYS, Period
+from core.plans.features import AI_COST, BUILT_IN, CONVERSATIONS, MINUTES, SESSIONS, Feature
+from core.plans.periods import ALWAYS, Period
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 NOVEMBER = Period(datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC))

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple
 
-from core.metering.plans import Window
+from core.plans.plan import Window
 
 
 class Span(NamedTuple):

@@ -9,11 +9,11 @@ from zoneinfo import ZoneInfo
 
 from core.customers.customer import Customer
 from core.metering.account import Account, CounterState
-from core.metering.features import BUILT_IN, FeatureCatalog
 from core.metering.ledger import Origin
-from core.metering.periods import Billing, Interval, Period
-from core.metering.plans import Boolean, Enforcement, Metered, Plan, Static
 from core.metering.reservations import Reservation
+from core.plans.features import BUILT_IN, FeatureCatalog
+from core.plans.periods import Billing, Interval, Period
+from core.plans.plan import Boolean, Enforcement, Metered, Plan, Static
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 PERIOD = Period(datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC))

@@ -16,8 +16,8 @@ from core.learning.save_practice_session import SavedPractice, SavePracticeSessi
 from core.learning.start_practice_session import StartedPractice, StartPracticeSession, StartPracticeSessionCommand
 from core.learning.take_assessment import TakeAssessment, TakeAssessmentCommand, TakenAssessment
 from core.metering.idempotency import Replay
-from core.metering.plans import Metered, Plan
 from core.metering.use_case import execute_one
+from core.plans.plan import Metered, Plan
 from tests.unit.fakes.examples import ACME, NOW, PERIOD
 from tests.unit.fakes.metering import FakeStore, FakeUnitOfWork
 

@@ -12,13 +12,13 @@ from uuid import UUID
 from core.customers.customer import Customer
 from core.errors import ConcurrentUpdate, DomainError
 from core.metering.account import Account, CounterState, metered_entitlement
-from core.metering.features import Feature, FeatureCatalog
 from core.metering.idempotency import StoredReply
 from core.metering.ledger import CorrectedRecord, EventKey, UsageRecord
-from core.metering.periods import Period
-from core.metering.plans import Plan
 from core.metering.ports import Accounts, Ledger, Replies, Reservations
 from core.metering.reservations import Reservation
+from core.plans.features import Feature, FeatureCatalog
+from core.plans.periods import Period
+from core.plans.plan import Plan
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,8 @@ from core.customers.customer import Customer
 from core.errors import DomainError
 from core.metering.account import Account, CustomerNotFound
 from core.metering.check_usage import Checked
-from core.metering.features import AI_COST, AI_RUNS
 from core.metering.idempotency import Replay
 from core.metering.ledger import Breakdown, LedgerQuery, Share, UsageRecord
-from core.metering.periods import Period, Reset
-from core.metering.plans import Metered, Plan
 from core.metering.ports import AccountReader, LedgerReader
 from core.metering.use_case import execute_one
 from core.operations.add_step import AddedStep, AddStep, AddStepCommand
@@ -26,6 +23,9 @@ from core.operations.operation import Operation, OperationStatus
 from core.operations.ports import OperationKey, Operations, StepKey, WholeOperation
 from core.operations.start_operation import StartOperation, StartOperationCommand
 from core.operations.step import Step
+from core.plans.features import AI_COST, AI_RUNS
+from core.plans.periods import Period, Reset
+from core.plans.plan import Metered, Plan
 from tests.unit.fakes.examples import ACME, BILLING, NOW
 from tests.unit.fakes.metering import FakeAccounts, FakeStore, FakeUnitOfWork
 

@@ -1,8 +1,8 @@
-"""Alembic's entry point: runs the versions on the connection that `infrastructure.sql.migrate` hands over."""
+"""Alembic's entry point: runs the versions on the connection that `infrastructure.sql.upkeep.migrate` hands over."""
 
 from alembic import context
 
-from infrastructure.sql.schema import metadata
+from infrastructure.sql.driver.schema import metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
 with context.begin_transaction():

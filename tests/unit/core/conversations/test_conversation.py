@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.conversations.conversation import Conversation, Placement, open_conversation, place
-from core.metering.plans import Window
+from core.plans.plan import Window
 from tests.unit.fakes.conversations_in_order import Span, conversations_in_order
 from tests.unit.fakes.examples import NOW
 

@@ -18,8 +18,8 @@ from core.errors import DomainError
 from core.metering.account import CustomerNotFound
 from core.metering.balance import FeatureNotInPlan, LimitExceeded
 from core.metering.idempotency import Idempotency, Replay
-from core.metering.periods import ALWAYS, Billing, Interval, Period, Reset
-from core.metering.plans import Enforcement, Metered, Plan, Window
+from core.plans.periods import ALWAYS, Billing, Interval, Period, Reset
+from core.plans.plan import Enforcement, Metered, Plan, Window
 from tests.unit.fakes.conversations import ConversationsStore, FakePhoneNumbers
 from tests.unit.fakes.conversations_in_order import Span, conversations_in_order
 

@@ -14,8 +14,8 @@ from core.learning.start_practice_session import HELD_FOR
 from core.metering.account import CustomerNotFound
 from core.metering.balance import LimitExceeded
 from core.metering.ledger import Origin
-from core.metering.plans import Metered, Plan
 from core.metering.reservations import ReservationState
+from core.plans.plan import Metered, Plan
 from tests.unit.fakes.examples import NOW, PERIOD
 from tests.unit.fakes.learning import LENA, PRACTICE, FakeLearningStore, FakeLearningUnitOfWork, Learner
 

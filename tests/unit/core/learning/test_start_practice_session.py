@@ -10,8 +10,8 @@ from core.learning.practice_session import PracticeSessionConflict, PracticeStat
 from core.learning.start_practice_session import HELD_FOR, StartedPractice, StartPracticeSessionCommand
 from core.metering.account import CustomerNotFound
 from core.metering.balance import FeatureNotInPlan, LimitExceeded
-from core.metering.plans import Metered, Plan
 from core.metering.reservations import ReservationState
+from core.plans.plan import Metered, Plan
 from tests.unit.fakes.examples import NOW, PERIOD
 from tests.unit.fakes.learning import LENA, FakeLearningStore, Learner
 

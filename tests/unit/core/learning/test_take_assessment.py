@@ -8,7 +8,7 @@ from core.learning.assessment import AssessmentConflict
 from core.learning.take_assessment import TakeAssessmentCommand, TakenAssessment
 from core.metering.balance import FeatureNotInPlan, LimitExceeded
 from core.metering.ledger import Origin
-from core.metering.plans import Metered, Plan
+from core.plans.plan import Metered, Plan
 from tests.unit.fakes.examples import NOW, PERIOD
 from tests.unit.fakes.learning import FakeLearningStore, Learner
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from core.metering.account import BACKDATING_MAX, CLOCK_SKEW_MAX, Account
 from core.metering.balance import LimitExceeded
-from core.metering.features import InvalidQuantity
 from core.metering.ledger import InvalidOccurredAt, Origin, UsageRecord
+from core.plans.features import InvalidQuantity
 from tests.unit.fakes.examples import NOW, ORIGIN, PERIOD, open_account, reservation, standing
 
 MICROSECOND = timedelta(microseconds=1)

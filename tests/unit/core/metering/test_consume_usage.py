@@ -10,10 +10,10 @@ import pytest
 from core.metering.balance import Amount, LimitExceeded
 from core.metering.consume_usage import Consumed, ConsumeUsage, ConsumeUsageCommand, Mode
 from core.metering.ledger import InvalidOccurredAt
-from core.metering.periods import Period
-from core.metering.plans import Metered, Plan
 from core.metering.ports import UnitOfWork
 from core.metering.use_case import execute_one
+from core.plans.periods import Period
+from core.plans.plan import Metered, Plan
 from tests.unit.fakes.examples import ACME, NOW, ORIGIN, PERIOD, PRO
 from tests.unit.fakes.metering import Counter, FakeStore, Hold
 

@@ -12,10 +12,10 @@ from core.errors import ConcurrentUpdate, StorageUnavailable
 from core.metering.account import USED_PARTS_MAX, CustomerNotFound
 from core.metering.balance import Amount, LimitExceeded
 from core.metering.consume_usage import Consumed, ConsumeUsage, ConsumeUsageCommand, Mode
-from core.metering.features import InvalidQuantity
 from core.metering.idempotency import Idempotency, IdempotencyKeyReused, Replay, StoredReply
-from core.metering.plans import Metered, Plan
 from core.metering.use_case import execute_one
+from core.plans.features import InvalidQuantity
+from core.plans.plan import Metered, Plan
 from tests.unit.fakes.examples import ACME, NOW, ORIGIN, PERIOD, PRO
 from tests.unit.fakes.metering import Counter, FakeStore, FakeUnitOfWork
 

@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 
 from core.errors import StorageUnavailable
 from core.metering.account import USED_PARTS_MAX, CustomerNotFound
-from core.metering.features import AI_COST, AI_RUNS, InvalidQuantity
 from core.metering.ledger import Origin
-from core.metering.plans import Metered, Plan
 from core.metering.reservations import ReservationState
 from core.operations.add_step import AddedStep, AddStep
 from core.operations.operation import InvalidOperationState, OperationNotFound, OperationStatus
 from core.operations.ports import OperationKey, StepKey, WholeOperation
 from core.operations.start_operation import HELD_FOR
 from core.operations.step import StepConflict
+from core.plans.features import AI_COST, AI_RUNS, InvalidQuantity
+from core.plans.plan import Metered, Plan
 from tests.unit.fakes.examples import ACME, NOW
 from tests.unit.fakes.operations import CENT, DOLLAR, FakeOperationStore, FakeOperationsUnitOfWork, Scanner
 

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from core.metering.account import CustomerNotFound
 from core.metering.balance import FeatureNotInPlan, LimitExceeded
-from core.metering.features import AI_COST, AI_RUNS, InvalidQuantity
 from core.metering.ledger import OTHER, SHARES_MAX, Breakdown, Share, bounded
-from core.metering.plans import Metered, Plan
 from core.operations.budget import FeatureSpend
 from core.operations.ports import WholeOperation
+from core.plans.features import AI_COST, AI_RUNS, InvalidQuantity
+from core.plans.plan import Metered, Plan
 from tests.unit.fakes.examples import ACME
 from tests.unit.fakes.operations import ADA, CENT, DOLLAR, FakeOperationStore, Scanner
 

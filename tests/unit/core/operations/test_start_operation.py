@@ -7,12 +7,12 @@ import pytest
 
 from core.metering.account import CustomerNotFound
 from core.metering.balance import FeatureNotInPlan, LimitExceeded
-from core.metering.features import AI_COST, AI_RUNS, InvalidQuantity
-from core.metering.plans import Enforcement, Metered, Plan
 from core.metering.reservations import ReservationState
 from core.operations.operation import OperationConflict, OperationStatus
 from core.operations.ports import WholeOperation
 from core.operations.start_operation import HELD_FOR
+from core.plans.features import AI_COST, AI_RUNS, InvalidQuantity
+from core.plans.plan import Enforcement, Metered, Plan
 from tests.unit.fakes.examples import ACME, NOW
 from tests.unit.fakes.operations import CENT, DOLLAR, Scanner
 

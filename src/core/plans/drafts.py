@@ -1,0 +1,163 @@
+"""A plan as its author writes it, before it is published: limits in units, not yet held against the declared features."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from difflib import get_close_matches
+from typing import Final
+
+from core.plans.features import CONVERSATIONS, QUANTITY_PARTS_MAX, SIGNIFICANT_DIGITS_MAX, Feature, FeatureCatalog, InvalidQuantity
+from core.plans.periods import Reset
+from core.plans.plan import Boolean, Enforcement, Entitlement, InvalidPlan, Metered, Static, Window
+
+KEY_LENGTH_MAX: Final = 64
+NAME_LENGTH_MAX: Final = 200
+
+EXPECTED_KEY: Final = f"a key of 1 to {KEY_LENGTH_MAX} of a-z, 0-9, '_', '.' and '-', starting with a letter"
+EXPECTED_NAME: Final = f"1 to {NAME_LENGTH_MAX} printable characters"
+EXPECTED_LIMIT: Final = "a number of at least 0 or null"
+
+WINDOW_SECONDS_MAX: Final = 31 * 24 * 3600
+WINDOW_MESSAGES_MAX: Final = 1_000_000
+
+EXPECTED_WINDOW_SECONDS: Final = f"a whole number from 1 to {WINDOW_SECONDS_MAX}"
+EXPECTED_WINDOW_MESSAGES: Final = f"a whole number from 1 to {WINDOW_MESSAGES_MAX}, or null"
+
+_WINDOWED: Final = (CONVERSATIONS.key,)
+"""The features that are counted by windows."""
+
+_NUMBER: Final = Feature("value", unit="")
+"""How a static value is read: exactly as a quantity is, since it crosses the same wire."""
+
+_KEY: Final = re.compile(rf"[a-z][a-z0-9_.-]{{0,{KEY_LENGTH_MAX - 1}}}")
+
+
+def is_key(text: str) -> bool:
+    """Whether a plan or a feature may go by this key."""
+    return _KEY.fullmatch(text) is not None
+
+
+def is_name(text: str) -> bool:
+    """Whether a plan or a unit may be called so."""
+    return 0 < len(text) <= NAME_LENGTH_MAX and text.isprintable()
+
+
+def did_you_mean(given: str, known: Iterable[str]) -> str:
+    """The end of a sentence that names the known word closest to a mistyped one; empty where none is close."""
+    close = get_close_matches(given, list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """What has to be mended before a plan can be published. `location` are the keys that lead there; none for the plan's own key."""
+
+    location: tuple[str, ...]
+    expected: str
+
+
+@dataclass(frozen=True, slots=True)
+class MeteredDraft:
+    """A metered entitlement with its limit in the feature's unit; None is unlimited."""
+
+    limit: Decimal | None
+    reset: Reset = Reset.BILLING_PERIOD
+    enforcement: Enforcement = Enforcement.HARD
+    window: Window | None = None
+
+
+EntitlementDraft = MeteredDraft | Static | Boolean
+
+
+@dataclass(frozen=True, slots=True)
+class PlanDraft:
+    """A plan that somebody wants published, out of a file or by HTTP."""
+
+    key: str
+    name: str
+    entitlements: Mapping[str, EntitlementDraft]
+
+    def resolve(self, catalog: FeatureCatalog) -> dict[str, Entitlement]:
+        """The entitlements as they are published, limits in smallest parts. Raises InvalidPlan for the first mistake."""
+        if mistakes := self.mistakes(catalog):
+            raise InvalidPlan(".".join(mistakes[0].location) or "key", mistakes[0].expected)
+        features = {feature.key: feature for feature in catalog}
+        return {key: _resolved(key, entitlement, features) for key, entitlement in self.entitlements.items()}
+
+    def mistakes(self, catalog: FeatureCatalog) -> list[Mistake]:
+        """Everything that keeps the plan from being published, given the features that are declared."""
+        found = []
+        if not is_key(self.key):
+            found.append(Mistake((), f"expected {EXPECTED_KEY}"))
+        if not is_name(self.name):
+            found.append(Mistake(("name",), f"expected {EXPECTED_NAME}, got {self.name!r}"))
+        for key, entitlement in self.entitlements.items():
+            found.extend(_mistakes(key, entitlement, catalog))
+        return found
+
+
+def _mistakes(key: str, entitlement: EntitlementDraft, catalog: FeatureCatalog) -> Iterator[Mistake]:
+    location, feature = ("entitlements", key), catalog.get(key)
+    if not is_key(key):
+        yield Mistake(location, f"expected {EXPECTED_KEY}")
+    elif isinstance(entitlement, MeteredDraft) and feature is None:
+        known = did_you_mean(key, (declared.key for declared in catalog))
+        how = known or f": declare it under 'features:' in the plan file, or by PUT /api/v1/features/{key}"
+        yield Mistake(location, f"expected a declared metered feature{how}")
+    elif not isinstance(entitlement, MeteredDraft) and feature is not None:
+        yield Mistake((*location, "type"), f"expected 'metered', since {key!r} is a declared metered feature")
+    match entitlement:
+        case MeteredDraft(limit=Decimal() as limit):
+            expected = _expected_limit(limit, feature)
+            if expected:
+                yield Mistake((*location, "limit"), f"expected {expected}, got {limit}")
+        case Static(value) if not _is_exact(value, _NUMBER):
+            yield Mistake((*location, "value"), f"expected a number of {_largest(_NUMBER)}, got {value}")
+    if isinstance(entitlement, MeteredDraft) and entitlement.window is not None:
+        yield from _window_mistakes(key, entitlement.window, (*location, "window"))
+
+
+def _window_mistakes(key: str, window: Window, location: tuple[str, ...]) -> Iterator[Mistake]:
+    if key not in _WINDOWED:
+        yield Mistake(location, f"expected no window here: only {', '.join(_WINDOWED)} are counted by windows")
+    if not timedelta(seconds=1) <= window.length <= timedelta(seconds=WINDOW_SECONDS_MAX):
+        yield Mistake((*location, "length_seconds"), f"expected {EXPECTED_WINDOW_SECONDS}, got {window.length.total_seconds():.0f}")
+    if window.messages_max is not None and not 1 <= window.messages_max <= WINDOW_MESSAGES_MAX:
+        yield Mistake((*location, "messages_max"), f"expected {EXPECTED_WINDOW_MESSAGES}, got {window.messages_max}")
+
+
+def _expected_limit(limit: Decimal, feature: Feature | None) -> str | None:
+    """What should be there instead; None where the limit is one. Of an undeclared feature only the sign is known to be wrong."""
+    if not limit.is_finite() or limit < 0:
+        return EXPECTED_LIMIT
+    if feature is None:
+        return None
+    if not _is_exact(limit, feature):
+        return _largest(feature)
+    # Compared as it will be shown: what a plan shows can be published again, 1/3 minute too.
+    if feature.units(feature.parts(limit)) != limit:
+        return f"a whole multiple of 1/{feature.resolution} {feature.unit}" if feature.resolution > 1 else "a whole number"
+    return None
+
+
+def _is_exact(number: Decimal, feature: Feature) -> bool:
+    try:
+        feature.parts(number)
+    except InvalidQuantity:
+        return False
+    return True
+
+
+def _largest(feature: Feature) -> str:
+    largest = f"{feature.units(QUANTITY_PARTS_MAX):f} {feature.unit}".rstrip()
+    return f"at most {largest}, in at most {SIGNIFICANT_DIGITS_MAX} significant digits"
+
+
+def _resolved(key: str, entitlement: EntitlementDraft, features: Mapping[str, Feature]) -> Entitlement:
+    match entitlement:
+        case MeteredDraft(limit, reset, enforcement, window):
+            return Metered(None if limit is None else features[key].parts(limit), reset, enforcement, window)
+        case Static() | Boolean():
+            return entitlement

@@ -1,0 +1,121 @@
+"""What a customer may use: plans, their versions and entitlements."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from enum import StrEnum
+
+from core.errors import DomainError, NotFoundError
+from core.plans.periods import Reset
+
+
+class PlanNotFound(NotFoundError):
+    """No plan has this key."""
+
+    noun = "plan"
+
+
+class PlanVersionConflict(DomainError):
+    """Two publishers wrote the same next version of a plan with different content."""
+
+    def __init__(self, key: str, version: int) -> None:
+        super().__init__(key, version)
+        self.key, self.version = key, version
+        self.message = f"Version {version} of plan {key!r} was published by somebody else at the same time: look at it and push again."
+
+    def facts(self) -> Mapping[str, object]:
+        return {"plan": self.key, "plan_version": self.version}
+
+
+class InvalidPlan(DomainError):
+    """A plan that cannot be published: `path` says where in the plan, `expected` what belongs there."""
+
+    def __init__(self, path: str, expected: str) -> None:
+        super().__init__(path, expected)
+        self.path, self.expected = path, expected
+        self.message = f"{path}: {expected}"
+
+    def facts(self) -> Mapping[str, object]:
+        return {"path": self.path}
+
+
+class FeatureConflict(DomainError):
+    """A declared feature's unit or resolution would change, and with it the meaning of all that is recorded."""
+
+    def __init__(self, key: str, unit: str, resolution: int) -> None:
+        super().__init__(key)
+        self.key, self.unit, self.resolution = key, unit, resolution
+        self.message = (
+            f"Feature {key!r} is declared as {unit!r} with resolution {resolution}, and that never changes: declare a new feature."
+        )
+
+    def facts(self) -> Mapping[str, object]:
+        return {"feature": self.key, "unit": self.unit, "resolution": self.resolution}
+
+
+class Enforcement(StrEnum):
+    """Whether a limit refuses (hard) or only marks what goes beyond it (soft)."""
+
+    HARD = "hard"
+    SOFT = "soft"
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What one unit pays for where a unit is a stretch of time, as a conversation is.
+
+    `length` is how long it stays open after the message that opened it or, if `extending`, after its latest one; `messages_max` is
+    how many messages it takes at most.
+    """
+
+    length: timedelta = timedelta(hours=24)
+    extending: bool = True
+    messages_max: int | None = None
+
+    def holds(self, messages: int) -> bool:
+        """Whether one unit pays for so many messages."""
+        return self.messages_max is None or messages <= self.messages_max
+
+
+@dataclass(frozen=True, slots=True)
+class Metered:
+    """Usage of a feature is counted and held to `limit`, in smallest parts; None is unlimited.
+
+    `window` is for features that are counted by windows; None there is a window of 24 hours that every message extends.
+    """
+
+    limit: int | None
+    reset: Reset = Reset.BILLING_PERIOD
+    enforcement: Enforcement = Enforcement.HARD
+    window: Window | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Static:
+    """A number that the plan grants, such as the largest file."""
+
+    value: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Boolean:
+    """A capability that the plan turns on or off."""
+
+    enabled: bool
+
+
+Entitlement = Metered | Static | Boolean
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One published version of a plan. It never changes."""
+
+    key: str
+    version: int
+    name: str
+    entitlements: Mapping[str, Entitlement]
+
+    def same_content(self, other: "Plan") -> bool:
+        return self.name == other.name and dict(self.entitlements) == dict(other.entitlements)

@@ -1,0 +1,60 @@
+"""Drift: a sum that is not what it should be, and how it is found."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from core.plans.periods import Period
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """A sum that is not what it should be. Quantities in smallest parts.
+
+    `where` is "counter" where the counter differs from the ledger, "ledger" where the ledger differs from the product's records.
+    """
+
+    customer_id: str
+    feature: str
+    period: Period
+    where: str
+    recorded: int
+    expected: int
+
+    @property
+    def difference(self) -> int:
+        return self.expected - self.recorded
+
+
+@dataclass(frozen=True, slots=True)
+class MissingUsage:
+    """Usage that a product's record shows and the ledger does not; `quantity` is negative where the ledger has too much."""
+
+    customer_id: str
+    feature: str
+    source: str
+    reference: str
+    quantity: int
+    occurred_at: datetime
+    dimension: str | None = None
+
+
+class DriftReader(ABC):
+    """Finds what disagrees. Each answer is one consistent view, so that work in progress is never taken for drift."""
+
+    @abstractmethod
+    async def customers(self, after: str, limit: int) -> Sequence[str]:
+        """The next customers' ids, in order; from the first for an empty `after`."""
+
+    @abstractmethod
+    async def count(self) -> int:
+        """About how many customers there are."""
+
+    @abstractmethod
+    async def counters(self, customer_ids: Sequence[str]) -> Sequence[Drift]:
+        """The counters that differ from the ledger over their own periods."""
+
+    @abstractmethod
+    async def missing(self, customer_ids: Sequence[str]) -> Sequence[MissingUsage]:
+        """What the ledger lacks of what the products' records show; each customer's in the order in which it occurred."""

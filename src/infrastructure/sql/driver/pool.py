@@ -1,0 +1,56 @@
+"""The connection pool to PostgreSQL."""
+
+from functools import lru_cache
+from typing import Any, Final
+
+import asyncpg
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from infrastructure.sql.driver import instants
+
+POOL_SIZE: Final = 8
+POOL_OVERFLOW: Final = 8
+POOL_TIMEOUT_SECONDS: Final = 5
+CONNECT_TIMEOUT_SECONDS: Final = 5
+STATEMENT_SECONDS_MAX: Final = 30.0
+
+
+def create_engine(url: str, statement_seconds_max: float | None = STATEMENT_SECONDS_MAX) -> AsyncEngine:
+    """A pool for a `postgresql://` URL. Connections are opened when they are first needed.
+
+    No setting of a connection but those that PgBouncer knows how to hand on.
+    """
+    dsn = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+
+    async def connect() -> Any:
+        """By the driver itself, which knows what may stand in such a URL: `?sslmode=require`, `?host=/socket/directory`, …"""
+        driver = await asyncpg.connect(
+            dsn,
+            timeout=CONNECT_TIMEOUT_SECONDS,
+            command_timeout=statement_seconds_max,
+            server_settings={"application_name": "tollgate", "timezone": "UTC"},
+        )
+        try:
+            await instants.install(driver)
+        except BaseException:
+            driver.terminate()
+            raise
+        return driver
+
+    return create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=connect,
+        pool_size=POOL_SIZE,
+        max_overflow=POOL_OVERFLOW,
+        pool_timeout=POOL_TIMEOUT_SECONDS,
+    )
+
+
+@lru_cache(maxsize=16)
+def autocommitting(engine: AsyncEngine) -> AsyncEngine:
+    """The same pool, without transactions of SQLAlchemy's making: for reads, and for a unit of work, which begins and ends its own.
+
+    Made once for each engine: SQLAlchemy takes as long to make it as to hand out a connection.
+    """
+    return engine.execution_options(isolation_level="AUTOCOMMIT")

@@ -1,0 +1,165 @@
+"""Accounts as they stand, read in one statement and locked by nobody."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, NamedTuple
+from uuid import UUID
+
+from asyncpg import Record
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from core.metering.account import Account, CounterState, CustomerNotFound
+from core.metering.ports import AccountReader
+from core.plans.features import FeatureCatalog
+from core.plans.periods import Billing, Period
+from core.plans.plan import Metered, Plan
+from infrastructure.batching.gathering import Gathering
+from infrastructure.sql.driver.connections import Connections, Live
+from infrastructure.sql.driver.errors import storage_errors
+from infrastructure.sql.driver.statements import Driver, HotStatement
+from infrastructure.sql.engine.accounts import to_billing, wanted_period
+from infrastructure.sql.engine.ledger import Counted, used_within
+from infrastructure.sql.engine.plans import SqlPlans
+
+_READ: Final = HotStatement(
+    """
+    SELECT 'customer' AS kind, wanted.n, c.plan_key, c.plan_version, c.billing_anchor, c.billing_interval, c.time_zone,
+        CAST(NULL AS text) AS feature, CAST(NULL AS bigint) AS quantity,
+        CAST(NULL AS timestamptz) AS period_start, CAST(NULL AS timestamptz) AS period_end
+    FROM unnest(CAST(:customer_ids AS text[])) WITH ORDINALITY AS wanted (customer_id, n)
+    CROSS JOIN LATERAL (SELECT * FROM customer AS c WHERE c.customer_id = wanted.customer_id LIMIT 1) AS c
+    UNION ALL
+    SELECT 'counter', wanted.n, NULL, NULL, NULL, NULL, NULL, c.feature, c.used, c.period_start, c.period_end
+    FROM unnest(CAST(:customer_ids AS text[])) WITH ORDINALITY AS wanted (customer_id, n)
+    CROSS JOIN LATERAL (SELECT * FROM usage_counter AS c WHERE c.customer_id = wanted.customer_id OFFSET 0) AS c
+    UNION ALL
+    SELECT 'hold', wanted.n, NULL, NULL, NULL, NULL, NULL, h.feature, h.quantity, NULL, NULL
+    FROM unnest(CAST(:customer_ids AS text[]), CAST(:instants AS timestamptz[])) WITH ORDINALITY AS wanted (customer_id, instant, n)
+    CROSS JOIN LATERAL (
+        SELECT h.feature, CAST(sum(h.quantity) AS bigint) AS quantity
+        FROM usage_hold AS h WHERE h.customer_id = wanted.customer_id AND h.expires_at > wanted.instant
+        GROUP BY h.feature
+    ) AS h
+    """
+)
+
+
+class AccountQuery(NamedTuple):
+    """Which account, with which features (None: all that its plan meters), at which moment."""
+
+    customer_id: str
+    features: Collection[str] | None
+    at: datetime
+
+
+@dataclass(slots=True)
+class _Found:
+    """The rows of one customer."""
+
+    customer: Record | None = None
+    counters: dict[str, Record] = field(default_factory=dict)
+    held: dict[str, int] = field(default_factory=dict)
+
+
+class SqlAccountReader(AccountReader):
+    """One round trip for everyone who asks at the same time.
+
+    A second one follows only for counters that sum another period than the one that is asked about.
+    """
+
+    def __init__(self, connections: Connections, plans: SqlPlans, new_id: Callable[[], UUID]) -> None:
+        self._connections = connections
+        self._plans = plans
+        self._new_id = new_id
+        self._gathering: Gathering[AccountQuery, Account | CustomerNotFound] = Gathering(self._read_all)
+
+    async def read(self, customer_id: str, features: Collection[str] | None, at: datetime) -> Account:
+        found = await self._gathering.ask(AccountQuery(customer_id, features, at))
+        if isinstance(found, CustomerNotFound):
+            raise CustomerNotFound(customer_id)
+        return found
+
+    async def _read_all(self, queries: Sequence[AccountQuery]) -> Sequence[Account | CustomerNotFound]:
+        async def read(live: Live) -> tuple[list[_Draft | None], Mapping[Counted, int]]:
+            connection, driver = live
+            found = await self._rows(driver, queries)
+            versions = await self._versions(connection, found)
+            drafts = [await self._draft(connection, query, found[_moment(query)], versions) for query in queries]
+            stale = dict.fromkeys(key for draft in drafts if draft for key in draft.stale)
+            return drafts, await used_within(connection, list(stale))
+
+        with storage_errors():
+            live, (drafts, summed) = await self._connections.take(read)
+            await self._connections.give_back(live)
+        return [
+            CustomerNotFound(query.customer_id) if draft is None else draft.account(summed)
+            for query, draft in zip(queries, drafts, strict=True)
+        ]
+
+    async def _rows(self, driver: Driver, queries: Sequence[AccountQuery]) -> dict[tuple[str, datetime], _Found]:
+        """By customer and second: who asks about the same customer in the same second gets the same holds."""
+        moments = {_moment(query): query.at for query in queries}
+        parameters = {"customer_ids": [customer_id for customer_id, _ in moments], "instants": list(moments.values())}
+        found = [_Found() for _ in moments]
+        for row in await _READ.fetch(driver, parameters):
+            item = found[row["n"] - 1]
+            match row["kind"]:
+                case "customer":
+                    item.customer = row
+                case "counter":
+                    item.counters[row["feature"]] = row
+                case _:
+                    item.held[row["feature"]] = row["quantity"]
+        return dict(zip(moments, found, strict=True))
+
+    async def _versions(self, connection: AsyncConnection, found: Mapping[tuple[str, datetime], _Found]) -> Mapping[tuple[str, int], Plan]:
+        customers = [item.customer for item in found.values() if item.customer is not None]
+        return await self._plans.versions(connection, {(row["plan_key"], row["plan_version"]) for row in customers})
+
+    async def _draft(
+        self, connection: AsyncConnection, query: AccountQuery, found: _Found, versions: Mapping[tuple[str, int], Plan]
+    ) -> "_Draft | None":
+        if found.customer is None:
+            return None
+        billing = to_billing(found.customer)
+        plan = versions[found.customer["plan_key"], found.customer["plan_version"]]
+        features = query.features
+        if features is None:
+            features = [key for key, entitlement in plan.entitlements.items() if isinstance(entitlement, Metered)]
+        catalog = await self._plans.learn_features(connection, features) if features else self._plans.catalog
+        used: dict[str, int] = {}
+        stale: list[tuple[str, str, Period]] = []
+        for feature in features:
+            period = wanted_period(plan, billing, feature, query.at) if catalog.get(feature) else None
+            if period is None:
+                continue
+            counter = found.counters.get(feature)
+            if counter is not None and (counter["period_start"], counter["period_end"]) == (period.start, period.end):
+                used[feature] = counter["quantity"]
+            else:
+                stale.append((query.customer_id, feature, period))
+        return _Draft(query, plan, billing, used, found.held, stale, catalog, self._new_id)
+
+
+class _Draft(NamedTuple):
+    """An account that lacks the sums of its stale counters."""
+
+    query: AccountQuery
+    plan: Plan
+    billing: Billing
+    used: Mapping[str, int]
+    held: Mapping[str, int]
+    stale: Sequence[tuple[str, str, Period]]
+    catalog: FeatureCatalog
+    new_id: Callable[[], UUID]
+
+    def account(self, summed: Mapping[tuple[str, str, Period], int]) -> Account:
+        used = {**self.used, **{key[1]: summed[key] for key in self.stale}}
+        states = {feature: CounterState(total, self.held.get(feature, 0)) for feature, total in used.items()}
+        query = self.query
+        return Account(query.customer_id, self.plan, self.billing, states, now=query.at, catalog=self.catalog, new_id=self.new_id)
+
+
+def _moment(query: AccountQuery) -> tuple[str, datetime]:
+    return query.customer_id, query.at.replace(microsecond=0)

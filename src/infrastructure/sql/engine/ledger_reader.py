@@ -1,0 +1,109 @@
+"""The ledger's listing in PostgreSQL."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from core.metering.account import CustomerNotFound
+from core.metering.ledger import Breakdown, LedgerQuery, Share, UsageRecord
+from core.metering.ports import LedgerReader
+from core.plans.periods import BEGINNING, END, Period
+from infrastructure.sql.driver.errors import storage_errors
+from infrastructure.sql.driver.pool import autocommitting
+from infrastructure.sql.engine.ledger import SUM_MAX, to_record
+
+_NEWEST: Final = text(
+    """
+    SELECT r.*
+    FROM (
+        SELECT feature FROM usage_counter WHERE customer_id = :customer_id
+        AND (CAST(:feature AS text) IS NULL OR feature = :feature)
+    ) AS used
+    CROSS JOIN LATERAL (
+        SELECT * FROM usage_record AS r
+        WHERE r.customer_id = :customer_id AND r.feature = used.feature
+          AND r.occurred_at >= :since AND r.occurred_at < :until
+          AND (CAST(:dimension AS text) IS NULL OR r.dimension = :dimension)
+          AND (r.occurred_at, r.id) < (CAST(:before_at AS timestamptz), CAST(:before_id AS uuid))
+        ORDER BY r.occurred_at DESC, r.id DESC
+        LIMIT :limit
+    ) AS r
+    ORDER BY r.occurred_at DESC, r.id DESC
+    LIMIT :limit
+    """
+)
+"""Feature by feature, so that every page is read off the index that keeps periods, however long the history is."""
+
+_CUSTOMER: Final = text("SELECT 1 FROM customer WHERE customer_id = :customer_id")
+
+_LAST_ID: Final = "ffffffff-ffff-ffff-ffff-ffffffffffff"
+
+
+_BREAKDOWN: Final = text(
+    f"""
+    SELECT wanted.feature, share.dimension, share.quantity, FALSE AS is_hold
+    FROM unnest(CAST(:features AS text[]), CAST(:starts AS timestamptz[]), CAST(:ends AS timestamptz[]))
+        AS wanted (feature, period_start, period_end)
+    CROSS JOIN LATERAL (
+        SELECT r.dimension, CAST(least(sum(r.quantity), {SUM_MAX}) AS bigint) AS quantity
+        FROM usage_record AS r
+        WHERE r.customer_id = :customer_id AND r.feature = wanted.feature
+          AND r.occurred_at >= wanted.period_start AND r.occurred_at < wanted.period_end
+        GROUP BY r.dimension
+    ) AS share
+    UNION ALL
+    SELECT h.feature, NULL, CAST(sum(h.quantity) AS bigint), TRUE
+    FROM usage_hold AS h
+    WHERE h.customer_id = :customer_id AND h.feature = ANY(CAST(:features AS text[])) AND h.expires_at > :at
+    GROUP BY h.feature
+    """
+)
+"""One statement, so that all of it is of one moment, though usage is booked meanwhile."""
+
+
+class SqlLedgerReader(LedgerReader):
+    """Every record has a counter of its feature, since it was booked under that counter's lock."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = autocommitting(engine)
+
+    async def newest(self, query: LedgerQuery) -> Sequence[UsageRecord]:
+        before_at, before_id = query.before or (END, _LAST_ID)
+        parameters = {
+            "customer_id": query.customer_id,
+            "feature": query.feature,
+            "dimension": query.dimension,
+            "since": query.since or BEGINNING,
+            "until": query.until or END,
+            "before_at": before_at,
+            "before_id": before_id,
+            "limit": query.limit,
+        }
+        with storage_errors():
+            async with self._engine.connect() as connection:
+                rows = (await connection.execute(_NEWEST, parameters)).all()
+                if not rows and (await connection.execute(_CUSTOMER, {"customer_id": query.customer_id})).one_or_none() is None:
+                    raise CustomerNotFound(query.customer_id)
+        return [to_record(row) for row in rows]
+
+    async def breakdown(self, customer_id: str, periods: Mapping[str, Period], at: datetime) -> Mapping[str, Breakdown]:
+        parameters = {
+            "customer_id": customer_id,
+            "features": list(periods),
+            "starts": [period.start for period in periods.values()],
+            "ends": [period.end for period in periods.values()],
+            "at": at,
+        }
+        shares: dict[str, list[Share]] = {feature: [] for feature in periods}
+        held: dict[str, int] = {}
+        with storage_errors():
+            async with self._engine.connect() as connection:
+                for row in await connection.execute(_BREAKDOWN, parameters):
+                    if row.is_hold:
+                        held[row.feature] = row.quantity
+                    else:
+                        shares[row.feature].append(Share(row.dimension, row.quantity))
+        return {feature: Breakdown(found, held.get(feature, 0)) for feature, found in shares.items()}

@@ -1,0 +1,69 @@
+"""Removes what nobody needs any more, a small bite at a time: holds long expired, and idempotency keys past their time."""
+
+import asyncio
+import logging
+import random
+from datetime import timedelta
+from typing import Final
+
+from sqlalchemy import TextClause, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from core.clock import Clock
+from core.metering.idempotency import KEPT_FOR
+from infrastructure.sql.driver.errors import storage_errors
+
+BITE_ROWS: Final = 500
+EVERY_SECONDS: Final = 60.0
+HOLDS_KEPT_FOR: Final = timedelta(hours=1)
+
+logger = logging.getLogger("tollgate")
+
+_HOLDS: Final = text(
+    """
+    DELETE FROM usage_hold WHERE (customer_id, feature, reservation_id) IN (
+        SELECT customer_id, feature, reservation_id FROM usage_hold WHERE expires_at < :before ORDER BY expires_at LIMIT :rows
+        FOR UPDATE SKIP LOCKED
+    )
+    """
+)
+_KEYS: Final = text(
+    """
+    DELETE FROM idempotency_key WHERE (customer_id, key) IN (
+        SELECT customer_id, key FROM idempotency_key WHERE created_at < :before ORDER BY created_at LIMIT :rows
+        FOR UPDATE SKIP LOCKED
+    )
+    """
+)
+
+
+class SqlSweeper:
+    """Runs beside the service. Nothing depends on it but the size of the tables."""
+
+    def __init__(self, engine: AsyncEngine, clock: Clock) -> None:
+        self._engine = engine
+        self._clock = clock
+
+    async def run(self) -> None:
+        """Sweeps for ever, at a random moment of each minute, so that processes do not sweep all at once."""
+        while True:
+            await asyncio.sleep(random.uniform(0.5, 1.5) * EVERY_SECONDS)
+            try:
+                await self.sweep()
+            except Exception as error:  # noqa: BLE001 - whatever it is, there is a next time
+                logger.warning("Sweeping was put off: %r", error)
+
+    async def sweep(self) -> int:
+        """Sweeps what is due now, and says how many rows that was."""
+        now = self._clock()
+        return await self._bites(_HOLDS, now - HOLDS_KEPT_FOR) + await self._bites(_KEYS, now - KEPT_FOR)
+
+    async def _bites(self, statement: TextClause, before: object) -> int:
+        swept = 0
+        while True:
+            with storage_errors():
+                async with self._engine.begin() as connection:
+                    rows = (await connection.execute(statement, {"before": before, "rows": BITE_ROWS})).rowcount
+            swept += rows
+            if rows < BITE_ROWS:
+                return swept
