@@ -140,7 +140,7 @@ def show_plans(data_dir: DataDir = None) -> None:
     from api.commands import plans as commands
 
     async def read(container: Any) -> Any:
-        return await container.plans().all_latest(), await container.plans().features()
+        return await container.plan_reader().all_latest(), await container.plan_reader().features()
 
     published, catalog = _with_container(data_dir, read)
     table = Table("plan", "version", "feature", "entitlement")

@@ -32,6 +32,7 @@ from core.operations.check_budget import CheckBudget
 from core.operations.finish_operation import FinishOperation
 from core.operations.start_operation import StartOperation
 from core.plans.publish_plan import DeclareFeature, PublishPlan
+from core.products import BUILT_IN, BUILT_IN_STATIC
 from core.reconciliation.reconcile import Reconcile
 from core.reconciliation.repair_usage import RepairUsage
 from core.sessions.complete_session import CompleteSession
@@ -42,6 +43,7 @@ from core.sessions.receive_upload import AttachFile, ReceiveUpload
 from core.sessions.request_upload import RequestUpload
 from infrastructure.batching.gathered_keys import GatheredServiceKeys
 from infrastructure.batching.group_commit import GroupCommit
+from infrastructure.batching.retries import Retried
 from infrastructure.embedded.data_directory import DataDirectory
 from infrastructure.ids import new_id
 from infrastructure.measured import Measured
@@ -49,9 +51,9 @@ from infrastructure.phone_numbers import LibraryPhoneNumbers
 from infrastructure.sql.driver.connections import Connections
 from infrastructure.sql.driver.pool import create_engine
 from infrastructure.sql.engine.account_reader import SqlAccountReader
-from infrastructure.sql.engine.customers import SqlCustomers
+from infrastructure.sql.engine.customers import SqlCustomerReader
 from infrastructure.sql.engine.ledger_reader import SqlLedgerReader
-from infrastructure.sql.engine.plans import SqlPlans
+from infrastructure.sql.engine.plans import PlanCatalog, SqlPlanReader
 from infrastructure.sql.engine.reservations import SqlReservationReader
 from infrastructure.sql.engine.service_keys import SqlServiceKeys
 from infrastructure.sql.engine.unit_of_work import SqlUnitOfWork
@@ -59,6 +61,7 @@ from infrastructure.sql.products.conversations import SqlConversationReader
 from infrastructure.sql.products.learning import SqlLearningPlanReader
 from infrastructure.sql.products.operations import SqlOperationReader
 from infrastructure.sql.products.sessions import SqlSessionReader
+from infrastructure.sql.registry import EVIDENCE, REPOSITORIES
 from infrastructure.sql.upkeep.drift import SqlDriftReader
 from infrastructure.sql.upkeep.health import SqlHealth
 from infrastructure.sql.upkeep.sweep import SqlSweeper
@@ -97,6 +100,11 @@ def in_groups(use_case: type[Any], unit_of_work: providers.Factory[Any], clock: 
     return providers.Singleton(GroupCommit, providers.Factory(Measured, providers.Factory(use_case, unit_of_work.provider, clock, *more)))
 
 
+def alone(use_case: type[Any], unit_of_work: providers.Factory[Any], *more: Any) -> providers.Factory[Any]:
+    """A use case that concerns no account: each call has a transaction of its own, and is run again where it lost a race."""
+    return providers.Factory(Retried, providers.Factory(use_case, unit_of_work.provider, *more))
+
+
 class Container(containers.DeclarativeContainer):
     """What a process is made of. One instance serves one event loop."""
 
@@ -109,23 +117,25 @@ class Container(containers.DeclarativeContainer):
     http_client = providers.Singleton(http_client, settings)
     health = providers.Singleton(SqlHealth, engine)
 
-    plans = providers.Singleton(SqlPlans, engine)
-    customers = providers.Singleton(SqlCustomers, engine)
-    unit_of_work = providers.Factory(SqlUnitOfWork, connections, plans, new_id)
+    plan_catalog = providers.Singleton(PlanCatalog, BUILT_IN)
+    unit_of_work = providers.Factory(SqlUnitOfWork, connections, plan_catalog, new_id, providers.Object(REPOSITORIES))
 
     service_keys = providers.Singleton(GatheredServiceKeys, providers.Singleton(SqlServiceKeys, engine))
     user_tokens = providers.Singleton(user_tokens, settings, http_client, clock)
     bootstrap_key = providers.Callable(revealed, settings.provided.admin_key)
     authenticator = providers.Singleton(Authenticator, service_keys, user_tokens, bootstrap_key)
 
-    put_customer = providers.Factory(PutCustomer, customers, plans, clock)
-    change_customer = providers.Factory(ChangeCustomer, customers, plans, clock)
-    publish_plan = providers.Factory(PublishPlan, plans)
-    declare_feature = providers.Factory(DeclareFeature, plans)
+    customer_reader = providers.Singleton(SqlCustomerReader, connections)
+    put_customer = alone(PutCustomer, unit_of_work, clock)
+    change_customer = alone(ChangeCustomer, unit_of_work, clock)
 
-    account_reader = providers.Singleton(SqlAccountReader, connections, plans, new_id)
+    plan_reader = providers.Singleton(SqlPlanReader, connections, plan_catalog)
+    publish_plan = alone(PublishPlan, unit_of_work)
+    declare_feature = alone(DeclareFeature, unit_of_work, BUILT_IN_STATIC)
+
+    account_reader = providers.Singleton(SqlAccountReader, connections, plan_catalog, new_id)
     ledger_reader = providers.Singleton(SqlLedgerReader, engine)
-    reservation_reader = providers.Singleton(SqlReservationReader, engine)
+    reservation_reader = providers.Singleton(SqlReservationReader, connections)
     check_usage = providers.Factory(CheckUsage, account_reader, clock)
     consume_usage = in_groups(ConsumeUsage, unit_of_work, clock)
     ingest_events = in_groups(IngestEvents, unit_of_work, clock)
@@ -135,13 +145,13 @@ class Container(containers.DeclarativeContainer):
     commit_reservation = in_groups(CommitReservation, unit_of_work, clock)
     release_reservation = in_groups(ReleaseReservation, unit_of_work, clock)
 
-    drift_reader = providers.Singleton(SqlDriftReader, engine)
+    drift_reader = providers.Singleton(SqlDriftReader, connections, EVIDENCE)
     repair_usage = in_groups(RepairUsage, unit_of_work, clock)
     reconcile = providers.Factory(Reconcile, drift_reader, account_reader, repair_usage)
     sweeper = providers.Singleton(SqlSweeper, engine, clock)
 
     uploads = providers.Singleton(local_disk, settings, new_id)
-    session_reader = providers.Singleton(SqlSessionReader, engine)
+    session_reader = providers.Singleton(SqlSessionReader, connections)
     create_session = in_groups(CreateSession, unit_of_work, clock)
     request_upload = in_groups(RequestUpload, unit_of_work, clock, uploads)
     attach_file = in_groups(AttachFile, unit_of_work, clock)
@@ -150,18 +160,18 @@ class Container(containers.DeclarativeContainer):
     complete_session = in_groups(CompleteSession, unit_of_work, clock)
     fail_session = in_groups(FailSession, unit_of_work, clock)
 
-    operation_reader = providers.Singleton(SqlOperationReader, engine)
+    operation_reader = providers.Singleton(SqlOperationReader, connections)
     start_operation = in_groups(StartOperation, unit_of_work, clock)
     add_step = in_groups(AddStep, unit_of_work, clock)
     finish_operation = in_groups(FinishOperation, unit_of_work, clock)
     read_budget = providers.Factory(ReadBudget, account_reader, ledger_reader, clock)
     check_budget = providers.Factory(CheckBudget, account_reader, clock)
 
-    conversation_reader = providers.Singleton(SqlConversationReader, engine)
+    conversation_reader = providers.Singleton(SqlConversationReader, connections)
     phone_numbers = providers.Singleton(LibraryPhoneNumbers)
     record_message = in_groups(RecordMessage, unit_of_work, clock, new_id, phone_numbers)
 
-    learning_plan_reader = providers.Singleton(SqlLearningPlanReader, engine)
+    learning_plan_reader = providers.Singleton(SqlLearningPlanReader, connections)
     create_learning_plan = in_groups(CreateLearningPlan, unit_of_work, clock)
     start_practice_session = in_groups(StartPracticeSession, unit_of_work, clock)
     save_practice_session = in_groups(SavePracticeSession, unit_of_work, clock)

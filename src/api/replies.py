@@ -10,14 +10,14 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from core.metering.idempotency import Idempotency, Replay
-from core.metering.use_case import UseCase, execute_one
+from core.metering.idempotency import Once, Replay
+from core.metering.use_case import AccountCommand, UseCase, execute_one
 
 KEY_LENGTH_MAX: Final = 255
 HEADER: Final = "idempotency-key"
 REPLAYED: Final = "Idempotency-Replayed"
 
-C = TypeVar("C")
+C = TypeVar("C", bound=AccountCommand)
 R = TypeVar("R")
 
 
@@ -50,15 +50,6 @@ class Reply:
         return Response(self.body, self.status, headers, media_type="application/json")
 
 
-def idempotency(request: Request, customer_id: str, body: BaseModel | None, render: Callable[[R], Reply]) -> Idempotency | None:
-    """The caller's key, if it sent one, with a fingerprint of what it asks for: the route, the customer and the body."""
-    key = idempotency_key(request)
-    if key is None:
-        return None
-    asked = f"{request.method} {request.url.path} {customer_id}\n{body.model_dump_json() if body else ''}"
-    return Idempotency(key, hashlib.sha256(asked.encode()).digest(), lambda result: render(result).encoded())
-
-
 def idempotency_key(request: Request) -> str | None:
     """The header Idempotency-Key. One that is no key is answered like any other invalid parameter."""
     key = request.headers.get(HEADER)
@@ -68,9 +59,20 @@ def idempotency_key(request: Request) -> str | None:
     return key
 
 
-async def reply(use_case: UseCase[C, R], command: C, render: Callable[[R], Reply]) -> Response:
-    """Carries the command out. What is answered has been committed; a refusal is raised."""
-    outcome = await execute_one(use_case, command)
+async def reply(
+    request: Request, use_case: UseCase[C, R], command: C, render: Callable[[R], Reply], body: BaseModel | None = None
+) -> Response:
+    """Carries the command out, once per idempotency key. What is answered has been committed; a refusal is raised."""
+    outcome = await execute_one(use_case, command, _once(request, command.customer_id, body, render))
     if isinstance(outcome, Replay):
         return Reply.decoded(outcome.reply).response(replayed=True)
     return render(outcome).response()
+
+
+def _once(request: Request, customer_id: str, body: BaseModel | None, render: Callable[[R], Reply]) -> Once | None:
+    """The caller's key, if it sent one, with a fingerprint of what it asks for: the route, the customer and the body."""
+    key = idempotency_key(request)
+    if key is None:
+        return None
+    asked = f"{request.method} {request.url.path} {customer_id}\n{body.model_dump_json() if body else ''}"
+    return Once(key, hashlib.sha256(asked.encode()).digest(), lambda result: render(result).encoded())

@@ -9,7 +9,7 @@ from prometheus_client import Counter, Histogram
 
 from core.errors import DomainError
 from core.metering.idempotency import Replay
-from core.metering.use_case import UseCase
+from core.metering.use_case import Call, UseCase
 
 C = TypeVar("C")
 R = TypeVar("R")
@@ -38,11 +38,11 @@ class Measured(Generic[C, R]):
         self._size = BATCH_SIZE.labels(self._name)
         self._seconds = BATCH_SECONDS.labels(self._name)
 
-    async def execute(self, commands: Sequence[C]) -> Sequence[R | Replay | DomainError]:
+    async def execute(self, calls: Sequence[Call[C]]) -> Sequence[R | Replay | DomainError]:
         started = time.perf_counter()
-        outcomes = await self._use_case.execute(commands)
+        outcomes = await self._use_case.execute(calls)
         self._seconds.observe(time.perf_counter() - started)
-        self._size.observe(len(commands))
+        self._size.observe(len(calls))
         for kind, count in collections.Counter(map(type, outcomes)).items():
             COMMANDS.labels(self._name, _name(kind)).inc(count)
         return outcomes

@@ -12,7 +12,7 @@ from core.errors import DomainError
 from core.metering.balance import Amount, Balance
 from core.metering.consume_usage import Consumed
 from core.metering.correct_record import Corrected
-from core.metering.idempotency import Idempotency, Replay
+from core.metering.idempotency import Once, Replay
 from core.metering.ledger import UsageRecord
 from core.metering.reserve_usage import Reserved
 from tests.integration.reference_model import Entry
@@ -94,8 +94,8 @@ def told(outcome: Any) -> Any:
     return outcome
 
 
-def written_once(key: str | None, *asked: object) -> Idempotency | None:
-    return Idempotency(key, repr(asked).encode(), lambda result: repr(told(result)).encode()) if key else None
+def written_once(key: str | None, *asked: object) -> Once | None:
+    return Once(key, repr(asked).encode(), lambda result: repr(told(result)).encode()) if key else None
 
 
 def records_of(outcome: Any) -> Sequence[UsageRecord]:

@@ -15,8 +15,9 @@ from core.customers.customer import Customer
 from core.errors import DomainError
 from core.metering.balance import Amount, Balance
 from core.metering.consume_usage import ConsumeUsageCommand, Mode
-from core.metering.idempotency import Idempotency
+from core.metering.idempotency import Once
 from core.metering.ledger import Origin
+from core.metering.use_case import Call
 from core.plans.drafts import EntitlementDraft, MeteredDraft, PlanDraft
 from core.plans.features import Feature
 from core.plans.periods import Billing, Interval
@@ -38,7 +39,7 @@ class Engine:
 
     async def publish(self, draft: PlanDraft, resolutions: dict[str, int] | None = None) -> None:
         """A plan, with the features that it meters declared."""
-        known = await self.container.plans().features()
+        known = await self.container.plan_reader().features()
         for key, entitlement in draft.entitlements.items():
             if isinstance(entitlement, MeteredDraft) and known.get(key) is None:
                 await self.container.declare_feature().execute(Feature(key, "unit", (resolutions or {}).get(key, 1)))
@@ -53,8 +54,15 @@ class Engine:
         plan = new_id("plan")
         await self.publish(PlanDraft(plan, "Plan", entitlements))
         billing = Billing(anchor, Interval.MONTH, ZoneInfo("UTC"))
-        await self.container.customers().put(Customer(id, plan, 1, billing), self.time())
+        await self.put(Customer(id, plan, 1, billing, created_at=self.time(), updated_at=self.time()))
         return id
+
+    async def put(self, customer: Customer) -> None:
+        """Creates the customer, or replaces what is known of it."""
+        async with self.container.unit_of_work() as uow:
+            await uow.customers.lock(customer.id)
+            uow.customers.save(customer)
+            await uow.commit()
 
     def time(self) -> datetime:
         now: datetime = self.container.clock()()
@@ -84,14 +92,14 @@ async def engine_on(database_url: str, *, now: datetime | None = NOW, **replaced
         await closed(container)
 
 
-def consume(customer_id: str, feature: str, quantity: int = 1, key: str | None = None, **fields: Any) -> ConsumeUsageCommand:
-    """A command to consume so much of one feature; the same key with the same input is a repeat."""
+def consume(customer_id: str, feature: str, quantity: int = 1, key: str | None = None, **fields: Any) -> Call[ConsumeUsageCommand]:
+    """A call to consume so much of one feature; the same key with the same input is a repeat."""
     asked = f"{customer_id} {feature} {quantity} {fields}".encode()
-    once = Idempotency(key, asked, lambda result: b"booked") if key else None
-    return ConsumeUsageCommand(customer_id, [Amount(feature, Decimal(quantity))], ORIGIN, idempotency=once, **fields)
+    once = Once(key, asked, lambda result: b"booked") if key else None
+    return Call(ConsumeUsageCommand(customer_id, [Amount(feature, Decimal(quantity))], ORIGIN, **fields), once)
 
 
-def record(customer_id: str, feature: str, quantity: int = 1, key: str | None = None, **fields: Any) -> ConsumeUsageCommand:
+def record(customer_id: str, feature: str, quantity: int = 1, key: str | None = None, **fields: Any) -> Call[ConsumeUsageCommand]:
     return consume(customer_id, feature, quantity, key, mode=Mode.RECORD, **fields)
 
 

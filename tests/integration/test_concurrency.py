@@ -14,17 +14,20 @@ from core.customers.customer import Customer as StoredCustomer
 from core.metering.balance import Amount, LimitExceeded
 from core.metering.consume_usage import ConsumeUsage, ConsumeUsageCommand
 from core.metering.ledger import Origin
-from core.plans.features import SESSIONS
+from core.metering.meters import Meter
 from core.plans.periods import Billing, Interval
 from core.plans.plan import Metered, Plan
+from core.products import BUILT_IN
+from core.sessions.features import SESSIONS
 from infrastructure.ids import new_id
 from infrastructure.sql.driver.connections import Connections
 from infrastructure.sql.driver.pool import create_engine
-from infrastructure.sql.engine.customers import SqlCustomers
-from infrastructure.sql.engine.plans import SqlPlans
+from infrastructure.sql.engine.plans import PlanCatalog
 from infrastructure.sql.engine.unit_of_work import SqlUnitOfWork
+from infrastructure.sql.registry import REPOSITORIES
 from tests.integration.coaching import Customer, at_once, days_ago
 from tests.integration.service import Database, Service, refused, until
+from tests.unit.fakes.calls import calls
 
 LIMIT = 3
 ORIGIN = Origin("test")
@@ -87,11 +90,15 @@ async def pools(database_url: str) -> AsyncIterator[list[UnitsOfWork]]:
     """Two, as two processes have them; and a customer with three sessions."""
     engines = [create_engine(database_url) for _ in range(2)]
     connections = [Connections(engine) for engine in engines]
-    plans, now = SqlPlans(engines[0]), datetime.now(UTC)  # noqa: TID251
-    for key, limit in (("small", LIMIT), ("large", 100)):
-        await plans.publish(Plan(key, 1, key, {SESSIONS.key: Metered(limit)}))
-    await SqlCustomers(engines[0]).put(StoredCustomer("ada", "small", 1, Billing(now, Interval.MONTH, ZoneInfo("UTC"))), now)
-    yield [partial(SqlUnitOfWork, kept, SqlPlans(engine), new_id) for kept, engine in zip(connections, engines, strict=True)]
+    pools: list[UnitsOfWork] = [partial(SqlUnitOfWork, kept, PlanCatalog(BUILT_IN), new_id, REPOSITORIES) for kept in connections]
+    now = datetime.now(UTC)  # noqa: TID251
+    async with pools[0]() as uow:
+        for key, limit in (("small", LIMIT), ("large", 100)):
+            await uow.plans.publish(Plan(key, 1, key, {SESSIONS.key: Metered(limit)}))
+        billing = Billing(now, Interval.MONTH, ZoneInfo("UTC"))
+        uow.customers.save(StoredCustomer("ada", "small", 1, billing, created_at=now, updated_at=now))
+        await uow.commit()
+    yield pools
     for kept, engine in zip(connections, engines, strict=True):
         await kept.close()
         await engine.dispose()
@@ -102,7 +109,7 @@ async def consume(
 ) -> int:
     """What had been used before; held open, once the lock is got and all is booked, until told to go on."""
     async with unit_of_work() as uow:
-        accounts = await uow.accounts.lock({"ada": {SESSIONS.key}}, at=datetime.now(UTC))  # noqa: TID251
+        accounts = await uow.accounts.lock({"ada": {Meter("ada", SESSIONS.key)}}, at=datetime.now(UTC))  # noqa: TID251
         before = accounts["ada"].balance(SESSIONS.key).used
         if locked:
             locked.set()
@@ -137,11 +144,11 @@ async def test_the_second_transaction_sees_what_the_first_one_set_aside_and_the_
 ) -> None:
     async def read() -> tuple[int, str]:
         async with pools[1]() as uow:
-            account = (await uow.accounts.lock({"ada": {SESSIONS.key}}, at=datetime.now(UTC)))["ada"]  # noqa: TID251
+            account = (await uow.accounts.lock({"ada": {Meter("ada", SESSIONS.key)}}, at=datetime.now(UTC)))["ada"]  # noqa: TID251
             return account.balance(SESSIONS.key).held, account.plan.key
 
     async with pools[0]() as uow:
-        accounts = await uow.accounts.lock({"ada": {SESSIONS.key}}, at=datetime.now(UTC))  # noqa: TID251
+        accounts = await uow.accounts.lock({"ada": {Meter("ada", SESSIONS.key)}}, at=datetime.now(UTC))  # noqa: TID251
         accounts["ada"].hold({SESSIONS.key: 2}, timedelta(hours=1))
         second = asyncio.create_task(read())
         await asyncio.to_thread(until_one_waits_for_a_lock, database_url)
@@ -180,6 +187,6 @@ async def test_twenty_use_cases_on_two_pools_take_what_there_is_and_no_more(pool
         return ConsumeUsage(unit_of_work, lambda: datetime.now(UTC))  # noqa: TID251
 
     command = ConsumeUsageCommand("ada", [Amount(SESSIONS.key, Decimal(1))], ORIGIN)
-    outcomes = await asyncio.gather(*[use_case(pools[n % 2]).execute([command]) for n in range(20)])
+    outcomes = await asyncio.gather(*[use_case(pools[n % 2]).execute(calls(command)) for n in range(20)])
     assert Counter(type(outcome).__name__ for (outcome,) in outcomes) == {"Consumed": LIMIT, "LimitExceeded": 20 - LIMIT}
     assert await asyncio.to_thread(Database(database_url).used, "ada", SESSIONS.key) == (LIMIT, LIMIT)

@@ -5,16 +5,20 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
+from typing import TypeVar
 from uuid import UUID
 
 import pytest
 
 from core.errors import ConcurrentUpdate
-from core.metering.idempotency import StoredReply
-from core.metering.ledger import EventKey
-from core.metering.reservations import ReservationState
+from core.metering.idempotency import ReplyKey, StoredReply
+from core.metering.ledger import EventKey, RecordKey, UsageRecord
+from core.metering.meters import Meter
+from core.metering.repository import Repository
+from core.metering.reservations import ReservationKey, ReservationState
 from infrastructure.sql.driver.connections import Connections
 from infrastructure.sql.driver.pool import create_engine
+from infrastructure.sql.engine.accounts import WRITTEN_AHEAD
 from tests.integration.units_of_work import (
     ACME,
     GLOBEX,
@@ -32,6 +36,19 @@ from tests.integration.units_of_work import (
     reservation,
     standing,
 )
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+async def found(repository: Repository[K, V], *keys: K) -> list[V]:
+    """Those that exist, once they are loaded, in the order of the keys."""
+    await repository.load(keys)
+    return [value for key in keys if (value := repository.get(key)) is not None]
+
+
+def record_key(record: UsageRecord) -> RecordKey:
+    return RecordKey(record.customer_id, record.id)
 
 
 @pytest.fixture(params=["PostgreSQL", "fake"])
@@ -51,21 +68,21 @@ async def storage(request: pytest.FixtureRequest, database_url: str) -> AsyncIte
 
 
 async def test_nothing_is_seen_before_the_commit_and_all_of_it_after(storage: Storage) -> None:
-    held, reply = reservation(), StoredReply("acme", "k", b"asked", b"answered")
+    held, reply = reservation(), StoredReply("acme", "k", b"asked", b"answered", NOW)
     async with storage.open() as uow:
         account = await locked(uow)
         record = account.consume("sessions", 1, ORIGIN)
         account.reserve(held)
-        uow.replies.add(reply, NOW)
+        uow.replies.save(reply)
         async with storage.open() as other:
-            assert await other.ledger.find([("acme", record.id)]) == {}
-            assert await other.reservations.find([("acme", held.id)]) == {}
-            assert await other.replies.find([("acme", "k")]) == {}
+            assert await found(other.records, record_key(record)) == []
+            assert await found(other.reservations, ReservationKey("acme", held.id)) == []
+            assert await found(other.replies, ReplyKey("acme", "k")) == []
         await uow.commit()
     async with storage.open() as other:
-        assert (await other.ledger.find([("acme", record.id)]))[record.id].record == record
-        assert await other.reservations.find([("acme", held.id)]) == {held.id: held}
-        assert await other.replies.find([("acme", "k")]) == {("acme", "k"): reply}
+        assert [item.record for item in await found(other.records, record_key(record))] == [record]
+        assert await found(other.reservations, ReservationKey("acme", held.id)) == [held]
+        assert await found(other.replies, ReplyKey("acme", "k")) == [reply]
     assert await standing(storage) == (1, 4)
 
 
@@ -77,34 +94,34 @@ async def test_what_is_not_committed_never_was(storage: Storage, failure: BaseEx
             account = await locked(uow)
             record = account.consume("sessions", 1, ORIGIN)
             account.reserve(held)
-            uow.replies.add(StoredReply("acme", "k", b"asked", b"answered"), NOW)
+            uow.replies.save(StoredReply("acme", "k", b"asked", b"answered", NOW))
             if failure is not None:
                 raise failure
     async with storage.open() as uow:
-        assert await uow.ledger.find([("acme", record.id)]) == {}
-        assert await uow.reservations.find([("acme", held.id)]) == {}
-        assert await uow.replies.find([("acme", "k")]) == {}
+        assert await found(uow.records, record_key(record)) == []
+        assert await found(uow.reservations, ReservationKey("acme", held.id)) == []
+        assert await found(uow.replies, ReplyKey("acme", "k")) == []
     assert await standing(storage) == (0, 0)
 
 
 @pytest.mark.parametrize("committed", [True, False])
 async def test_what_is_written_ahead_is_part_of_the_transaction(storage: Storage, committed: bool) -> None:
     async with storage.open() as uow:
-        account = await locked(uow)
-        records = [account.consume("sessions", 1, ORIGIN)]
-        await uow.accounts.write_ahead()
-        mark = account.mark()
-        account.consume("sessions", 1, ORIGIN)
-        account.undo(mark)
-        await uow.accounts.write_ahead()
-        records.append(account.consume("sessions", 2, ORIGIN))
+        account = await locked(uow, feature="ai_runs")
+        records = []
+        for _ in range(2 * WRITTEN_AHEAD + 1):
+            records.append(account.consume("ai_runs", 1, ORIGIN))
+            mark = uow.journal.mark()
+            account.consume("ai_runs", 1, ORIGIN)
+            uow.journal.undo(mark)
+            await uow.decided()
         async with storage.open() as other:
-            assert await other.ledger.find([("acme", record.id) for record in records]) == {}
+            assert await found(other.records, *map(record_key, records)) == []
         if committed:
             await uow.commit()
-    assert await standing(storage) == (3 if committed else 0, 0)
+    assert await standing(storage, "ai_runs") == (len(records) if committed else 0, 0)
     async with storage.open() as uow:
-        assert len(await uow.ledger.find([("acme", record.id) for record in records])) == (2 if committed else 0)
+        assert len(await found(uow.records, *map(record_key, records))) == (len(records) if committed else 0)
 
 
 # Accounts: who there is, what is locked, and what the counters show.
@@ -112,7 +129,9 @@ async def test_what_is_written_ahead_is_part_of_the_transaction(storage: Storage
 
 async def test_an_unknown_customer_is_absent_and_the_others_are_there(storage: Storage) -> None:
     async with storage.open() as uow:
-        accounts = await uow.accounts.lock({"nobody": ["sessions"], "acme": ["sessions"], "globex": []}, NOW)
+        accounts = await uow.accounts.lock(
+            {"nobody": [Meter("nobody", "sessions")], "acme": [Meter("acme", "sessions")], "globex": []}, NOW
+        )
     assert accounts.keys() == {"acme", "globex"}
     assert accounts["acme"].billing == ACME.billing
     assert accounts["acme"].plan == PLAN
@@ -120,7 +139,9 @@ async def test_an_unknown_customer_is_absent_and_the_others_are_there(storage: S
 
 async def test_only_declared_features_are_counted(storage: Storage) -> None:
     async with storage.open() as uow:
-        account = (await uow.accounts.lock({"acme": ["sessions", "unheard_of", "conversations"]}, NOW))["acme"]
+        account = (await uow.accounts.lock({"acme": [Meter("acme", key) for key in ("sessions", "unheard_of", "conversations")]}, NOW))[
+            "acme"
+        ]
     assert [account.knows(feature) for feature in ("sessions", "unheard_of", "conversations")] == [True, False, True]
     assert account.balance("conversations").limit == 0
 
@@ -141,7 +162,7 @@ async def test_locks_in_any_order_never_wait_in_a_circle(storage: Storage) -> No
     async def work(features: list[str], customers: list[str]) -> None:
         for _ in range(10):
             async with storage.open() as uow:
-                accounts = await uow.accounts.lock(dict.fromkeys(customers, features), NOW)
+                accounts = await uow.accounts.lock({id: [Meter(id, feature) for feature in features] for id in customers}, NOW)
                 for account in accounts.values():
                     account.record("sessions", 1, ORIGIN)
                 await asyncio.sleep(0)
@@ -188,11 +209,11 @@ async def test_a_counter_of_the_right_bounds_is_believed_until_it_is_forgotten(s
     await storage.tamper(used=5)
     assert await standing(storage) == (5, 0)
     async with storage.open() as uow:
-        await uow.accounts.forget({"acme": ["sessions"]})
+        await uow.accounts.forget({"acme": [Meter("acme", "sessions")]})
         assert (await locked(uow)).balance("sessions").used == 3
     assert await standing(storage) == (5, 0)
     async with storage.open() as uow:
-        await uow.accounts.forget({"acme": ["sessions"]})
+        await uow.accounts.forget({"acme": [Meter("acme", "sessions")]})
         await locked(uow)
         await uow.commit()
     assert await standing(storage) == (3, 0)
@@ -231,8 +252,8 @@ async def test_reservations_are_found_as_they_were_last_and_by_their_owner_only(
         await uow.commit()
     async with storage.open() as uow:
         wanted = [("acme", held.id), ("acme", other.id), ("globex", held.id), ("acme", UUID(int=1))]
-        assert await uow.reservations.find(wanted) == {held.id: committed, other.id: other}
-        assert await uow.reservations.find([("globex", held.id)]) == {}
+        assert await found(uow.reservations, *(ReservationKey(*key) for key in wanted)) == [committed, other]
+        assert await found(uow.reservations, ReservationKey("globex", held.id)) == []
     assert (committed.state, committed.late) == (ReservationState.COMMITTED, True)
 
 
@@ -240,22 +261,22 @@ async def test_reservations_are_found_as_they_were_last_and_by_their_owner_only(
 
 
 async def test_replies_belong_to_their_customers(storage: Storage) -> None:
-    acmes, globexs = StoredReply("acme", "k", b"a", b"1"), StoredReply("globex", "k", b"b", b"2")
+    acmes, globexs = StoredReply("acme", "k", b"a", b"1", NOW), StoredReply("globex", "k", b"b", b"2", NOW)
     async with storage.open() as uow:
-        uow.replies.add(acmes, NOW)
-        uow.replies.add(globexs, NOW)
+        uow.replies.save(acmes)
+        uow.replies.save(globexs)
         await uow.commit()
     async with storage.open() as uow:
         wanted = [("acme", "k"), ("globex", "k"), ("acme", "l"), ("acme", "k")]
-        assert await uow.replies.find(wanted) == {("acme", "k"): acmes, ("globex", "k"): globexs}
+        assert await found(uow.replies, *(ReplyKey(*key) for key in wanted)) == [acmes, globexs, acmes]
 
 
 async def test_of_two_who_take_the_same_key_one_has_to_run_again_and_books_nothing(storage: Storage) -> None:
     async def race() -> None:
         async with storage.open() as first, storage.open() as second:
-            first.replies.add(StoredReply("acme", "k", b"asked", b"first"), NOW)
+            first.replies.save(StoredReply("acme", "k", b"asked", b"first", NOW))
             (await locked(second)).consume("sessions", 1, ORIGIN)
-            second.replies.add(StoredReply("acme", "k", b"asked", b"second"), NOW)
+            second.replies.save(StoredReply("acme", "k", b"asked", b"second", NOW))
             await first.commit()
             await second.commit()
 
@@ -263,7 +284,7 @@ async def test_of_two_who_take_the_same_key_one_has_to_run_again_and_books_nothi
         await race()
     assert await standing(storage) == (0, 0)
     async with storage.open() as uow:
-        assert (await uow.replies.find([("acme", "k")]))["acme", "k"].reply == b"first"
+        assert [reply.reply for reply in await found(uow.replies, ReplyKey("acme", "k"))] == [b"first"]
 
 
 async def test_of_two_who_book_the_same_event_one_has_to_run_again_and_books_nothing(storage: Storage) -> None:
@@ -279,7 +300,7 @@ async def test_of_two_who_book_the_same_event_one_has_to_run_again_and_books_not
     assert (await standing(storage), await standing(storage, "ai_runs")) == ((1, 0), (0, 0))
     async with storage.open() as uow:
         known = EventKey("acme", "test", "e1")
-        assert await uow.ledger.known_events([known, EventKey("globex", "test", "e1"), EventKey("acme", "other", "e1")]) == {known}
+        assert await found(uow.events, known, EventKey("globex", "test", "e1"), EventKey("acme", "other", "e1")) == [known]
 
 
 async def test_a_record_is_found_with_what_its_corrections_left_of_it(storage: Storage) -> None:
@@ -289,10 +310,8 @@ async def test_a_record_is_found_with_what_its_corrections_left_of_it(storage: S
         corrections = [account.correct(record, 5, -2, "refund", ORIGIN), account.correct(record, 3, 1, "after all", ORIGIN)]
         await uow.commit()
     async with storage.open() as uow:
-        found = await uow.ledger.find([("acme", record.id), ("acme", corrections[0].id), ("globex", record.id)])
-        assert {id: (item.record, item.total) for id, item in found.items()} == {
-            record.id: (record, 4),
-            corrections[0].id: (corrections[0], -2),
-        }
-        assert await uow.ledger.find([("globex", record.id)]) == {}
+        wanted = [record_key(record), record_key(corrections[0]), RecordKey("globex", record.id)]
+        totals = [(item.record, item.total) for item in await found(uow.records, *wanted)]
+        assert totals == [(record, 4), (corrections[0], -2)]
+        assert await found(uow.records, RecordKey("globex", record.id)) == []
     assert await standing(storage) == (4, 0)

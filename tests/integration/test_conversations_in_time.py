@@ -39,7 +39,8 @@ async def restaurant(engine: Engine, limit: int | None = None, window: Window | 
     id = f"restaurant-{next(_ids)}"
     draft = MeteredDraft(None if limit is None else Decimal(limit), Reset.MONTH, window=window)
     await engine.publish(PlanDraft(id, "Own", {"conversations": draft}))
-    await engine.container.customers().put(Customer(id, id, 1, Billing(None, Interval.MONTH, ZoneInfo("UTC"))), engine.time())
+    now = engine.time()
+    await engine.put(Customer(id, id, 1, Billing(None, Interval.MONTH, ZoneInfo("UTC")), created_at=now, updated_at=now))
     return id
 
 

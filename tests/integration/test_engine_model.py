@@ -58,6 +58,7 @@ from tests.integration.engine_commands import (
 from tests.integration.in_process import Engine, engine_on
 from tests.integration.reference_model import CAPACITY, Entry, Reference
 from tests.integration.reference_plans import PLANS, RESOLUTIONS, Owner
+from tests.unit.fakes.calls import calls
 
 NOBODYS = UUID(int=0)
 LEDGER_MAX = 100_000
@@ -95,7 +96,7 @@ class EngineMachine(RuleBasedStateMachine):
     def consume_command(self, customer: str, amounts: Sequence[Amount], dated: Dated, key: str | None, mode: Mode) -> Any:
         origin = Origin("api", "tests", f"order {len(amounts)}")
         once = written_once(key, customer, amounts, dated, mode)
-        return ConsumeUsageCommand(self.id(customer), amounts, origin, mode, self.moment(dated, customer, amounts[0]), once)
+        return Call(ConsumeUsageCommand(self.id(customer), amounts, origin, mode, self.moment(dated, customer, amounts[0])), once)
 
     @rule(batch=batches(customer=customers, amounts=amounts, seconds=st.sampled_from([1, 300, 3600, 86_400]), key=keys))
     def reserve(self, batch: list[dict[str, Any]]) -> None:
@@ -103,7 +104,7 @@ class EngineMachine(RuleBasedStateMachine):
 
     def reserve_command(self, customer: str, amounts: Sequence[Amount], seconds: int, key: str | None) -> Any:
         once = written_once(key, customer, amounts, seconds)
-        return ReserveUsageCommand(self.id(customer), amounts, timedelta(seconds=seconds), "order 8", once)
+        return Call(ReserveUsageCommand(self.id(customer), amounts, timedelta(seconds=seconds), "order 8"), once)
 
     @precondition(lambda self: self.reference.holds)
     @rule(batch=batches(age=ages, halves=st.sampled_from([None, None, 0, 1, 2, 3]), extra=st.just([]) | amounts, stolen=is_rare, key=keys))
@@ -116,7 +117,7 @@ class EngineMachine(RuleBasedStateMachine):
         actual = None
         if halves is not None:
             actual = [*(Amount(feature, Decimal(held * halves // 2) / RESOLUTIONS[feature]) for feature, held in usage.items()), *extra]
-        return CommitReservationCommand(customer, id, "tests", actual, written_once(key, customer, id, actual))
+        return Call(CommitReservationCommand(customer, id, "tests", actual), written_once(key, customer, id, actual))
 
     @precondition(lambda self: self.reference.holds)
     @rule(batch=batches(age=ages, stolen=is_rare, key=keys))
@@ -125,7 +126,7 @@ class EngineMachine(RuleBasedStateMachine):
 
     def release_command(self, age: int, stolen: bool, key: str | None) -> Any:
         customer, id, _ = self.some_reservation(age, stolen)
-        return ReleaseReservationCommand(customer, id, written_once(key, customer, id))
+        return Call(ReleaseReservationCommand(customer, id), written_once(key, customer, id))
 
     @precondition(lambda self: self.named())
     @rule(batch=batches(age=ages, parts=st.none() | st.integers(-8, 8), stolen=is_rare, key=keys))
@@ -137,7 +138,7 @@ class EngineMachine(RuleBasedStateMachine):
         entry = self.named()[-1 - age % len(self.named())]
         quantity = Decimal(-self.reference.total(entry) if parts is None else parts) / RESOLUTIONS[entry.feature]
         customer, id = self.id("globex") if stolen else entry.customer_id, entry.id or NOBODYS
-        return CorrectRecordCommand(customer, id, quantity, "refund", "admin", written_once(key, customer, id, quantity))
+        return Call(CorrectRecordCommand(customer, id, quantity, "refund", "admin"), written_once(key, customer, id, quantity))
 
     def named(self) -> list[Entry]:
         """The records whose ids the engine has told."""
@@ -229,7 +230,7 @@ class EngineMachine(RuleBasedStateMachine):
         """In one call, and so in one transaction."""
         entries, holds = len(self.reference.entries), len(self.reference.holds)
         answers = [self.reference.outcome(command) for command in commands]
-        outcomes = self.runner.run(getattr(self.container, name)().execute(commands))
+        outcomes = self.runner.run(getattr(self.container, name)().execute(calls(*commands)))
         assert [told(outcome) for outcome in outcomes] == answers
         self.done.append((name, commands))
         records = [record for outcome in outcomes for record in records_of(outcome)]

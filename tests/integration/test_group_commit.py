@@ -22,6 +22,7 @@ from core.plans.features import Feature
 from infrastructure.sql.driver.connections import Connections
 from infrastructure.sql.driver.pool import create_engine
 from tests.integration.in_process import Engine, consume, engine_on, record
+from tests.unit.fakes.calls import calls
 
 ONE = Decimal(1)
 
@@ -65,7 +66,7 @@ async def waiting(database_url: str, calls: int) -> list[int]:
 async def consumed(engine: Engine, *commands: Any) -> list[Any]:
     """The outcomes of calls that come in at the same time, each with one command; an exception is one, too."""
     use_case = engine.container.consume_usage()
-    results = await asyncio.gather(*(use_case.execute([command]) for command in commands), return_exceptions=True)
+    results = await asyncio.gather(*(use_case.execute(calls(command)) for command in commands), return_exceptions=True)
     return [result if isinstance(result, BaseException) else result[0] for result in results]
 
 
@@ -101,7 +102,7 @@ async def test_transactions_over_many_customers_in_any_order_never_wait_in_a_cir
                 order = choice.sample(customers, len(customers))
                 features = choice.sample(["calls", "seats"], 2)
                 amounts = [Amount(feature, ONE) for feature in features]
-                await use_case.execute([consume(id, "calls")._replace(amounts=amounts) for id in order])
+                await use_case.execute(calls(*(consume(id, "calls")._replace(amounts=amounts) for id in order)))
 
         await asyncio.gather(*(work((engine, other)[n % 2], Random(n)) for n in range(6)))
     assert {(await engine.balance(id, "seats")).used for id in customers} == {48}
@@ -114,7 +115,7 @@ async def test_a_race_that_was_lost_in_the_database_is_run_again_and_nobody_noti
         workers = [(engine.container.ingest_events(), "calls"), (other.container.ingest_events(), "seats")]
         for n in range(10):
             events = [(use_case, IngestEventCommand(acme, Amount(feature, ONE), "meter", f"{n}", "test")) for use_case, feature in workers]
-            outcomes = await asyncio.gather(*(use_case.execute([event]) for use_case, event in events * 5))
+            outcomes = await asyncio.gather(*(use_case.execute(calls(event)) for use_case, event in events * 5))
             assert [outcome for (outcome,) in outcomes].count(True) == 1
     assert sum([(await engine.balance(acme, feature)).used for feature in ("calls", "seats")]) == 10
 
@@ -126,7 +127,7 @@ async def test_a_key_that_is_used_at_once_for_different_features_takes_one_effec
         workers = [(engine.container.consume_usage(), "calls"), (other.container.consume_usage(), "seats")]
         for n in range(10):
             commands = [(use_case, consume(acme, feature, key=f"key {n}")) for use_case, feature in workers]
-            outcomes = await asyncio.gather(*(use_case.execute([command]) for use_case, command in commands * 5))
+            outcomes = await asyncio.gather(*(use_case.execute(calls(command)) for use_case, command in commands * 5))
             kinds = Counter(type(outcome) for (outcome,) in outcomes)
             assert (kinds[Consumed], kinds[Replay], kinds[IdempotencyKeyReused]) == (1, 4, 5)
     assert sum([(await engine.balance(acme, feature)).used for feature in ("calls", "seats")]) == 10
@@ -141,12 +142,12 @@ async def test_a_feature_and_a_customer_that_come_to_be_while_a_lock_is_waited_f
     use_case = engine.container.consume_usage()
 
     async with lock_held(database, acme):
-        of_the_feature = started(use_case.execute([both]))
+        of_the_feature = started(use_case.execute(calls(both)))
         await waiting(database_url, calls=1)
         await engine.container.declare_feature().execute(Feature("new_feature", "unit", 1))
     (booked,) = await of_the_feature
     async with lock_held(database, acme):
-        of_the_customer = started(use_case.execute([consume(acme, "calls"), consume("zed", "calls")]))
+        of_the_customer = started(use_case.execute(calls(consume(acme, "calls"), consume("zed", "calls"))))
         await waiting(database_url, calls=1)
         await engine.customer("zed", calls=None)
     outcomes = await of_the_customer
@@ -162,7 +163,7 @@ async def test_a_lone_command_sees_a_customer_that_comes_to_be_while_it_waits(en
     alone = ConsumeUsage(engine.container.unit_of_work, engine.time)
 
     async with lock_held(database, acme):
-        call = started(alone.execute([consume(acme, "calls"), consume("zed", "calls")]))
+        call = started(alone.execute(calls(consume(acme, "calls"), consume("zed", "calls"))))
         await waiting(database_url, calls=1)
         await engine.customer("zed", calls=None)
 
@@ -224,9 +225,9 @@ async def test_a_caller_that_goes_away_leaves_its_transaction_to_the_others(engi
     await consumed(engine, consume(acme, "calls"))
     use_case = engine.container.consume_usage()
     async with lock_held(database, acme):
-        calls = [asyncio.create_task(use_case.execute([consume(acme, "calls")])) for _ in range(10)]
+        calls = [asyncio.create_task(use_case.execute(calls(consume(acme, "calls")))) for _ in range(10)]
         await waiting(database_url, calls=1)
-        later = [asyncio.create_task(use_case.execute([record(acme, "calls")])) for _ in range(10)]
+        later = [asyncio.create_task(use_case.execute(calls(record(acme, "calls")))) for _ in range(10)]
         await asyncio.sleep(0.05)
         for call in (*calls[::2], *later[::2]):
             call.cancel()

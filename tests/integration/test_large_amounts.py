@@ -13,6 +13,7 @@ from core.metering.reserve_usage import ReserveUsageCommand
 from core.metering.use_case import execute_one
 from core.plans.features import QUANTITY_PARTS_MAX, InvalidQuantity
 from tests.integration.in_process import ORIGIN, Engine, consume, engine_on, record
+from tests.unit.fakes.calls import calls
 
 LAST_MONTH = datetime(2026, 10, 25, tzinfo=UTC)
 TOO_MANY = 2**63 // QUANTITY_PARTS_MAX + 1
@@ -29,7 +30,7 @@ async def overfull(engine: Engine) -> tuple[str, UUID]:
     """A customer with more usage last month than a column can add up, and a record of it; the clock goes back to that month."""
     id = await engine.customer(calls=10)
     commands = [record(id, "calls", QUANTITY_PARTS_MAX, occurred_at=LAST_MONTH) for _ in range(TOO_MANY)]
-    outcomes = await engine.container.consume_usage().execute(commands)
+    outcomes = await engine.container.consume_usage().execute(calls(*commands))
     engine.now = LAST_MONTH
     return id, outcomes[0].records[0].id
 
@@ -55,7 +56,7 @@ async def test_what_is_set_aside_is_bounded_like_what_is_used(engine: Engine) ->
     id = await engine.customer(calls=None)
     commands = [ReserveUsageCommand(id, consume(id, "calls", QUANTITY_PARTS_MAX).amounts, timedelta(hours=1)) for _ in range(TOO_MANY)]
 
-    outcomes = await engine.container.reserve_usage().execute(commands)
+    outcomes = await engine.container.reserve_usage().execute(calls(*commands))
 
     assert isinstance(outcomes[-1], InvalidQuantity)
     assert (await engine.balance(id, "calls")).held == QUANTITY_PARTS_MAX * sum(not isinstance(outcome, Exception) for outcome in outcomes)

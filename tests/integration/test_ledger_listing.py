@@ -14,6 +14,7 @@ from core.metering.account import CustomerNotFound
 from core.metering.ledger import LedgerQuery, UsageRecord
 from tests.integration.in_process import NOW, Engine, engine_on, record
 from tests.integration.service import Service, new_id
+from tests.unit.fakes.calls import calls
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ async def acme(engine: Engine) -> str:
 
 
 async def book(engine: Engine, *commands: Any) -> list[UsageRecord]:
-    outcomes = await engine.container.consume_usage().execute(commands)
+    outcomes = await engine.container.consume_usage().execute(calls(*commands))
     return [booked for outcome in outcomes for booked in outcome.records]
 
 

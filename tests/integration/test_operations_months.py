@@ -12,12 +12,12 @@ import pytest
 from core.metering.balance import LimitExceeded
 from core.metering.use_case import execute_one
 from core.operations.add_step import AddStepCommand
+from core.operations.features import AI_COST, AI_RUNS
 from core.operations.finish_operation import FinishOperationCommand
 from core.operations.operation import OperationStatus
 from core.operations.ports import OperationKey
 from core.operations.start_operation import HELD_FOR, StartOperationCommand
 from core.plans.drafts import MeteredDraft, PlanDraft
-from core.plans.features import AI_COST, AI_RUNS
 from core.plans.periods import Reset
 from tests.integration.in_process import Engine, engine_on
 
@@ -57,10 +57,10 @@ async def vienna(database_url: str) -> AsyncIterator[Vienna]:
     async with engine_on(database_url) as engine:
         monthly = {AI_RUNS.key: MeteredDraft(Decimal(30), Reset.MONTH), AI_COST.key: MeteredDraft(Decimal(3), Reset.MONTH)}
         await engine.publish(PlanDraft("monthly", "Monthly", monthly))
-        customers, id = engine.container.customers(), await engine.customer("v", anchor=None)
-        customer = await customers.get(id)
+        id = await engine.customer("v", anchor=None)
+        customer = await engine.container.customer_reader().get(id)
         billing = customer.billing._replace(zone=ZoneInfo("Europe/Vienna"))
-        await customers.put(replace(customer, plan_key="monthly", plan_version=1, billing=billing), engine.time())
+        await engine.put(replace(customer, plan_key="monthly", plan_version=1, billing=billing))
         yield Vienna(engine)
         assert await engine.drift("v") == []
 

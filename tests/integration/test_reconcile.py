@@ -14,6 +14,7 @@ from core.sessions.create_session import CreateSessionCommand
 from core.sessions.session import Session, SttProvider
 from tests.integration.in_process import NOW, Engine, consume, engine_on, record
 from tests.integration.service import Database, tollgate
+from tests.unit.fakes.calls import calls
 
 NOVEMBER = Period(datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC))
 OCTOBER = Period(datetime(2026, 10, 1, tzinfo=UTC), NOVEMBER.start)
@@ -63,7 +64,7 @@ class Behind(Database):
 
 async def create_session(engine: Engine, customer_id: str) -> Session:
     command = CreateSessionCommand(customer_id, "Weekly", "en-US", SttProvider.AUTO, "test")
-    (session,) = await engine.container.create_session().execute([command])
+    (session,) = await engine.container.create_session().execute(calls(command))
     assert isinstance(session, Session), session
     return session
 
@@ -76,13 +77,13 @@ async def repair(engine: Engine, *customer_ids: str) -> int:
 
 async def test_where_nothing_went_wrong_nothing_is_found(engine: Engine, acme: str) -> None:
     session = await create_session(engine, acme)
-    await engine.container.complete_session().execute([CompleteSessionCommand(acme, session.id, 1830, "test")])
-    await engine.container.consume_usage().execute([consume(acme, "ai_runs", 5), record(acme, "minutes", occurred_at=OCTOBER.start)])
+    await engine.container.complete_session().execute(calls(CompleteSessionCommand(acme, session.id, 1830, "test")))
+    await engine.container.consume_usage().execute(calls(consume(acme, "ai_runs", 5), record(acme, "minutes", occurred_at=OCTOBER.start)))
     assert await engine.drift(acme) == []
 
 
 async def test_a_counter_that_was_tampered_with_is_rebuilt(engine: Engine, acme: str, database: Behind) -> None:
-    await engine.container.consume_usage().execute([consume(acme, "ai_runs", 3)])
+    await engine.container.consume_usage().execute(calls(consume(acme, "ai_runs", 3)))
     await database.change("UPDATE usage_counter SET used = 7 WHERE customer_id = $1", acme)
     assert await engine.drift(acme) == [Drift(acme, "ai_runs", NOVEMBER, "counter", recorded=7, expected=3)]
     assert await repair(engine, acme) == 0
@@ -91,7 +92,7 @@ async def test_a_counter_that_was_tampered_with_is_rebuilt(engine: Engine, acme:
 
 
 async def test_a_counter_of_a_period_that_is_over_is_found_in_that_period(engine: Engine, acme: str, database: Behind) -> None:
-    await engine.container.consume_usage().execute([consume(acme, "ai_runs", 3)])
+    await engine.container.consume_usage().execute(calls(consume(acme, "ai_runs", 3)))
     await database.change("UPDATE usage_counter SET used = 1 WHERE customer_id = $1", acme)
     engine.now = NOVEMBER.end + timedelta(days=3)
     assert await engine.drift(acme) == [Drift(acme, "ai_runs", NOVEMBER, "counter", recorded=1, expected=3)]
@@ -106,7 +107,7 @@ async def test_sessions_that_were_not_booked_are_booked_in_the_periods_in_which_
     this, earlier, long_ago = NOVEMBER.start, OCTOBER.end - timedelta(microseconds=1), AUGUST.start + timedelta(days=9)
     assert NOW - long_ago > timedelta(days=35)
     ids = [await database.session(acme, at, seconds=90) for at in (long_ago, earlier, this, this)]
-    await engine.container.consume_usage().execute([record(acme, "sessions", 5, occurred_at=at) for at in (earlier, this)])
+    await engine.container.consume_usage().execute(calls(*(record(acme, "sessions", 5, occurred_at=at) for at in (earlier, this))))
     drift = {(item.feature, item.period): (item.where, item.recorded, item.expected) for item in await engine.drift(acme)}
     assert drift == {
         ("sessions", NOVEMBER): ("ledger", 5, 7),
@@ -152,7 +153,7 @@ async def test_a_ledger_record_that_was_deleted_is_missed_by_its_counter_and_by_
 async def test_a_record_without_a_product_that_was_deleted_cannot_be_known_and_the_counter_follows_the_ledger(
     engine: Engine, acme: str, database: Behind
 ) -> None:
-    await engine.container.consume_usage().execute([consume(acme, "ai_runs", 3), consume(acme, "ai_runs", 4)])
+    await engine.container.consume_usage().execute(calls(consume(acme, "ai_runs", 3), consume(acme, "ai_runs", 4)))
     await database.change("DELETE FROM usage_record WHERE customer_id = $1 AND quantity = 3", acme)
     assert await engine.drift(acme) == [Drift(acme, "ai_runs", NOVEMBER, "counter", recorded=7, expected=4)]
     assert await repair(engine, acme) == 0
@@ -222,8 +223,8 @@ async def test_work_in_progress_is_never_taken_for_drift(engine: Engine, acme: s
             while going_on:
                 session = await create_session(worker, acme)
                 late = record(acme, "ai_runs", occurred_at=worker.time() - timedelta(days=34))
-                await worker.container.consume_usage().execute([consume(acme, "ai_runs"), late])
-                await worker.container.complete_session().execute([CompleteSessionCommand(acme, session.id, 7, "test")])
+                await worker.container.consume_usage().execute(calls(consume(acme, "ai_runs"), late))
+                await worker.container.complete_session().execute(calls(CompleteSessionCommand(acme, session.id, 7, "test")))
                 booked += 1
             return booked
 
@@ -243,7 +244,7 @@ def test_the_command_prints_a_table_and_exits_1_until_it_is_mended(database_url:
         async with engine_on(database_url) as engine:
             for id in (acme, globex):
                 await engine.customer(id, sessions=100, minutes=500)
-            await engine.container.consume_usage().execute([consume(globex, "minutes", 3)])
+            await engine.container.consume_usage().execute(calls(consume(globex, "minutes", 3)))
         await database.session(acme, OCTOBER.start, seconds=1830)
         await database.change("UPDATE usage_counter SET used = 60 WHERE customer_id = $1", globex)
 

@@ -14,6 +14,7 @@ from core.metering.idempotency import KEPT_FOR, IdempotencyKeyReused, Replay
 from core.metering.reserve_usage import Reserved, ReserveUsageCommand
 from infrastructure.sql.upkeep.sweep import BITE_ROWS, HOLDS_KEPT_FOR
 from tests.integration.in_process import NOW, Engine, consume, engine_on
+from tests.unit.fakes.calls import calls
 
 INSTANT = timedelta(microseconds=1)
 
@@ -78,25 +79,27 @@ async def test_what_somebody_else_has_in_hand_is_left_for_another_time_and_holds
 async def test_a_key_repeats_its_answer_for_30_days_and_is_free_after_the_sweep(engine: Engine) -> None:
     acme = await engine.customer(calls=100)
     use_case = engine.container.consume_usage()
-    await use_case.execute([consume(acme, "calls", key="k")])
+    await use_case.execute(calls(consume(acme, "calls", key="k")))
     engine.now = NOW + KEPT_FOR
     await engine.container.sweeper().sweep()
-    repeated, other = await use_case.execute([consume(acme, "calls", key="k"), consume(acme, "calls", 2, key="k")])
+    repeated, other = await use_case.execute(calls(consume(acme, "calls", key="k"), consume(acme, "calls", 2, key="k")))
     assert isinstance(repeated, Replay)
     assert isinstance(other, IdempotencyKeyReused)
     engine.now += INSTANT
     await engine.container.sweeper().sweep()
-    (again,) = await use_case.execute([consume(acme, "calls", 2, key="k")])
+    (again,) = await use_case.execute(calls(consume(acme, "calls", 2, key="k")))
     assert again.balances["calls"].used == 2
 
 
 async def test_a_reservation_whose_hold_was_swept_can_still_be_committed_late(engine: Engine, database: Any) -> None:
     acme = await engine.customer(calls=100)
     command = ReserveUsageCommand(acme, [Amount("calls", Decimal(4))], timedelta(seconds=1))
-    (reserved,) = await engine.container.reserve_usage().execute([command])
+    (reserved,) = await engine.container.reserve_usage().execute(calls(command))
     engine.now = NOW + timedelta(hours=2)
     assert await engine.container.sweeper().sweep() == 1
-    (committed,) = await engine.container.commit_reservation().execute([CommitReservationCommand(acme, reserved.reservation.id, "test")])
+    (committed,) = await engine.container.commit_reservation().execute(
+        calls(CommitReservationCommand(acme, reserved.reservation.id, "test"))
+    )
     assert isinstance(committed, Reserved)
     assert (committed.reservation.late, committed.balances["calls"].used) == (True, 4)
     assert await engine.drift(acme) == []

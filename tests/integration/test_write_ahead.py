@@ -8,8 +8,9 @@ import pytest
 from core.metering.balance import Amount, LimitExceeded
 from core.metering.consume_usage import Consumed, ConsumeUsage, ConsumeUsageCommand
 from core.metering.ledger import LedgerQuery, Origin
-from core.metering.use_case import WRITTEN_AHEAD
+from infrastructure.sql.engine.accounts import WRITTEN_AHEAD
 from tests.integration.in_process import Engine, engine_on
+from tests.unit.fakes.calls import calls
 
 LIMIT = 3 * WRITTEN_AHEAD + 50
 
@@ -35,7 +36,7 @@ async def test_a_long_list_is_booked_to_the_limit_and_no_further(database_url: s
     async with engine_on(database_url) as engine:
         customer = await engine.customer(calls=LIMIT)
 
-        outcomes = await engine.container.consume_usage().execute(commands(customer))
+        outcomes = await engine.container.consume_usage().execute(calls(*commands(customer)))
 
         assert [type(outcome) for outcome in outcomes] == [Consumed] * LIMIT + [LimitExceeded] * 100
         assert (await engine.balance(customer, "calls")).used == await records(engine, customer) == LIMIT
@@ -48,8 +49,8 @@ async def test_a_list_that_breaks_in_the_middle_leaves_nothing_and_a_connection_
         broken = BreaksInTheMiddle(engine.container.unit_of_work, engine.container.clock())
 
         with pytest.raises(RuntimeError):
-            await broken.execute(commands(customer))
+            await broken.execute(calls(*commands(customer)))
 
         assert (await engine.balance(customer, "calls")).used == await records(engine, customer) == 0
-        await engine.container.consume_usage().execute(commands(customer)[:3])
+        await engine.container.consume_usage().execute(calls(*commands(customer)[:3]))
         assert await records(engine, customer) == 3

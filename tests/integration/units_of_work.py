@@ -12,22 +12,26 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from core.customers.customer import Customer
 from core.metering.account import Account
 from core.metering.ledger import Origin, UsageRecord
+from core.metering.meters import Meter
 from core.metering.ports import UnitOfWork
 from core.metering.reservations import Reservation
 from core.plans.periods import Billing, Interval, Period
 from core.plans.plan import Metered, Plan, Static
+from core.products import BUILT_IN
 from infrastructure.ids import new_id
 from infrastructure.sql.driver.connections import Connections
-from infrastructure.sql.engine.customers import SqlCustomers
-from infrastructure.sql.engine.plans import SqlPlans
+from infrastructure.sql.engine.plans import PlanCatalog
 from infrastructure.sql.engine.unit_of_work import SqlUnitOfWork
+from infrastructure.sql.registry import REPOSITORIES
 from tests.unit.fakes.metering import Counter, FakeStore
 
 NOW = datetime(2026, 11, 21, 12, 0, 0, 123456, tzinfo=UTC)
 NOVEMBER = Period(datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC))
 INSTANT = timedelta(microseconds=1)
 PLAN = Plan("pro", 1, "Pro", {"sessions": Metered(10), "ai_runs": Metered(None), "file_mb": Static(Decimal(5))})
-ACME = Customer("acme", "pro", 1, Billing(datetime(2026, 1, 1, tzinfo=UTC), Interval.MONTH, ZoneInfo("UTC")))
+ACME = Customer(
+    "acme", "pro", 1, Billing(datetime(2026, 1, 1, tzinfo=UTC), Interval.MONTH, ZoneInfo("UTC")), created_at=NOW, updated_at=NOW
+)
 GLOBEX = replace(ACME, id="globex")
 ORIGIN = Origin("test", "key 1", "order 7")
 
@@ -51,16 +55,21 @@ class Storage(ABC):
 
 class SqlStorage(Storage):
     def __init__(self, engine: AsyncEngine, connections: Connections) -> None:
-        self._engine, self._connections, self._plans = engine, connections, SqlPlans(engine)
+        self._engine, self._connections, self._catalog = engine, connections, PlanCatalog(BUILT_IN)
 
-    def open(self) -> UnitOfWork:
-        return SqlUnitOfWork(self._connections, self._plans, new_id)
+    def open(self) -> SqlUnitOfWork:
+        return SqlUnitOfWork(self._connections, self._catalog, new_id, REPOSITORIES)
 
     async def publish(self, plan: Plan) -> None:
-        await self._plans.publish(plan)
+        async with self.open() as uow:
+            await uow.plans.publish(plan)
+            await uow.commit()
 
     async def put(self, customer: Customer) -> None:
-        await SqlCustomers(self._engine).put(customer, NOW)
+        async with self.open() as uow:
+            await uow.customers.lock(customer.id)
+            uow.customers.save(customer)
+            await uow.commit()
 
     async def tamper(self, used: int) -> None:
         async with self._engine.begin() as connection:
@@ -81,11 +90,11 @@ class FakeStorage(Storage):
         self._store.customers[customer.id] = customer
 
     async def tamper(self, used: int) -> None:
-        self._store.counters["acme", "sessions"] = Counter(NOVEMBER, used)
+        self._store.counters[Meter("acme", "sessions")] = Counter(NOVEMBER, used)
 
 
 async def locked(uow: UnitOfWork, customer: str = "acme", feature: str = "sessions", at: datetime = NOW) -> Account:
-    return (await uow.accounts.lock({customer: [feature]}, at))[customer]
+    return (await uow.accounts.lock({customer: [Meter(customer, feature)]}, at))[customer]
 
 
 async def book(

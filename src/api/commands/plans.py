@@ -25,7 +25,7 @@ class Change:
 async def _read(container: Container, path: Path) -> PlanFile:
     """Raises CommandFailed with every mistake in the file, a line each. Features that are declared already need not be again."""
     try:
-        return read_plan_file(path, tuple(await container.plans().features()))
+        return read_plan_file(path, tuple(await container.plan_reader().features()))
     except PlanFileError as error:
         raise CommandFailed(str(error)) from error
 
@@ -38,9 +38,9 @@ async def push(container: Container, path: Path) -> list[Change]:
             await container.declare_feature().execute(feature)
         changes = []
         for draft in file.plans:
-            before = await container.plans().latest(draft.key)
+            before = await container.plan_reader().latest(draft.key)
             published = await container.publish_plan().execute(draft)
-            changes.append(_change(before, published.plan, await container.plans().features()))
+            changes.append(_change(before, published.plan, await container.plan_reader().features()))
     except DomainError as error:
         raise CommandFailed(error.message) from error
     return changes
@@ -49,10 +49,10 @@ async def push(container: Container, path: Path) -> list[Change]:
 async def diff(container: Container, path: Path) -> list[Change]:
     """What a push would do. Raises CommandFailed."""
     file = await _read(container, path)
-    catalog = FeatureCatalog([*await container.plans().features(), *file.features])
+    catalog = FeatureCatalog([*await container.plan_reader().features(), *file.features])
     changes = []
     for draft in file.plans:
-        before = await container.plans().latest(draft.key)
+        before = await container.plan_reader().latest(draft.key)
         version = before.version + 1 if before else 1
         after = Plan(draft.key, version, draft.name, draft.resolve(catalog))
         changes.append(_change(before, before if before and after.same_content(before) else after, catalog))

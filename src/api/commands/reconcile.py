@@ -19,7 +19,7 @@ async def reconcile(container: Container, customer: str | None, *, repair: bool,
     written = 0
     try:
         if customer is not None:
-            await container.customers().get(customer)
+            await container.customer_reader().get(customer)
         with Progress(console=Console(stderr=True), transient=True) as progress:
             bar = progress.add_task("customers", total=await use_case.count(customer))
             async for page in use_case.customers(customer):
@@ -43,7 +43,7 @@ async def reconcile(container: Container, customer: str | None, *, repair: bool,
 
 
 async def _table(container: Container, found: Sequence[Drift]) -> Table:
-    catalog = await container.plans().features()
+    catalog = await container.plan_reader().features()
     table = Table("customer", "feature", "period", "in", "recorded", "expected", "difference")
     for item in found:
         feature = catalog.get(item.feature)

@@ -136,11 +136,18 @@ def _require_usable(container: Container) -> None:
 
 async def _make_example_customer(container: Container, customer_id: str) -> None:
     try:
-        await container.customers().get(customer_id)
+        await container.customer_reader().get(customer_id)
     except CustomerNotFound:
         now = container.clock()()
         first = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-        command = PutCustomerCommand(customer_id, EXAMPLE_PLAN, first, Interval.MONTH, "UTC", None)
+        command = PutCustomerCommand(
+            customer_id=customer_id,
+            plan=EXAMPLE_PLAN,
+            billing_anchor=first,
+            billing_interval=Interval.MONTH,
+            time_zone="UTC",
+            phone_region=None,
+        )
         await container.put_customer().execute(command)
 
 

@@ -16,7 +16,7 @@ from api.v1.usage import BalanceAnswer, to_balance
 from api.wire import Answer, Number, number
 from core.metering.balance import Balance
 from core.operations.budget import FeatureSpend
-from core.plans.features import AI_COST, AI_RUNS
+from core.operations.features import AI_COST, AI_RUNS
 
 router = APIRouter(prefix="/api/v1/budget", tags=["AI operations"])
 

@@ -24,8 +24,9 @@ from core.access.principal import Principal
 from core.errors import DomainError, Overloaded, StorageUnavailable
 from core.metering.balance import Amount
 from core.metering.consume_usage import Consumed, ConsumeUsageCommand
-from core.metering.idempotency import Idempotency, Replay
+from core.metering.idempotency import Once, Replay
 from core.metering.ingest_events import IngestEventCommand
+from core.metering.use_case import Call
 
 router = APIRouter(prefix="/api/v1", tags=["bulk"])
 
@@ -132,8 +133,8 @@ async def consume_batch(request: Request, body: BatchBody, who: Writer) -> Respo
     if key:
         await container.answer_once().claim(who.name, key, whole)
     items: list[BatchItem | Malformed] = list(body.items)
-    commands = [_to_command(item, index, who.name, key, whole) for index, item in enumerate(items) if isinstance(item, BatchItem)]
-    outcomes = await container.consume_usage().execute(commands) if commands else ()
+    calls = [_to_call(item, index, who.name, key, whole) for index, item in enumerate(items) if isinstance(item, BatchItem)]
+    outcomes = await container.consume_usage().execute(calls) if calls else ()
     if outcomes and all(isinstance(outcome, PASSING) for outcome in outcomes):
         raise outcomes[0]
     decided = iter(outcomes)
@@ -143,15 +144,15 @@ async def consume_batch(request: Request, body: BatchBody, who: Writer) -> Respo
     return Response(content, headers={REPLAYED: "true"} if replayed else None, media_type="application/json")
 
 
-def _to_command(item: BatchItem, index: int, recorded_by: str, key: str | None, whole: bytes) -> ConsumeUsageCommand:
+def _to_call(item: BatchItem, index: int, recorded_by: str, key: str | None, whole: bytes) -> Call[ConsumeUsageCommand]:
     once = None
     if item.idempotency_key is not None:
         asked = item.model_dump_json(exclude={"idempotency_key"})
-        once = Idempotency(item.idempotency_key, hashlib.sha256(asked.encode()).digest(), _encoded)
+        once = Once(item.idempotency_key, hashlib.sha256(asked.encode()).digest(), _encoded)
     elif key is not None:
         # The request's own key stands for each of its items; with a space in it, it can be nobody else's.
-        once = Idempotency(f"{key} {index}", whole, _encoded)
-    return to_command(item.customer_id, item, recorded_by, once)
+        once = Once(f"{key} {index}", whole, _encoded)
+    return Call(to_command(item.customer_id, item, recorded_by), once)
 
 
 def _encoded(result: Consumed) -> bytes:
@@ -207,7 +208,7 @@ async def _fingerprint(request: Request) -> bytes:
 
 async def _ingest(found: list[Any], who: Principal, container: Container) -> EventsAnswer:
     commands, indexes, rejected = await read_events(found, who.name)
-    outcomes = await container.ingest_events().execute(commands) if commands else ()
+    outcomes = await container.ingest_events().execute([Call(command) for command in commands]) if commands else ()
     for index, command, outcome in zip(indexes, commands, outcomes, strict=True):
         if isinstance(outcome, DomainError):
             if isinstance(outcome, PASSING):

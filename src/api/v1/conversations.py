@@ -10,12 +10,13 @@ from typing_extensions import TypedDict
 
 from api.dependencies import ProductReader, ProductWriter, container_of
 from api.docs import refusals
-from api.replies import Reply, idempotency, reply
+from api.replies import Reply, reply
 from api.wire import Cursor, Instant, Label, Limit, Number, Page, Wire, from_cursor, identified, number, to_cursor
 from core.conversations.conversation import Conversation, ConversationNotFound
+from core.conversations.features import CONVERSATIONS
 from core.conversations.message import Channel, Direction
+from core.conversations.ports import ConversationKey
 from core.conversations.record_message import Recorded, RecordMessageCommand
-from core.plans.features import CONVERSATIONS
 
 router = APIRouter(prefix="/api/v1", tags=["conversations"])
 
@@ -125,11 +126,10 @@ async def record_message(request: Request, body: NewMessage, caller: ProductWrit
     first answer, whatever else it says, and nothing is counted twice.
     """
     container = container_of(request)
-    once = idempotency(request, caller.customer_id, body, _recorded)
     command = RecordMessageCommand(
-        caller.customer_id, body.direction, body.counterparty, body.message_id, caller.name, body.channel, body.sent_at, once
+        caller.customer_id, body.direction, body.counterparty, body.message_id, caller.name, body.channel, body.sent_at
     )
-    return await reply(container.record_message(), command, _recorded)
+    return await reply(request, container.record_message(), command, _recorded, body)
 
 
 @router.get("/conversations", responses=refusals())
@@ -142,9 +142,11 @@ async def list_conversations(
 ) -> Page[ConversationAnswer]:
     """The customer's conversations, newest first."""
     container = container_of(request)
-    found = await container.conversation_reader().newest(
-        caller.customer_id, limit + 1, from_cursor(cursor), container.clock()(), active=active
-    )
+    reader, before = container.conversation_reader(), from_cursor(cursor)
+    if active is None:
+        found = await reader.newest(caller.customer_id, limit + 1, before)
+    else:
+        found = await reader.newest_that_are(caller.customer_id, limit + 1, before, active=active, at=container.clock()())
     page = found[:limit]
     following = to_cursor(page[-1].started_at, page[-1].id) if len(found) > limit else None
     return Page(items=[_to_answer(conversation) for conversation in page], next_cursor=following)
@@ -158,4 +160,4 @@ async def get_conversation(
 ) -> ConversationAnswer:
     """One conversation; where it turned out to be part of another, that one. Another customer's answers 404."""
     container = container_of(request)
-    return _to_answer(await container.conversation_reader().get(caller.customer_id, id))
+    return _to_answer(await container.conversation_reader().get(ConversationKey(caller.customer_id, id)))

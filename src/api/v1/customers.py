@@ -95,7 +95,12 @@ async def put_customer(request: Request, caller: CustomerAdmin, body: CustomerBo
     """
     container = container_of(request)
     command = PutCustomerCommand(
-        caller.customer_id, body.plan, body.billing_anchor, body.billing_interval, body.time_zone, body.phone_region
+        customer_id=caller.customer_id,
+        plan=body.plan,
+        billing_anchor=body.billing_anchor,
+        billing_interval=body.billing_interval,
+        time_zone=body.time_zone,
+        phone_region=body.phone_region,
     )
     customer, is_new = await container.put_customer().execute(command)
     response.status_code = 201 if is_new else 200
@@ -115,4 +120,4 @@ async def patch_customer(request: Request, caller: CustomerAdmin, body: Customer
 async def get_customer(request: Request, caller: CustomerReader) -> CustomerAnswer:
     """A customer, with the billing period that contains now."""
     container = container_of(request)
-    return CustomerAnswer.of(await container.customers().get(caller.customer_id), container.clock()())
+    return CustomerAnswer.of(await container.customer_reader().get(caller.customer_id), container.clock()())

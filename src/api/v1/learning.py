@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path, Request, Response
 
 from api.dependencies import ProductReader, ProductWriter, container_of
 from api.docs import refusals
-from api.replies import Reply, idempotency, reply
+from api.replies import Reply, reply
 from api.v1.learning_bodies import (
     AssessmentAnswer,
     FinishedPractice,
@@ -20,12 +20,13 @@ from api.v1.learning_bodies import (
 )
 from api.wire import Label
 from core.learning.create_learning_plan import CreateLearningPlanCommand
+from core.learning.features import ASSESSMENTS, PRACTICE_SESSIONS
 from core.learning.learning_plan import LearningPlan
+from core.learning.ports import LearnerKey
 from core.learning.practice_session import Practice
 from core.learning.save_practice_session import SavedPractice, SavePracticeSessionCommand
 from core.learning.start_practice_session import StartedPractice, StartPracticeSessionCommand
 from core.learning.take_assessment import TakeAssessmentCommand, TakenAssessment
-from core.plans.features import ASSESSMENTS, PRACTICE_SESSIONS
 
 router = APIRouter(prefix="/api/v1", tags=["learning plans"])
 
@@ -55,9 +56,8 @@ def _taken(taken: TakenAssessment) -> Reply:
 async def create_learning_plan(request: Request, body: NewLearningPlan, caller: ProductWriter) -> Response:
     """Create a learning plan. It books nothing: the practice sessions do, when they are saved."""
     container = container_of(request)
-    once = idempotency(request, caller.customer_id, body, _created)
-    command = CreateLearningPlanCommand(caller.customer_id, body.language, body.level, body.total_sessions, body.sessions_per_week, once)
-    return await reply(container.create_learning_plan(), command, _created)
+    command = CreateLearningPlanCommand(caller.customer_id, body.language, body.level, body.total_sessions, body.sessions_per_week)
+    return await reply(request, container.create_learning_plan(), command, _created, body)
 
 
 @router.get("/learning-plans/{id}", responses=refusals("learning_plan_not_found"))
@@ -66,7 +66,7 @@ async def get_learning_plan(
 ) -> LearningPlanAnswer:
     """A learning plan and how far it has come. Another customer's answers 404."""
     container = container_of(request)
-    return LearningPlanAnswer.of(await container.learning_plan_reader().get(caller.customer_id, id))
+    return LearningPlanAnswer.of(await container.learning_plan_reader().get(LearnerKey(caller.customer_id, id)))
 
 
 @router.post(
@@ -91,9 +91,8 @@ async def start_practice_session(request: Request, body: PracticeStart, caller: 
     A start that is abandoned gives the session back after three hours. What was practised can be saved even then.
     """
     container = container_of(request)
-    once = idempotency(request, caller.customer_id, body, _started)
-    command = StartPracticeSessionCommand(caller.customer_id, body.id, body.learning_plan_id, once)
-    return await reply(container.start_practice_session(), command, _started)
+    command = StartPracticeSessionCommand(caller.customer_id, body.id, body.learning_plan_id)
+    return await reply(request, container.start_practice_session(), command, _started, body)
 
 
 @router.post(
@@ -112,10 +111,9 @@ async def save_practice_session(request: Request, body: FinishedPractice, caller
     with what is stored; other content under the same id is a conflict.
     """
     container = container_of(request)
-    once = idempotency(request, caller.customer_id, body, _saved)
     practice = Practice(body.duration_seconds, body.conversation_type, body.summary)
-    command = SavePracticeSessionCommand(caller.customer_id, practice, caller.name, body.id, body.learning_plan_id, once)
-    return await reply(container.save_practice_session(), command, _saved)
+    command = SavePracticeSessionCommand(caller.customer_id, practice, caller.name, body.id, body.learning_plan_id)
+    return await reply(request, container.save_practice_session(), command, _saved, body)
 
 
 @router.post(
@@ -132,9 +130,8 @@ async def save_practice_session(request: Request, body: FinishedPractice, caller
 async def take_assessment(request: Request, body: NewAssessment, caller: ProductWriter) -> Response:
     """Take an assessment and book one of the plan's assessments for it. Refused where none is left in this billing period."""
     container = container_of(request)
-    once = idempotency(request, caller.customer_id, body, _taken)
-    command = TakeAssessmentCommand(caller.customer_id, body.kind, body.score, caller.name, body.id, once)
-    return await reply(container.take_assessment(), command, _taken)
+    command = TakeAssessmentCommand(caller.customer_id, body.kind, body.score, caller.name, body.id)
+    return await reply(request, container.take_assessment(), command, _taken, body)
 
 
 @router.get("/subscription-status", responses=refusals("customer_not_found"))

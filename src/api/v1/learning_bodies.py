@@ -11,13 +11,13 @@ from api.v1.customers import PeriodBody
 from api.v1.usage import display, to_balance
 from api.wire import Answer, ExactNumber, Label, Number, Prose, Wire, decimal_number
 from core.learning.assessment import Assessment
+from core.learning.features import ASSESSMENTS, PRACTICE_SESSIONS
 from core.learning.learning_plan import TOTAL_SESSIONS_MAX, LearningPlan
 from core.learning.practice_session import PracticeSession, PracticeStatus
 from core.learning.save_practice_session import SavedPractice
 from core.learning.start_practice_session import StartedPractice
 from core.metering.account import Account
 from core.metering.balance import Balance
-from core.plans.features import ASSESSMENTS, PRACTICE_SESSIONS
 from core.plans.periods import Reset
 
 DURATION_SECONDS_MAX = 7 * 24 * 3600

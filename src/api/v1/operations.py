@@ -11,15 +11,15 @@ from pydantic import Field
 
 from api.dependencies import ProductReader, ProductWriter, container_of
 from api.docs import refusals
-from api.replies import Reply, idempotency, reply
+from api.replies import Reply, reply
 from api.wire import Answer, ExactNumber, Label, Number, Wire, number
 from core.operations.add_step import AddedStep, AddStepCommand
+from core.operations.features import AI_COST
 from core.operations.finish_operation import FinishOperationCommand
 from core.operations.operation import Operation, OperationStatus
 from core.operations.ports import OperationKey, WholeOperation
 from core.operations.start_operation import StartOperationCommand
 from core.operations.step import Step
-from core.plans.features import AI_COST
 
 router = APIRouter(prefix="/api/v1/operations", tags=["AI operations"])
 
@@ -158,9 +158,8 @@ async def start_operation(request: Request, body: NewOperation, caller: ProductW
     operation as it stands.
     """
     container = container_of(request)
-    once = idempotency(request, caller.customer_id, body, _started)
-    command = StartOperationCommand(caller.customer_id, body.feature, body.estimated_cost, body.estimated_runs, body.id, once)
-    return await reply(container.start_operation(), command, _started)
+    command = StartOperationCommand(caller.customer_id, body.feature, body.estimated_cost, body.estimated_runs, body.id)
+    return await reply(request, container.start_operation(), command, _started, body)
 
 
 @router.post(
@@ -175,11 +174,8 @@ async def start_operation(request: Request, body: NewOperation, caller: ProductW
 async def record_standalone(request: Request, body: NewStep, caller: ProductWriter) -> Response:
     """An operation of one step that is already done: it is booked, above the limit too, and complete."""
     container = container_of(request)
-    once = idempotency(request, caller.customer_id, body, _standalone)
-    command = AddStepCommand(
-        caller.customer_id, body.id, body.feature, body.cost, body.billable_run, caller.name, standalone=True, idempotency=once
-    )
-    return await reply(container.add_step(), command, _standalone)
+    command = AddStepCommand(caller.customer_id, body.id, body.feature, body.cost, body.billable_run, caller.name, standalone=True)
+    return await reply(request, container.add_step(), command, _standalone, body)
 
 
 @router.post(
@@ -204,11 +200,8 @@ async def add_step(request: Request, id: OperationId, body: NewStep, caller: Pro
     The same id and content again answers 200 with what is stored, also when the operation is finished.
     """
     container = container_of(request)
-    once = idempotency(request, caller.customer_id, body, _added)
-    command = AddStepCommand(
-        caller.customer_id, id, body.feature, body.cost, body.billable_run, caller.name, step_id=body.id, idempotency=once
-    )
-    return await reply(container.add_step(), command, _added)
+    command = AddStepCommand(caller.customer_id, id, body.feature, body.cost, body.billable_run, caller.name, step_id=body.id)
+    return await reply(request, container.add_step(), command, _added, body)
 
 
 _FINISHING = refusals("operation_not_found", "customer_not_found", "invalid_operation_state", "idempotency_key_reused")
@@ -218,18 +211,16 @@ _FINISHING = refusals("operation_not_found", "customer_not_found", "invalid_oper
 async def complete_operation(request: Request, id: OperationId, caller: ProductWriter) -> Response:
     """The operation is done: what is left of its hold is given back. Completing again changes nothing."""
     container = container_of(request)
-    once = idempotency(request, caller.customer_id, None, _finished)
-    command = FinishOperationCommand(caller.customer_id, id, OperationStatus.COMPLETED, once)
-    return await reply(container.finish_operation(), command, _finished)
+    command = FinishOperationCommand(caller.customer_id, id, OperationStatus.COMPLETED)
+    return await reply(request, container.finish_operation(), command, _finished)
 
 
 @router.post("/{id:path}/fail", response_model=OperationAnswer, responses=_FINISHING)
 async def fail_operation(request: Request, id: OperationId, caller: ProductWriter) -> Response:
     """The operation has failed: what is left of its hold is given back; its steps stay booked. Failing again changes nothing."""
     container = container_of(request)
-    once = idempotency(request, caller.customer_id, None, _finished)
-    command = FinishOperationCommand(caller.customer_id, id, OperationStatus.FAILED, once)
-    return await reply(container.finish_operation(), command, _finished)
+    command = FinishOperationCommand(caller.customer_id, id, OperationStatus.FAILED)
+    return await reply(request, container.finish_operation(), command, _finished)
 
 
 @router.get("/{id:path}", responses=refusals("operation_not_found"))

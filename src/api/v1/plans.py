@@ -106,15 +106,15 @@ async def put_plan(request: Request, key: Annotated[Key, Path()], body: PlanBody
     draft = PlanDraft(key, body.name or key, {feature: _draft(entitlement) for feature, entitlement in body.entitlements.items()})
     published = await container.publish_plan().execute(draft)
     response.status_code = 201 if published.is_new else 200
-    return PlanAnswer.of(published.plan, await container.plans().features())
+    return PlanAnswer.of(published.plan, await container.plan_reader().features())
 
 
 @router.get("/plans", dependencies=[Depends(reader)], responses=refusals())
 async def list_plans(request: Request, limit: Limit = 50, cursor: Cursor = None) -> Page[PlanAnswer]:
     """The newest version of every plan, by key."""
     container = container_of(request)
-    catalog = await container.plans().features()
-    following = [plan for plan in await container.plans().all_latest() if cursor is None or plan.key > cursor]
+    catalog = await container.plan_reader().features()
+    following = [plan for plan in await container.plan_reader().all_latest() if cursor is None or plan.key > cursor]
     page = following[:limit]
     return Page(items=[PlanAnswer.of(plan, catalog) for plan in page], next_cursor=page[-1].key if len(following) > limit else None)
 
@@ -123,10 +123,10 @@ async def list_plans(request: Request, limit: Limit = 50, cursor: Cursor = None)
 async def get_plan(request: Request, key: Annotated[Key, Path()]) -> PlanAnswer:
     """The newest version of a plan."""
     container = container_of(request)
-    plan = await container.plans().latest(key) if is_key(key) else None
+    plan = await container.plan_reader().latest(key) if is_key(key) else None
     if plan is None:
         raise PlanNotFound(key)
-    return PlanAnswer.of(plan, await container.plans().features())
+    return PlanAnswer.of(plan, await container.plan_reader().features())
 
 
 @router.put(

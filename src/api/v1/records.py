@@ -9,7 +9,7 @@ from pydantic import Field
 
 from api.dependencies import CustomerAdmin, CustomerReader, container_of
 from api.docs import refusals
-from api.replies import Reply, idempotency, reply
+from api.replies import Reply, reply
 from api.v1.usage import BalanceAnswer, to_balance
 from api.wire import (
     Answer,
@@ -106,7 +106,7 @@ async def list_records(
     records = await container.ledger_reader().newest(query)
     page = records[:limit]
     following = to_cursor(page[-1].occurred_at, page[-1].id) if len(records) > limit else None
-    catalog = await container.plans().features()
+    catalog = await container.plan_reader().features()
     entries = [LedgerEntry.of(record, declared) for record in page if (declared := catalog.get(record.feature))]
     return Page(items=entries, next_cursor=following)
 
@@ -125,6 +125,5 @@ async def correct_record(
 ) -> Response:
     """Book a compensating record with a reason, in the period of the record that it corrects."""
     container = container_of(request)
-    once = idempotency(request, caller.customer_id, body, _corrected)
-    command = CorrectRecordCommand(caller.customer_id, record_id, body.quantity, body.reason, caller.name, once)
-    return await reply(container.correct_record(), command, _corrected)
+    command = CorrectRecordCommand(caller.customer_id, record_id, body.quantity, body.reason, caller.name)
+    return await reply(request, container.correct_record(), command, _corrected, body)

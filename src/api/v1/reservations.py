@@ -11,7 +11,7 @@ from pydantic import Field
 
 from api.dependencies import CustomerReader, CustomerWriter, container_of
 from api.docs import refusals
-from api.replies import Reply, idempotency, reply
+from api.replies import Reply, reply
 from api.v1.usage import FEATURES_MAX, AmountBody, BalanceAnswer, amounts, balances
 from api.wire import Answer, ExactNumber, Key, Label, Number, Wire, identified, number
 from core.metering.balance import Amount, Balance
@@ -113,15 +113,13 @@ def _finished(result: Reserved) -> Reply:
 async def reserve_usage(request: Request, body: ReservationBody, caller: CustomerWriter) -> Response:
     """Set one or several features aside, all or none. What is held counts against the limit until it is committed, released or expires."""
     container = container_of(request)
-    once = idempotency(request, caller.customer_id, body, _held)
     command = ReserveUsageCommand(
         caller.customer_id,
         [Amount(item.feature, item.quantity) for item in body.usage],
         timedelta(seconds=body.ttl_seconds),
         body.reference,
-        once,
     )
-    return await reply(container.reserve_usage(), command, _held)
+    return await reply(request, container.reserve_usage(), command, _held, body)
 
 
 @router.get("/{id}", responses=refusals("reservation_not_found", "customer_not_found"))
@@ -143,10 +141,9 @@ async def get_reservation(request: Request, id: ReservationId, caller: CustomerR
 async def commit_reservation(request: Request, id: ReservationId, caller: CustomerWriter, body: CommitBody | None = None) -> Response:
     """Book what was really used. Always booked: above the hold, above the limit, and late."""
     container = container_of(request)
-    once = idempotency(request, caller.customer_id, body, _finished)
     actual = None if body is None or body.usage is None else amounts(body.usage)
-    command = CommitReservationCommand(caller.customer_id, id, caller.name, actual, once)
-    return await reply(container.commit_reservation(), command, _finished)
+    command = CommitReservationCommand(caller.customer_id, id, caller.name, actual)
+    return await reply(request, container.commit_reservation(), command, _finished, body)
 
 
 @router.post(
@@ -157,5 +154,4 @@ async def commit_reservation(request: Request, id: ReservationId, caller: Custom
 async def release_reservation(request: Request, id: ReservationId, caller: CustomerWriter) -> Response:
     """Give back what is held. Releasing again changes nothing."""
     container = container_of(request)
-    once = idempotency(request, caller.customer_id, None, _finished)
-    return await reply(container.release_reservation(), ReleaseReservationCommand(caller.customer_id, id, once), _finished)
+    return await reply(request, container.release_reservation(), ReleaseReservationCommand(caller.customer_id, id), _finished)

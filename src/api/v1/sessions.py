@@ -9,14 +9,14 @@ from pydantic import Field
 
 from api.dependencies import ProductReader, ProductWriter, container_of
 from api.docs import refusals
-from api.replies import Reply, idempotency, reply
+from api.replies import Reply, reply
 from api.wire import Answer, Cursor, Label, Limit, Page, Prose, Wire, from_cursor, identified, to_cursor
 from core.sessions.complete_session import CompleteSessionCommand
 from core.sessions.confirm_upload import ConfirmUploadCommand
 from core.sessions.create_session import CreateSessionCommand
 from core.sessions.fail_session import FailSessionCommand
 from core.sessions.request_upload import RequestUploadCommand
-from core.sessions.session import Session, SessionNotFound, SessionStatus, SttProvider
+from core.sessions.session import Session, SessionKey, SessionNotFound, SessionStatus, SttProvider
 from core.sessions.uploads import UploadTarget
 
 router = APIRouter(prefix="/api/v1/sessions", tags=["coaching sessions"])
@@ -125,9 +125,8 @@ async def create_session(request: Request, body: NewSession, caller: ProductWrit
     Refused where the plan has no session left in this billing period, or no minutes to transcribe it with.
     """
     container = container_of(request)
-    once = idempotency(request, caller.customer_id, body, _created)
-    command = CreateSessionCommand(caller.customer_id, body.title, body.language, body.stt_provider, caller.name, once)
-    return await reply(container.create_session(), command, _created)
+    command = CreateSessionCommand(caller.customer_id, body.title, body.language, body.stt_provider, caller.name)
+    return await reply(request, container.create_session(), command, _created, body)
 
 
 @router.get("", responses=refusals("customer_not_found"))
@@ -144,7 +143,7 @@ async def list_sessions(request: Request, caller: ProductReader, limit: Limit = 
 async def get_session(request: Request, id: SessionId, caller: ProductReader) -> SessionAnswer:
     """One session. Another customer's answers 404."""
     container = container_of(request)
-    return SessionAnswer.of(await container.session_reader().get(caller.customer_id, id))
+    return SessionAnswer.of(await container.session_reader().get(SessionKey(caller.customer_id, id)))
 
 
 @router.post(
@@ -155,9 +154,8 @@ async def get_session(request: Request, id: SessionId, caller: ProductReader) ->
 async def request_upload(request: Request, id: SessionId, body: NewUpload, caller: ProductWriter) -> Response:
     """A signed URL for one file of this type and at most this size, good for 15 minutes."""
     container = container_of(request)
-    once = idempotency(request, caller.customer_id, body, _target)
-    command = RequestUploadCommand(caller.customer_id, id, body.content_type, body.size_bytes, once)
-    return await reply(container.request_upload(), command, _target)
+    command = RequestUploadCommand(caller.customer_id, id, body.content_type, body.size_bytes)
+    return await reply(request, container.request_upload(), command, _target, body)
 
 
 @router.post(
@@ -168,8 +166,7 @@ async def request_upload(request: Request, id: SessionId, body: NewUpload, calle
 async def confirm_upload(request: Request, id: SessionId, caller: ProductWriter) -> Response:
     """The upload is done: the session waits for its transcription. Confirming again changes nothing."""
     container = container_of(request)
-    once = idempotency(request, caller.customer_id, None, _changed)
-    return await reply(container.confirm_upload(), ConfirmUploadCommand(caller.customer_id, id, once), _changed)
+    return await reply(request, container.confirm_upload(), ConfirmUploadCommand(caller.customer_id, id), _changed)
 
 
 @router.post(
@@ -180,14 +177,12 @@ async def confirm_upload(request: Request, id: SessionId, caller: ProductWriter)
 async def complete_session(request: Request, id: SessionId, body: Completion, caller: ProductWriter) -> Response:
     """Complete a session and book its duration, to the second, once; minutes above the limit are booked as overage."""
     container = container_of(request)
-    once = idempotency(request, caller.customer_id, body, _changed)
-    command = CompleteSessionCommand(caller.customer_id, id, body.duration_seconds, caller.name, once)
-    return await reply(container.complete_session(), command, _changed)
+    command = CompleteSessionCommand(caller.customer_id, id, body.duration_seconds, caller.name)
+    return await reply(request, container.complete_session(), command, _changed, body)
 
 
 @router.post("/{id}/fail", response_model=SessionAnswer, responses=refusals("session_not_found", "invalid_session_state"))
 async def fail_session(request: Request, id: SessionId, body: Failure, caller: ProductWriter) -> Response:
     """Give a session up. No minutes are booked; the session stays counted, since it was created."""
     container = container_of(request)
-    once = idempotency(request, caller.customer_id, body, _changed)
-    return await reply(container.fail_session(), FailSessionCommand(caller.customer_id, id, body.reason, once), _changed)
+    return await reply(request, container.fail_session(), FailSessionCommand(caller.customer_id, id, body.reason), _changed, body)

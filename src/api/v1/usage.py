@@ -11,13 +11,12 @@ from typing_extensions import TypedDict
 from api.dependencies import CustomerReader, CustomerWriter, container_of
 from api.docs import refusals
 from api.errors import code_of
-from api.replies import Reply, idempotency, reply
+from api.replies import Reply, reply
 from api.v1.customers import PeriodBody
 from api.wire import Answer, ExactNumber, Instant, Key, Label, Number, Wire, decimal_number, number
 from core.metering.account import Account
 from core.metering.balance import Amount, Balance
 from core.metering.consume_usage import Consumed, ConsumeUsageCommand, Mode
-from core.metering.idempotency import Idempotency
 from core.metering.ledger import Breakdown, Origin, bounded
 from core.plans.periods import Reset
 from core.plans.plan import Boolean, Metered, Static
@@ -156,8 +155,7 @@ class StatusAnswer(Answer):
 async def consume_usage(request: Request, body: UsageBody, caller: CustomerWriter) -> Response:
     """Consume one or several features at once: all of them, or none; the refusal names the one that bound."""
     container = container_of(request)
-    once = idempotency(request, caller.customer_id, body, consumed)
-    return await reply(container.consume_usage(), to_command(caller.customer_id, body, caller.name, once), consumed)
+    return await reply(request, container.consume_usage(), to_command(caller.customer_id, body, caller.name), consumed, body)
 
 
 @router.get("", response_model=StatusAnswer, responses=refusals("customer_not_found"))
@@ -215,10 +213,10 @@ def balances(found: Mapping[str, Balance]) -> dict[str, BalanceAnswer]:
     return {key: to_balance(balance) for key, balance in found.items()}
 
 
-def to_command(customer_id: str, body: UsageBody, recorded_by: str, once: Idempotency | None) -> ConsumeUsageCommand:
+def to_command(customer_id: str, body: UsageBody, recorded_by: str) -> ConsumeUsageCommand:
     """A request to consume, as the domain knows it."""
     origin = Origin("api", recorded_by, body.reference)
-    return ConsumeUsageCommand(customer_id, amounts(body.usage), origin, body.mode, body.occurred_at, once)
+    return ConsumeUsageCommand(customer_id, amounts(body.usage), origin, body.mode, body.occurred_at)
 
 
 def consumed(result: Consumed) -> Reply:

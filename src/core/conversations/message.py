@@ -32,7 +32,7 @@ class InvalidPhoneNumber(DomainError):
     def __init__(self, number: str, region: str | None) -> None:
         super().__init__(number, region)
         self.number, self.region = number, region
-        without_region = "" if region else "; one without a country code needs the customer's phone_region"
+        without_region = "" if region or number.startswith("+") else "; one without a country code needs the customer's phone_region"
         self.message = f"{number!r} is no phone number: one such as '+14155552671' is expected{without_region}."
 
     def facts(self) -> Mapping[str, object]:

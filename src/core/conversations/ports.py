@@ -1,15 +1,18 @@
 """What conversations ask of the outside."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
-from core.conversations.conversation import Conversation
-from core.conversations.message import Message, Receipt
+from core.conversations.conversation import Conversation, ConversationNotFound
+from core.conversations.message import Message
+from core.customers.ports import Customers
+from core.metering.journal import Journal
 from core.metering.ports import UnitOfWork
+from core.metering.reader import Position, Reader
+from core.metering.repository import Repository
 
 
 class MessageKey(NamedTuple):
@@ -17,6 +20,13 @@ class MessageKey(NamedTuple):
 
     customer_id: str
     message_id: str
+
+
+class ConversationKey(NamedTuple):
+    """A customer's own conversation."""
+
+    customer_id: str
+    id: UUID
 
 
 class Party(NamedTuple):
@@ -33,38 +43,60 @@ class Sought(NamedTuple):
     messages_below: int | None
 
 
-@dataclass(slots=True)
-class Known:
-    """What there is, and what a list of commands adds to it: receipts of counted messages, conversations by party and id."""
+class Messages(Repository[MessageKey, Message]):
+    """Messages that were counted. Whoever asks has their customers' `conversations` locked."""
 
-    receipts: dict[MessageKey, Receipt]
-    conversations: dict[Party, dict[UUID, Conversation]]
+    def key(self, value: Message) -> MessageKey:
+        return MessageKey(value.customer_id, value.id)
 
 
-class Conversations(ABC):
-    """Conversations and their messages inside a unit of work. Whoever asks has their customers' `conversations` locked."""
+class Conversations(Repository[ConversationKey, Conversation]):
+    """Conversations inside a unit of work: one by one, or those of a party. Whoever asks has their customers' `conversations` locked."""
 
-    @abstractmethod
-    async def find(self, messages: Collection[MessageKey], sought: Mapping[Party, Sought]) -> Known:
-        """The receipts of those of the messages that were counted, and the conversations that are sought.
+    def __init__(self, journal: Journal) -> None:
+        super().__init__(journal)
+        self._of: dict[Party, dict[UUID, Conversation]] = {}
 
-        Conversations that are merged into others are left out.
-        """
-
-    @abstractmethod
-    def save(self, conversation: Conversation) -> None:
-        """A new conversation or one's next state, written by `UnitOfWork.commit`."""
+    def key(self, value: Conversation) -> ConversationKey:
+        return ConversationKey(value.customer_id, value.id)
 
     @abstractmethod
-    def add(self, message: Message) -> None:
-        """A message that was counted, written by `UnitOfWork.commit`."""
+    async def find_of(self, sought: Mapping[Party, Sought]) -> Iterable[Conversation]:
+        """The conversations that are sought; those that are merged into others are left out."""
+
+    async def load_of(self, sought: Mapping[Party, Sought]) -> None:
+        """Reads them, so that `of` can answer. Once for a unit of work: what a list of commands seeks is known beforehand."""
+        assert not self._of
+        self._of = {party: {} for party in sought}
+        for conversation in await self.find_of(sought) if sought else ():
+            self._of[Party(conversation.customer_id, conversation.counterparty)][conversation.id] = conversation
+
+    def of(self, party: Party) -> Collection[Conversation]:
+        """A party's conversations as far as they were sought, and those that have come to be since; no merged ones."""
+        return tuple(self._of[party].values())
+
+    def save(self, value: Conversation) -> None:
+        super().save(value)
+        mine = self._of.get(Party(value.customer_id, value.counterparty))
+        if mine is None:
+            return
+        if value.merged_into is None:
+            self._journal.put(mine, value.id, value)
+        else:
+            self._journal.drop(mine, value.id)
 
 
 class ConversationsUnitOfWork(UnitOfWork, Protocol):
-    """A transaction over accounts and conversations."""
+    """A transaction over accounts, customers, conversations and messages."""
+
+    @property
+    def customers(self) -> Customers: ...
 
     @property
     def conversations(self) -> Conversations: ...
+
+    @property
+    def messages(self) -> Messages: ...
 
 
 class PhoneNumbers(ABC):
@@ -78,15 +110,13 @@ class PhoneNumbers(ABC):
         """
 
 
-class ConversationReader(ABC):
-    """Reads outside of any transaction."""
+class ConversationReader(Reader[ConversationKey, Conversation]):
+    """Conversations as they stand, newest first by their start. One that is part of another is answered with that."""
+
+    missing = ConversationNotFound
 
     @abstractmethod
-    async def get(self, customer_id: str, id: UUID) -> Conversation:
-        """The conversation, or the one that it is part of by now. Raises ConversationNotFound."""
-
-    @abstractmethod
-    async def newest(
-        self, customer_id: str, limit: int, before: tuple[datetime, UUID] | None, at: datetime, *, active: bool | None
+    async def newest_that_are(
+        self, customer_id: str, limit: int, before: Position | None, *, active: bool, at: datetime
     ) -> Sequence[Conversation]:
-        """Newest first, those that come after the given (started_at, id); open at that instant, or not, or either (None)."""
+        """As `newest`, those that are open at that instant, or those that are not."""

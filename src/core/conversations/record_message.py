@@ -1,20 +1,20 @@
 """Count a message into its conversation: every message, in either direction, by whatever channel."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 from uuid import UUID
 
 from core.clock import Clock
 from core.conversations.conversation import Conversation, Placement, open_conversation, place
+from core.conversations.features import CONVERSATIONS
 from core.conversations.message import Channel, Direction, InvalidPhoneNumber, Message, Receipt, Standing, require_recent
-from core.conversations.ports import ConversationsUnitOfWork, Known, MessageKey, Party, PhoneNumbers, Sought
+from core.conversations.ports import ConversationsUnitOfWork, MessageKey, Party, PhoneNumbers, Sought
 from core.errors import DomainError
-from core.metering.account import Account, metered_entitlement
-from core.metering.idempotency import Idempotency
+from core.metering.account import Account
+from core.metering.entitlements import metered_entitlement
 from core.metering.ledger import Origin
 from core.metering.use_case import AccountUseCase
-from core.plans.features import CONVERSATIONS
 from core.plans.periods import Period
 from core.plans.plan import Window
 
@@ -34,7 +34,6 @@ class RecordMessageCommand(NamedTuple):
     recorded_by: str
     channel: Channel = Channel.DIRECT
     sent_at: datetime | None = None
-    idempotency: Idempotency | None = None
 
 
 class Recorded(NamedTuple):
@@ -44,7 +43,7 @@ class Recorded(NamedTuple):
     again: bool = False
 
 
-class RecordMessage(AccountUseCase[RecordMessageCommand, Recorded, ConversationsUnitOfWork, Known]):
+class RecordMessage(AccountUseCase[RecordMessageCommand, Recorded, ConversationsUnitOfWork]):
     """Count a message into the conversation that it belongs to, or open one and book it. `conversation.py` has the rule.
 
     - Inside an open conversation every message passes, whatever the limit.
@@ -56,6 +55,8 @@ class RecordMessage(AccountUseCase[RecordMessageCommand, Recorded, Conversations
     - One message id of a customer is one message: what comes again under it gets the first answer, whatever it says.
     """
 
+    features = (CONVERSATIONS.key,)
+
     def __init__(
         self, unit_of_work: Callable[[], ConversationsUnitOfWork], clock: Clock, new_id: Callable[[], UUID], phone_numbers: PhoneNumbers
     ) -> None:
@@ -63,30 +64,30 @@ class RecordMessage(AccountUseCase[RecordMessageCommand, Recorded, Conversations
         self._new_id = new_id
         self._phone_numbers = phone_numbers
 
-    def features(self, command: RecordMessageCommand) -> Collection[str]:
-        return (CONVERSATIONS.key,)
-
-    async def read(self, commands: Sequence[RecordMessageCommand], uow: ConversationsUnitOfWork) -> Known:
+    async def load(self, commands: Sequence[RecordMessageCommand], uow: ConversationsUnitOfWork) -> None:
+        # Only numbers without a country code are read by the customer's region.
+        await uow.customers.load(command.customer_id for command in commands if not command.counterparty.startswith("+"))
+        await uow.messages.load(map(_key, commands))
         sought: dict[Party, Sought] = {}
         for command in commands:
             account = uow.accounts.locked.get(command.customer_id)
             if account is None:
                 continue
             try:
-                party, sent_at = self._whose_and_when(command, account)
+                party, sent_at = self._whose_and_when(command, account, uow)
                 messages_max = _window(account).messages_max
             except DomainError:
                 continue  # and raised again when the command is decided
             earliest = min(sent_at, account.now, sought[party].ends_after) if party in sought else min(sent_at, account.now)
             sought[party] = Sought(earliest, messages_max)
-        return await uow.conversations.find({_key(command) for command in commands}, sought)
+        await uow.conversations.load_of(sought)
 
-    def decide(self, command: RecordMessageCommand, account: Account, facts: Known, uow: ConversationsUnitOfWork) -> Recorded:
-        if known := facts.receipts.get(_key(command)):
-            return Recorded(known, again=True)
-        party, sent_at = self._whose_and_when(command, account)
+    def decide(self, command: RecordMessageCommand, account: Account, uow: ConversationsUnitOfWork) -> Recorded:
+        if known := uow.messages.get(_key(command)):
+            return Recorded(known.receipt, again=True)
+        party, sent_at = self._whose_and_when(command, account, uow)
         window = _window(account)
-        conversations = facts.conversations.setdefault(party, {})
+        conversations = uow.conversations.of(party)
         placement = self._placed(sent_at, party, conversations, window)
         current = _period(account, account.now)
         if placement.before is None and command.direction is Direction.OUTBOUND and sent_at not in current:
@@ -95,25 +96,33 @@ class RecordMessage(AccountUseCase[RecordMessageCommand, Recorded, Conversations
         over_limit = _book(placement, command, account)
         receipt = _receipt(placement, account, over_limit=over_limit)
         for conversation in placement.changed():
-            conversations[conversation.id] = conversation
             uow.conversations.save(conversation)
-        for absorbed in placement.merged:
-            del conversations[absorbed.id]
-        uow.conversations.add(
-            Message(command.customer_id, command.message_id, command.direction, command.channel, sent_at, account.now, receipt)
+        uow.messages.save(
+            Message(
+                customer_id=command.customer_id,
+                id=command.message_id,
+                direction=command.direction,
+                channel=command.channel,
+                sent_at=sent_at,
+                recorded_at=account.now,
+                receipt=receipt,
+            )
         )
-        facts.receipts[_key(command)] = receipt
         return Recorded(receipt)
 
-    def _placed(self, at: datetime, party: Party, conversations: Mapping[UUID, Conversation], window: Window) -> Placement:
-        return place(at, conversations.values(), window, lambda: open_conversation(self._new_id(), *party, sent_at=at, window=window))
+    def _placed(self, at: datetime, party: Party, conversations: Collection[Conversation], window: Window) -> Placement:
+        return place(at, conversations, window, lambda: open_conversation(self._new_id(), *party, sent_at=at, window=window))
 
-    def _whose_and_when(self, command: RecordMessageCommand, account: Account) -> tuple[Party, datetime]:
+    def _whose_and_when(self, command: RecordMessageCommand, account: Account, uow: ConversationsUnitOfWork) -> tuple[Party, datetime]:
         sent_at = account.now if command.sent_at is None else command.sent_at
         require_recent(sent_at, account.now)
-        counterparty = self._phone_numbers.e164(command.counterparty, account.phone_region)
+        region = None
+        if not command.counterparty.startswith("+"):
+            customer = uow.customers.get(command.customer_id)
+            region = customer.phone_region if customer else None
+        counterparty = self._phone_numbers.e164(command.counterparty, region)
         if counterparty is None:
-            raise InvalidPhoneNumber(command.counterparty, account.phone_region)
+            raise InvalidPhoneNumber(command.counterparty, region)
         return Party(command.customer_id, counterparty), sent_at
 
 
@@ -156,12 +165,12 @@ def _origin(command: RecordMessageCommand, conversation_id: UUID) -> Origin:
 def _receipt(placement: Placement, account: Account, *, over_limit: bool) -> Receipt:
     conversation, balance = placement.conversation, account.balance(CONVERSATIONS.key)
     return Receipt(
-        conversation.id,
-        conversation.counterparty,
-        conversation.started_at,
-        conversation.expires_at,
-        conversation.message_count,
-        placement.opened,
-        Standing(balance.used, balance.limit, balance.remaining),
-        over_limit,
+        conversation_id=conversation.id,
+        counterparty=conversation.counterparty,
+        started_at=conversation.started_at,
+        expires_at=conversation.expires_at,
+        message_count=conversation.message_count,
+        new_conversation=placement.opened,
+        usage=Standing(balance.used, balance.limit, balance.remaining),
+        over_limit=over_limit,
     )

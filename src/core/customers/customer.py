@@ -1,6 +1,7 @@
 """Who is metered."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 
 from core.plans.periods import Billing
 
@@ -17,3 +18,5 @@ class Customer:
     plan_version: int
     billing: Billing
     phone_region: str | None = None
+    created_at: datetime = field(kw_only=True)
+    updated_at: datetime = field(kw_only=True)

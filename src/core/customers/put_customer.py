@@ -1,6 +1,6 @@
 """Create a customer, replace one, or change one in part."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final, TypedDict
@@ -8,11 +8,12 @@ from zoneinfo import ZoneInfo
 
 from core.clock import Clock
 from core.customers.customer import Customer
-from core.customers.ports import Customers
+from core.customers.ports import CustomersUnitOfWork
 from core.errors import DomainError
+from core.metering.account import CustomerNotFound
 from core.plans.periods import Billing, Interval
 from core.plans.plan import PlanNotFound
-from core.plans.ports import PlanRepository
+from core.plans.ports import Plans
 
 ANCHOR_EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 ANCHOR_LATEST: Final = datetime(2200, 1, 1, tzinfo=UTC)
@@ -46,7 +47,7 @@ class CustomerChanges(TypedDict, total=False):
     phone_region: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PutCustomerCommand:
     """Everything about a customer. `plan` is a plan's key: the customer gets its newest version."""
 
@@ -65,49 +66,65 @@ class PutCustomer:
     - Everything takes effect at once, and keeps what has been used.
     """
 
-    def __init__(self, customers: Customers, plans: PlanRepository, clock: Clock) -> None:
-        self._customers = customers
-        self._plans = plans
+    def __init__(self, unit_of_work: Callable[[], CustomersUnitOfWork], clock: Clock) -> None:
+        self._unit_of_work = unit_of_work
         self._clock = clock
 
     async def execute(self, command: PutCustomerCommand) -> tuple[Customer, bool]:
         """The customer, and whether it is new. Raises PlanNotFound, InvalidTimeZone and InvalidBillingAnchor."""
+        now = self._clock()
         billing = Billing(_anchor(command.billing_anchor), command.billing_interval, _zone(command.time_zone))
-        version = await _newest_version(self._plans, command.plan)
-        customer = Customer(command.customer_id, command.plan, version, billing, command.phone_region)
-        return customer, await self._customers.put(customer, self._clock())
+        async with self._unit_of_work() as uow:
+            await uow.customers.lock(command.customer_id)
+            known = uow.customers.get(command.customer_id)
+            customer = Customer(
+                id=command.customer_id,
+                plan_key=command.plan,
+                plan_version=await _newest_version(uow.plans, command.plan),
+                billing=billing,
+                phone_region=command.phone_region,
+                created_at=known.created_at if known else now,
+                updated_at=now,
+            )
+            uow.customers.save(customer)
+            await uow.commit()
+        return customer, known is None
 
 
 class ChangeCustomer:
     """Change a customer in part. A plan that is named is taken in its newest version, and takes effect at once."""
 
-    def __init__(self, customers: Customers, plans: PlanRepository, clock: Clock) -> None:
-        self._customers = customers
-        self._plans = plans
+    def __init__(self, unit_of_work: Callable[[], CustomersUnitOfWork], clock: Clock) -> None:
+        self._unit_of_work = unit_of_work
         self._clock = clock
 
     async def execute(self, customer_id: str, changes: CustomerChanges) -> Customer:
         """Raises CustomerNotFound, PlanNotFound, InvalidTimeZone and InvalidBillingAnchor."""
-        plan = (changes["plan"], await _newest_version(self._plans, changes["plan"])) if "plan" in changes else None
-
-        def changed(customer: Customer) -> Customer:
-            billing = customer.billing
-            return replace(
-                customer,
-                plan_key=plan[0] if plan else customer.plan_key,
-                plan_version=plan[1] if plan else customer.plan_version,
+        async with self._unit_of_work() as uow:
+            plan = (changes["plan"], await _newest_version(uow.plans, changes["plan"])) if "plan" in changes else None
+            await uow.customers.lock(customer_id)
+            known = uow.customers.get(customer_id)
+            if known is None:
+                raise CustomerNotFound(customer_id)
+            billing = known.billing
+            changed = replace(
+                known,
+                plan_key=plan[0] if plan else known.plan_key,
+                plan_version=plan[1] if plan else known.plan_version,
                 billing=Billing(
                     _anchor(changes["billing_anchor"]) if "billing_anchor" in changes else billing.anchor,
                     changes.get("billing_interval", billing.interval),
                     _zone(changes["time_zone"]) if "time_zone" in changes else billing.zone,
                 ),
-                phone_region=changes.get("phone_region", customer.phone_region),
+                phone_region=changes.get("phone_region", known.phone_region),
+                updated_at=self._clock(),
             )
+            uow.customers.save(changed)
+            await uow.commit()
+        return changed
 
-        return await self._customers.change(customer_id, changed, self._clock())
 
-
-async def _newest_version(plans: PlanRepository, key: str) -> int:
+async def _newest_version(plans: Plans, key: str) -> int:
     plan = await plans.latest(key)
     if plan is None:
         raise PlanNotFound(key)

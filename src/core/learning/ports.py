@@ -1,52 +1,45 @@
 """What learning asks of the outside."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from core.learning.assessment import Assessment
 from core.learning.learning_plan import LearningPlan
 from core.learning.practice_session import PracticeSession
 from core.metering.ports import UnitOfWork
-
-OwnId = tuple[str, str]
-"""A customer's id, and the id of something of theirs: two customers may use the same one."""
+from core.metering.repository import Repository
 
 
-class LearningPlans(ABC):
-    """Learning plans inside a unit of work. Their progress is not kept: it is counted from the practice sessions that were saved."""
+class LearnerKey(NamedTuple):
+    """Something of a customer's own, under an id that the caller may choose: two customers may use the same one."""
 
-    @abstractmethod
-    async def find(self, ids: Iterable[OwnId]) -> dict[OwnId, LearningPlan]:
-        """The existing ones among these."""
-
-    @abstractmethod
-    def add(self, plan: LearningPlan) -> None:
-        """A new plan, written by `UnitOfWork.commit`."""
+    customer_id: str
+    id: str
 
 
-class PracticeSessions(ABC):
+class LearningPlans(Repository[LearnerKey, LearningPlan]):
+    """Learning plans inside a unit of work.
+
+    A plan's progress is counted from the practice sessions that were saved, and kept nowhere else: what is saved here of a known plan
+    is its progress, for the commands that follow.
+    """
+
+    def key(self, value: LearningPlan) -> LearnerKey:
+        return LearnerKey(value.customer_id, value.id)
+
+
+class PracticeSessions(Repository[LearnerKey, PracticeSession]):
     """Practice sessions inside a unit of work. Whoever changes one has its customer's `practice_sessions` locked."""
 
-    @abstractmethod
-    async def find(self, ids: Iterable[OwnId]) -> dict[OwnId, PracticeSession]:
-        """The existing ones among these."""
-
-    @abstractmethod
-    def save(self, session: PracticeSession) -> None:
-        """A new session, or a known one's next state, written by `UnitOfWork.commit`."""
+    def key(self, value: PracticeSession) -> LearnerKey:
+        return LearnerKey(value.customer_id, value.id)
 
 
-class Assessments(ABC):
-    """Assessments inside a unit of work. Whoever adds one has its customer's `assessments` locked."""
+class Assessments(Repository[LearnerKey, Assessment]):
+    """Assessments inside a unit of work. Whoever saves one has its customer's `assessments` locked."""
 
-    @abstractmethod
-    async def find(self, ids: Iterable[OwnId]) -> dict[OwnId, Assessment]:
-        """The existing ones among these."""
-
-    @abstractmethod
-    def add(self, assessment: Assessment) -> None:
-        """A new assessment, written by `UnitOfWork.commit`."""
+    def key(self, value: Assessment) -> LearnerKey:
+        return LearnerKey(value.customer_id, value.id)
 
 
 class LearningUnitOfWork(UnitOfWork, Protocol):
@@ -66,5 +59,5 @@ class LearningPlanReader(ABC):
     """Reads outside of any transaction."""
 
     @abstractmethod
-    async def get(self, customer_id: str, id: str) -> LearningPlan:
+    async def get(self, key: LearnerKey) -> LearningPlan:
         """With its progress as it stands. Raises LearningPlanNotFound."""

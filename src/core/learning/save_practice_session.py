@@ -2,16 +2,15 @@
 
 from dataclasses import dataclass
 
+from core.learning.features import PRACTICE_SESSIONS
 from core.learning.learning_plan import LearningPlan
 from core.learning.ports import LearningUnitOfWork
-from core.learning.practice_command import PracticeFacts, PracticeUseCase
+from core.learning.practice_command import PracticeUseCase
 from core.learning.practice_session import Practice, PracticeSession
 from core.metering.account import Account
 from core.metering.balance import Balance
-from core.metering.idempotency import Idempotency
 from core.metering.ledger import Origin
 from core.metering.reservations import ReservationState
-from core.plans.features import PRACTICE_SESSIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +22,6 @@ class SavePracticeSessionCommand:
     recorded_by: str
     id: str | None = None
     learning_plan_id: str | None = None
-    idempotency: Idempotency | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +43,19 @@ class SavePracticeSession(PracticeUseCase[SavePracticeSessionCommand, SavedPract
     - A learning plan that is named is the customer's own; where none is, it is the one that the session was started for.
     """
 
-    def decide(self, command: SavePracticeSessionCommand, account: Account, facts: PracticeFacts, uow: LearningUnitOfWork) -> SavedPractice:
-        session = facts.session(command.customer_id, command.id or str(account.new_id()))
+    def decide(self, command: SavePracticeSessionCommand, account: Account, uow: LearningUnitOfWork) -> SavedPractice:
+        session = self.session(command.customer_id, command.id, account, uow)
         plan_id = session.plan_id(command.learning_plan_id)
-        plan = facts.plan(command.customer_id, plan_id)
+        plan = self.plan(command.customer_id, plan_id, uow)
         if session.repeats_save(plan_id, command.practice):
             return SavedPractice(session, plan, account.balance(PRACTICE_SESSIONS.key), is_new=False)
-        hold = facts.hold(session)
+        hold = account.reservation(session.reservation_id)
         if hold and hold.state is ReservationState.HELD:
             account.settle(hold, hold.committed({PRACTICE_SESSIONS.key: 1}, account.now))
         record = account.record(PRACTICE_SESSIONS.key, 1, Origin("learning", command.recorded_by, session.id))
         saved = session.saved(plan_id, command.practice, account.now, over_limit=record.overage > 0)
-        facts.sessions[saved.customer_id, saved.id] = saved
-        if plan is not None:
-            plan = facts.plans[plan.customer_id, plan.id] = plan.practised()
         uow.practice_sessions.save(saved)
+        if plan is not None:
+            plan = plan.practised()
+            uow.learning_plans.save(plan)
         return SavedPractice(saved, plan, account.balance(PRACTICE_SESSIONS.key), is_new=True)

@@ -4,14 +4,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
+from core.learning.features import PRACTICE_SESSIONS
 from core.learning.ports import LearningUnitOfWork
-from core.learning.practice_command import PracticeFacts, PracticeUseCase
+from core.learning.practice_command import PracticeUseCase
 from core.learning.practice_session import PracticeSession
 from core.metering.account import Account
 from core.metering.balance import Balance
-from core.metering.idempotency import Idempotency
 from core.metering.reservations import Reservation, ReservationState
-from core.plans.features import PRACTICE_SESSIONS
 
 HELD_FOR: Final = timedelta(hours=3)
 """Longer than anybody practises in one go."""
@@ -24,7 +23,6 @@ class StartPracticeSessionCommand:
     customer_id: str
     id: str | None = None
     learning_plan_id: str | None = None
-    idempotency: Idempotency | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +44,16 @@ class StartPracticeSession(PracticeUseCase[StartPracticeSessionCommand, StartedP
     - A learning plan that is named is the customer's own.
     """
 
-    def decide(
-        self, command: StartPracticeSessionCommand, account: Account, facts: PracticeFacts, uow: LearningUnitOfWork
-    ) -> StartedPractice:
-        session = facts.session(command.customer_id, command.id or str(account.new_id()))
+    def decide(self, command: StartPracticeSessionCommand, account: Account, uow: LearningUnitOfWork) -> StartedPractice:
+        session = self.session(command.customer_id, command.id, account, uow)
         plan_id = session.plan_id(command.learning_plan_id)
-        facts.plan(command.customer_id, plan_id)
+        self.plan(command.customer_id, plan_id, uow)
         session.require_unsaved()
-        hold = facts.hold(session)
+        hold = account.reservation(session.reservation_id)
         if hold and hold.state_at(account.now) is ReservationState.HELD:
             session.require_started_for(plan_id)
             return StartedPractice(session, hold, account.balance(PRACTICE_SESSIONS.key), is_new=False)
         hold = account.hold({PRACTICE_SESSIONS.key: 1}, HELD_FOR, session.id)
         started = session.started(plan_id, hold.id, account.now)
-        facts.sessions[started.customer_id, started.id] = started
-        facts.holds[hold.id] = hold
         uow.practice_sessions.save(started)
         return StartedPractice(started, hold, account.balance(PRACTICE_SESSIONS.key), is_new=True)

@@ -1,17 +1,16 @@
 """Take an assessment, if the plan has one left."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
 from core.learning.assessment import Assessment
-from core.learning.ports import LearningUnitOfWork, OwnId
+from core.learning.features import ASSESSMENTS
+from core.learning.ports import LearnerKey, LearningUnitOfWork
 from core.metering.account import Account
 from core.metering.balance import Balance
-from core.metering.idempotency import Idempotency
 from core.metering.ledger import Origin
 from core.metering.use_case import AccountUseCase
-from core.plans.features import ASSESSMENTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +22,6 @@ class TakeAssessmentCommand:
     score: Decimal | None
     recorded_by: str
     id: str | None = None
-    idempotency: Idempotency | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,30 +33,30 @@ class TakenAssessment:
     is_new: bool
 
 
-class TakeAssessment(AccountUseCase[TakeAssessmentCommand, TakenAssessment, LearningUnitOfWork, dict[OwnId, Assessment]]):
+class TakeAssessment(AccountUseCase[TakeAssessmentCommand, TakenAssessment, LearningUnitOfWork]):
     """Take an assessment and book one of the plan's assessments for it.
 
     - Refused where none is left in this billing period.
     - The same assessment again is answered with what is stored; other content under the same id is refused.
     """
 
-    def features(self, command: TakeAssessmentCommand) -> Collection[str]:
-        return (ASSESSMENTS.key,)
+    features = (ASSESSMENTS.key,)
 
-    async def read(self, commands: Sequence[TakeAssessmentCommand], uow: LearningUnitOfWork) -> dict[OwnId, Assessment]:
-        named = [(command.customer_id, command.id) for command in commands if command.id is not None]
-        return await uow.assessments.find(named) if named else {}
+    async def load(self, commands: Sequence[TakeAssessmentCommand], uow: LearningUnitOfWork) -> None:
+        await uow.assessments.load(LearnerKey(command.customer_id, command.id) for command in commands if command.id is not None)
 
-    def decide(
-        self, command: TakeAssessmentCommand, account: Account, facts: dict[OwnId, Assessment], uow: LearningUnitOfWork
-    ) -> TakenAssessment:
-        id = command.id or str(account.new_id())
-        known = facts.get((command.customer_id, id))
+    def decide(self, command: TakeAssessmentCommand, account: Account, uow: LearningUnitOfWork) -> TakenAssessment:
+        known = None if command.id is None else uow.assessments.get(LearnerKey(command.customer_id, command.id))
         if known is not None:
             known.require_same(command.kind, command.score)
             return TakenAssessment(known, account.balance(ASSESSMENTS.key), is_new=False)
-        assessment = Assessment(id, command.customer_id, command.kind, command.score, taken_at=account.now)
-        account.consume(ASSESSMENTS.key, 1, Origin("learning", command.recorded_by, id))
-        facts[command.customer_id, id] = assessment
-        uow.assessments.add(assessment)
+        assessment = Assessment(
+            id=command.id or str(account.new_id()),
+            customer_id=command.customer_id,
+            kind=command.kind,
+            score=command.score,
+            taken_at=account.now,
+        )
+        account.consume(ASSESSMENTS.key, 1, Origin("learning", command.recorded_by, assessment.id))
+        uow.assessments.save(assessment)
         return TakenAssessment(assessment, account.balance(ASSESSMENTS.key), is_new=True)

@@ -2,24 +2,24 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Final, NamedTuple
 from uuid import UUID
 
 from core.errors import NotFoundError
-from core.metering.balance import Amount, Balance, FeatureNotInPlan, FeatureNotMetered, LimitExceeded, Usage
+from core.metering.balance import Amount, Balance, FeatureNotInPlan, LimitExceeded, Usage
+from core.metering.entitlements import metered_entitlement
+from core.metering.journal import Journal
 from core.metering.ledger import InvalidOccurredAt, Origin, UsageRecord
-from core.metering.reservations import Reservation, ReservationState
+from core.metering.meters import Meter
+from core.metering.repository import Repository
+from core.metering.reservations import Reservation, ReservationKey, ReservationState
 from core.plans.features import Feature, FeatureCatalog, InvalidQuantity
 from core.plans.periods import Billing
-from core.plans.plan import Boolean, Enforcement, Metered, Plan, Static
+from core.plans.plan import Enforcement, Plan
 
 BACKDATING_MAX: Final = timedelta(days=35)
 CLOCK_SKEW_MAX: Final = timedelta(minutes=5)
 USED_PARTS_MAX: Final = 4_000_000_000_000_000_000
-
-NOT_IN_PLAN: Final = Metered(limit=0)
-"""How usage is booked of a feature that the customer's plan does not have: all of it is overage."""
 
 
 class CustomerNotFound(NotFoundError):
@@ -38,21 +38,21 @@ class CounterState(NamedTuple):
 class Account:
     """Decides and books usage of one customer's locked features. Pure: it collects what is to be written.
 
-    All of its methods either do everything or raise and change nothing.
+    All of its methods either do everything or raise and change nothing. What they did is taken back by the unit of work's journal.
     """
 
     __slots__ = (
         "_balances",
         "_catalog",
         "_counters",
+        "_journal",
+        "_reservations",
         "billing",
         "customer_id",
         "new_id",
         "now",
-        "phone_region",
         "plan",
         "records",
-        "reservations",
     )
 
     def __init__(
@@ -60,24 +60,25 @@ class Account:
         customer_id: str,
         plan: Plan,
         billing: Billing,
-        counters: Mapping[str, CounterState],
+        counters: Mapping[Meter, CounterState],
         *,
         now: datetime,
         catalog: FeatureCatalog,
         new_id: Callable[[], UUID],
-        phone_region: str | None = None,
+        journal: Journal,
+        reservations: Repository[ReservationKey, Reservation],
     ) -> None:
         self.customer_id = customer_id
         self.plan = plan
         self.billing = billing
         self.now = now
         self.new_id = new_id
-        self.phone_region = phone_region
         self.records: list[UsageRecord] = []
-        self.reservations: list[Reservation] = []
         self._counters = counters
         self._catalog = catalog
-        self._balances: dict[str, Balance] = {}
+        self._journal = journal
+        self._reservations = reservations
+        self._balances: dict[Meter, Balance] = {}
 
     def balance(self, key: str) -> Balance:
         """Where the feature stands, with all that was booked through this account.
@@ -85,22 +86,23 @@ class Account:
         A feature that the plan does not have stands at a limit of zero. Raises FeatureNotMetered, and FeatureNotInPlan for a feature
         that was never declared or that the plan switches off.
         """
-        balance = self._balances.get(key)
+        meter = Meter(self.customer_id, key)
+        balance = self._balances.get(meter)
         if balance is None:
             feature = self._catalog.get(key)
             entitlement = metered_entitlement(self.plan, key)
             if feature is None:
                 raise FeatureNotInPlan(self.plan.key, key, declared=False)
-            counter = self._counters[key]
+            counter = self._counters[meter]
             period = self.billing.period(entitlement.reset, self.now)
             hard = entitlement.enforcement is Enforcement.HARD
             balance = Balance(feature, entitlement.limit, hard, period, counter.used, counter.held)
-            self._balances[key] = balance
+            self._balances[meter] = balance
         return balance
 
     def knows(self, feature: str) -> bool:
         """Whether usage of the feature is counted for this account, so that it has a balance."""
-        return feature in self._counters
+        return Meter(self.customer_id, feature) in self._counters
 
     def balances(self, features: Iterable[str]) -> dict[str, Balance]:
         return {feature: self.balance(feature) for feature in features}
@@ -193,16 +195,20 @@ class Account:
         for feature, quantity in reservation.held.items():
             self.require(feature, quantity)
         for feature, quantity in reservation.held.items():
-            self._balances[feature] = self.balance(feature).plus(0, quantity)
-        self.reservations.append(reservation)
+            self._put(feature, self.balance(feature).plus(0, quantity))
+        self._reservations.save(reservation)
+
+    def reservation(self, id: UUID | None) -> Reservation | None:
+        """The customer's own reservation, as it stands by now; None where there is none, or no id. It has to be loaded before."""
+        return None if id is None else self._reservations.get(ReservationKey(self.customer_id, id))
 
     def settle(self, before: Reservation, after: Reservation) -> None:
         """Puts a reservation's next state in place of its last one, and gives back what it no longer holds."""
         for feature in before.held:
             change = after.held_at(feature, self.now) - before.held_at(feature, self.now)
             if change:
-                self._balances[feature] = self.balance(feature).plus(0, change)
-        self.reservations.append(after)
+                self._put(feature, self.balance(feature).plus(0, change))
+        self._reservations.save(after)
 
     def draw(self, hold: Reservation, usage: Iterable[Usage]) -> Reservation:
         """After work that was booked: uses up what was set aside for it, as far as that goes. An ended or expired hold stays as it is."""
@@ -218,19 +224,12 @@ class Account:
         """What a caller asked for, in smallest parts. Raises InvalidQuantity, FeatureNotMetered or FeatureNotInPlan."""
         return [Usage(item.feature, self.balance(item.feature).feature.positive_parts(item.quantity), item.dimension) for item in amounts]
 
-    def mark(self) -> "Mark":
-        """A point to return to by `undo`."""
-        return Mark(len(self.records), len(self.reservations), dict(self._balances))
-
-    def undo(self, mark: "Mark") -> None:
-        """Forgets all that was booked since the mark."""
-        del self.records[mark.records :]
-        del self.reservations[mark.reservations :]
-        self._balances = dict(mark.balances)
-
     def touched(self) -> Iterable[Balance]:
         """The balances that decisions looked at, as they now stand."""
         return self._balances.values()
+
+    def _put(self, feature: str, balance: Balance) -> None:
+        self._journal.put(self._balances, Meter(self.customer_id, feature), balance)
 
     def _require_in_plan(self, feature: str) -> None:
         if feature not in self.plan.entitlements:
@@ -253,7 +252,7 @@ class Account:
         if occurred_at in before.period:
             after = before.plus(quantity)
             overage = after.overage - before.overage
-            self._balances[feature] = after
+            self._put(feature, after)
         record = UsageRecord(
             self.new_id(),
             self.customer_id,
@@ -268,41 +267,10 @@ class Account:
             event_id,
             dimension,
         )
-        self.records.append(record)
+        self._journal.add(self.records, record)
         return record
-
-
-class Mark(NamedTuple):
-    """How far an account's bookings had come."""
-
-    records: int
-    reservations: int
-    balances: dict[str, Balance]
 
 
 def _require_capacity(feature: Feature, counted: int, quantity: int) -> None:
     if quantity > 0 and counted + quantity > USED_PARTS_MAX:
         raise InvalidQuantity(feature.key, "the period's total would be too large")
-
-
-def metered_entitlement(plan: Plan, feature: str) -> Metered:
-    """How usage of the feature is counted under the plan; NOT_IN_PLAN where the plan does not name it.
-
-    Raises FeatureNotMetered, and FeatureNotInPlan where the plan switches the feature off.
-    """
-    match plan.entitlements.get(feature, NOT_IN_PLAN):
-        case Metered() as metered:
-            return metered
-        case Boolean(enabled=False):
-            raise FeatureNotInPlan(plan.key, feature)
-        case _:
-            raise FeatureNotMetered(plan.key, feature)
-
-
-def static_value(plan: Plan, feature: str) -> Decimal:
-    """The number that the plan grants. Raises FeatureNotInPlan where it grants none."""
-    match plan.entitlements.get(feature):
-        case Static(value=value):
-            return value
-        case _:
-            raise FeatureNotInPlan(plan.key, feature)

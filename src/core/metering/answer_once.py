@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from core.clock import Clock
 from core.errors import ConcurrentUpdate
-from core.metering.idempotency import IdempotencyKeyReused, StoredReply
+from core.metering.idempotency import IdempotencyKeyReused, ReplyKey, StoredReply
 from core.metering.ports import UnitOfWork
 
 
@@ -28,7 +28,7 @@ class AnswerOnce:
         given = await answer()
         try:
             async with self._unit_of_work() as uow:
-                uow.replies.add(StoredReply(owner, key, fingerprint, given), self._clock())
+                uow.replies.save(StoredReply(owner, key, fingerprint, given, self._clock()))
                 await uow.commit()
         except ConcurrentUpdate:
             return await self._stored(owner, key, fingerprint) or given, True
@@ -44,14 +44,15 @@ class AnswerOnce:
             return
         try:
             async with self._unit_of_work() as uow:
-                uow.replies.add(StoredReply(owner, key, fingerprint, b""), self._clock())
+                uow.replies.save(StoredReply(owner, key, fingerprint, b"", self._clock()))
                 await uow.commit()
         except ConcurrentUpdate:
             await self._stored(owner, key, fingerprint)
 
     async def _stored(self, owner: str, key: str, fingerprint: bytes) -> bytes | None:
         async with self._unit_of_work() as uow:
-            stored = (await uow.replies.find([(owner, key)])).get((owner, key))
+            await uow.replies.load([ReplyKey(owner, key)])
+            stored = uow.replies.get(ReplyKey(owner, key))
         if stored is None:
             return None
         if stored.fingerprint != fingerprint:

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from core.metering.account import CLOCK_SKEW_MAX, Account
 from core.metering.balance import Amount, Balance
-from core.metering.idempotency import Idempotency
 from core.metering.ledger import InvalidOccurredAt, Origin, UsageRecord
 from core.metering.ports import UnitOfWork
 from core.metering.use_case import AccountUseCase
@@ -28,7 +27,6 @@ class ConsumeUsageCommand(NamedTuple):
     origin: Origin
     mode: Mode = Mode.ENFORCE
     occurred_at: datetime | None = None
-    idempotency: Idempotency | None = None
 
 
 class Consumed(NamedTuple):
@@ -42,20 +40,17 @@ class Consumed(NamedTuple):
         return any(record.overage for record in self.records)
 
 
-class ConsumeUsage(AccountUseCase[ConsumeUsageCommand, Consumed, UnitOfWork, None]):
+class ConsumeUsage(AccountUseCase[ConsumeUsageCommand, Consumed, UnitOfWork]):
     """Consume one or several features at once: all of them, or none.
 
     - `enforce` (before work is done): refused where a limit does not admit it, naming the feature that bound. It happens now.
     - `record` (work already done): always booked, as overage if need be, in the period in which it occurred.
     """
 
-    def features(self, command: ConsumeUsageCommand) -> Collection[str]:
+    def features_of(self, command: ConsumeUsageCommand) -> Collection[str]:
         return [amount.feature for amount in command.amounts]
 
-    async def read(self, commands: Sequence[ConsumeUsageCommand], uow: UnitOfWork) -> None:
-        return None
-
-    def decide(self, command: ConsumeUsageCommand, account: Account, facts: None, uow: UnitOfWork) -> Consumed:
+    def decide(self, command: ConsumeUsageCommand, account: Account, uow: UnitOfWork) -> Consumed:
         usage = account.usage(command.amounts)
         if command.mode is Mode.ENFORCE:
             _require_now(command.occurred_at, account.now)

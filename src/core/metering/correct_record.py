@@ -7,8 +7,8 @@ from uuid import UUID
 
 from core.metering.account import Account
 from core.metering.balance import Balance
-from core.metering.idempotency import Idempotency
-from core.metering.ledger import CorrectedRecord, Origin, RecordNotFound, UsageRecord
+from core.metering.ledger import Origin, RecordKey, RecordNotFound, UsageRecord
+from core.metering.meters import Meter
 from core.metering.ports import UnitOfWork
 from core.metering.use_case import AccountUseCase
 from core.plans.features import InvalidQuantity
@@ -23,7 +23,6 @@ class CorrectRecordCommand:
     quantity: Decimal
     reason: str
     recorded_by: str
-    idempotency: Idempotency | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,28 +33,26 @@ class Corrected:
     balance: Balance
 
 
-class CorrectRecord(AccountUseCase[CorrectRecordCommand, Corrected, UnitOfWork, dict[UUID, CorrectedRecord]]):
+class CorrectRecord(AccountUseCase[CorrectRecordCommand, Corrected, UnitOfWork]):
     """Book a compensating record with a reason; the record that was wrong stays as it is.
 
     - It counts in the period of the record that it corrects.
     - Neither that record's total nor the period's usage falls below zero.
     """
 
-    def features(self, command: CorrectRecordCommand) -> Collection[str]:
-        return ()
-
-    async def claims(self, commands: Sequence[CorrectRecordCommand], uow: UnitOfWork) -> Mapping[str, Collection[str]]:
-        claims: dict[str, set[str]] = {command.customer_id: set() for command in commands}
-        for known in (await self.read(commands, uow)).values():
-            claims[known.record.customer_id].add(known.record.feature)
+    async def claims(self, commands: Sequence[CorrectRecordCommand], uow: UnitOfWork) -> Mapping[str, Collection[Meter]]:
+        # What a record counts towards never changes, so it can be looked up before the lock; its total is loaded after it.
+        claims: dict[str, set[Meter]] = {command.customer_id: set() for command in commands}
+        for known in await uow.records.find(list(dict.fromkeys(map(_key, commands)))):
+            claims[known.record.customer_id].add(known.record.meter)
         return claims
 
-    async def read(self, commands: Sequence[CorrectRecordCommand], uow: UnitOfWork) -> dict[UUID, CorrectedRecord]:
-        return await uow.ledger.find((command.customer_id, command.record_id) for command in commands)
+    async def load(self, commands: Sequence[CorrectRecordCommand], uow: UnitOfWork) -> None:
+        await uow.records.load(map(_key, commands))
 
-    def decide(self, command: CorrectRecordCommand, account: Account, facts: dict[UUID, CorrectedRecord], uow: UnitOfWork) -> Corrected:
-        known = facts.get(command.record_id)
-        if known is None or known.record.customer_id != command.customer_id:
+    def decide(self, command: CorrectRecordCommand, account: Account, uow: UnitOfWork) -> Corrected:
+        known = uow.records.get(_key(command))
+        if known is None:
             raise RecordNotFound(str(command.record_id))
         feature = known.record.feature
         if known.record.corrects is not None:
@@ -65,5 +62,9 @@ class CorrectRecord(AccountUseCase[CorrectRecordCommand, Corrected, UnitOfWork, 
             raise InvalidQuantity(feature, "a correction of zero changes nothing")
         origin = Origin("correction", command.recorded_by, known.record.origin.reference)
         record = account.correct(known.record, known.total, quantity, command.reason, origin)
-        facts[command.record_id] = replace(known, total=known.total + quantity)
+        uow.records.save(replace(known, total=known.total + quantity))
         return Corrected(record, account.balance(feature))
+
+
+def _key(command: CorrectRecordCommand) -> RecordKey:
+    return RecordKey(command.customer_id, command.record_id)

@@ -8,10 +8,10 @@ from uuid import UUID
 
 from core.metering.account import Account
 from core.metering.balance import Amount, Usage
-from core.metering.idempotency import Idempotency
 from core.metering.ledger import Origin
+from core.metering.meters import Meter
 from core.metering.ports import UnitOfWork
-from core.metering.reservations import Reservation, ReservationNotFound
+from core.metering.reservations import Reservation, ReservationKey, ReservationNotFound
 from core.metering.reserve_usage import Reserved
 from core.metering.use_case import AccountCommand, AccountUseCase
 
@@ -26,30 +26,24 @@ class ReservationCommand(AccountCommand, Protocol):
 C = TypeVar("C", bound=ReservationCommand)
 
 
-class FinishReservation(AccountUseCase[C, Reserved, UnitOfWork, dict[UUID, Reservation]]):
+class FinishReservation(AccountUseCase[C, Reserved, UnitOfWork]):
     """Finds the reservation under the lock of the features that it holds. Raises ReservationNotFound."""
 
-    async def claims(self, commands: Sequence[C], uow: UnitOfWork) -> Mapping[str, Collection[str]]:
-        # What a reservation was made for never changes, so it can be looked up before the lock; its state is read after it.
-        known = await self.read(commands, uow)
-        claims: dict[str, set[str]] = {}
-        for command in commands:
-            features = claims.setdefault(command.customer_id, set())
-            features.update(self.features(command))
-            if command.reservation_id in known:
-                features.update(known[command.reservation_id].usage)
+    async def claims(self, commands: Sequence[C], uow: UnitOfWork) -> Mapping[str, Collection[Meter]]:
+        # What a reservation was made for never changes, so it can be looked up before the lock; its state is loaded after it.
+        claims = {customer_id: set(meters) for customer_id, meters in (await super().claims(commands, uow)).items()}
+        for known in await uow.reservations.find(list(dict.fromkeys(map(_key, commands)))):
+            claims[known.customer_id].update(Meter(known.customer_id, feature) for feature in known.usage)
         return claims
 
-    async def read(self, commands: Sequence[C], uow: UnitOfWork) -> dict[UUID, Reservation]:
-        return await uow.reservations.find((command.customer_id, command.reservation_id) for command in commands)
+    async def load(self, commands: Sequence[C], uow: UnitOfWork) -> None:
+        await uow.reservations.load(map(_key, commands))
 
-    def decide(self, command: C, account: Account, facts: dict[UUID, Reservation], uow: UnitOfWork) -> Reserved:
-        before = facts.get(command.reservation_id)
-        if before is None or before.customer_id != command.customer_id:
+    def decide(self, command: C, account: Account, uow: UnitOfWork) -> Reserved:
+        before = account.reservation(command.reservation_id)
+        if before is None:
             raise ReservationNotFound(str(command.reservation_id))
         after = self.finish(command, before, account)
-        if after is not before:
-            facts[after.id] = after
         return Reserved(after, account.balances(after.actual or after.usage))
 
     @abstractmethod
@@ -65,7 +59,6 @@ class CommitReservationCommand:
     reservation_id: UUID
     recorded_by: str
     amounts: Sequence[Amount] | None = None
-    idempotency: Idempotency | None = None
 
 
 class CommitReservation(FinishReservation[CommitReservationCommand]):
@@ -75,7 +68,7 @@ class CommitReservation(FinishReservation[CommitReservationCommand]):
     - Once: a second commit, or the commit of a released reservation, is refused.
     """
 
-    def features(self, command: CommitReservationCommand) -> Collection[str]:
+    def features_of(self, command: CommitReservationCommand) -> Collection[str]:
         return [amount.feature for amount in command.amounts or ()]
 
     def finish(self, command: CommitReservationCommand, reservation: Reservation, account: Account) -> Reservation:
@@ -96,14 +89,10 @@ class ReleaseReservationCommand:
 
     customer_id: str
     reservation_id: UUID
-    idempotency: Idempotency | None = None
 
 
 class ReleaseReservation(FinishReservation[ReleaseReservationCommand]):
     """Give back what was held; nothing is booked. Releasing again changes nothing; a committed reservation is refused."""
-
-    def features(self, command: ReleaseReservationCommand) -> Collection[str]:
-        return ()
 
     def finish(self, command: ReleaseReservationCommand, reservation: Reservation, account: Account) -> Reservation:
         released = reservation.released(account.now)
@@ -112,8 +101,12 @@ class ReleaseReservation(FinishReservation[ReleaseReservationCommand]):
         return released
 
 
+def _key(command: ReservationCommand) -> ReservationKey:
+    return ReservationKey(command.customer_id, command.reservation_id)
+
+
 def _work(amounts: Sequence[Amount], account: Account) -> list[Usage]:
-    """Amounts of work that was done; none of a feature is possible."""
+    """Amounts of work that was done; zero is allowed."""
     return [Usage(item.feature, account.balance(item.feature).feature.parts_of_work(item.quantity), item.dimension) for item in amounts]
 
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any, Final
+from datetime import datetime, timedelta
+from typing import Any, Final, NamedTuple
 
 from core.errors import DomainError
 
@@ -23,13 +23,19 @@ class IdempotencyKeyReused(DomainError):
         return {"idempotency_key": self.key}
 
 
-@dataclass(frozen=True, slots=True)
-class Idempotency:
+class Once(NamedTuple):
     """A caller's key, the fingerprint of what it stands for, and how the result is written down for a repeat."""
 
     key: str
     fingerprint: bytes
     encode: Callable[[Any], bytes]
+
+
+class ReplyKey(NamedTuple):
+    """A customer's own key: two customers may use the same one."""
+
+    customer_id: str
+    key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +46,13 @@ class StoredReply:
     key: str
     fingerprint: bytes
     reply: bytes
+    answered_at: datetime
+
+    def replayed(self, once: Once) -> "Replay":
+        """The answer to a repeat. Raises IdempotencyKeyReused where the input is not the same."""
+        if self.fingerprint != once.fingerprint:
+            raise IdempotencyKeyReused(once.key)
+        return Replay(self.reply)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 from core.metering.account import Account
 from core.metering.balance import Amount
-from core.metering.idempotency import Idempotency
 from core.metering.ledger import EventKey, Origin
 from core.metering.ports import UnitOfWork
 from core.metering.use_case import AccountUseCase
@@ -21,34 +20,32 @@ class IngestEventCommand(NamedTuple):
     event_id: str
     recorded_by: str
     occurred_at: datetime | None = None
-    idempotency: Idempotency | None = None
 
     @property
     def key(self) -> EventKey:
         return EventKey(self.customer_id, self.source, self.event_id)
 
 
-class IngestEvents(AccountUseCase[IngestEventCommand, bool, UnitOfWork, set[EventKey]]):
+class IngestEvents(AccountUseCase[IngestEventCommand, bool, UnitOfWork]):
     """Book an event's usage, unless the event is known; the result says whether it was new.
 
     - What an event reports has been used: it is always booked, in the period in which it occurred.
     - A customer's event with the same source and id is the same event, for ever, whatever else it says.
     """
 
-    def features(self, command: IngestEventCommand) -> Collection[str]:
+    def features_of(self, command: IngestEventCommand) -> Collection[str]:
         return (command.amount.feature,)
 
-    async def read(self, commands: Sequence[IngestEventCommand], uow: UnitOfWork) -> set[EventKey]:
-        return await uow.ledger.known_events(command.key for command in commands)
+    async def load(self, commands: Sequence[IngestEventCommand], uow: UnitOfWork) -> None:
+        await uow.events.load(command.key for command in commands)
 
-    def decide(self, command: IngestEventCommand, account: Account, facts: set[EventKey], uow: UnitOfWork) -> bool:
-        key = command.key
-        if key in facts:
+    def decide(self, command: IngestEventCommand, account: Account, uow: UnitOfWork) -> bool:
+        if uow.events.get(command.key):
             return False
         (usage,) = account.usage([command.amount])
         origin = Origin(command.source, command.recorded_by)
         account.record(
             usage.feature, usage.quantity, origin, occurred_at=command.occurred_at, event_id=command.event_id, dimension=usage.dimension
         )
-        facts.add(key)
+        uow.events.save(command.key)
         return True

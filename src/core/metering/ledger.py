@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 from uuid import UUID
 
 from core.errors import DomainError, NotFoundError
+from core.metering.meters import Meter
 
 SHARES_MAX: Final = 100
 """How many shares a breakdown shows at most."""
@@ -33,6 +34,13 @@ class InvalidOccurredAt(DomainError):
 
     def facts(self) -> Mapping[str, object]:
         return {"occurred_at": self.occurred_at, "earliest": self.earliest, "latest": self.latest}
+
+
+class RecordKey(NamedTuple):
+    """A customer's own ledger entry."""
+
+    customer_id: str
+    id: UUID
 
 
 class Origin(NamedTuple):
@@ -62,6 +70,11 @@ class UsageRecord(NamedTuple):
     reason: str | None = None
     event_id: str | None = None
     dimension: str | None = None
+
+    @property
+    def meter(self) -> Meter:
+        """What it counts towards."""
+        return Meter(self.customer_id, self.feature)
 
 
 @dataclass(frozen=True, slots=True)

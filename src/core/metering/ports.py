@@ -1,16 +1,19 @@
 """What the engine asks of the outside."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Protocol, Self
 from uuid import UUID
 
 from core.metering.account import Account
-from core.metering.idempotency import StoredReply
-from core.metering.ledger import Breakdown, CorrectedRecord, EventKey, LedgerQuery, UsageRecord
-from core.metering.reservations import Reservation
+from core.metering.idempotency import ReplyKey, StoredReply
+from core.metering.journal import Journal
+from core.metering.ledger import Breakdown, CorrectedRecord, EventKey, LedgerQuery, RecordKey, UsageRecord
+from core.metering.meters import Meter
+from core.metering.repository import Repository
+from core.metering.reservations import Reservation, Reservations
 from core.plans.periods import Period
 
 
@@ -21,56 +24,49 @@ class Accounts(ABC):
     """What `lock` has answered."""
 
     @abstractmethod
-    async def lock(self, features: Mapping[str, Collection[str]], at: datetime) -> Mapping[str, Account]:
-        """Locks these features of these customers, in one order for everyone, and says where they stand at `at`.
+    async def lock(self, meters: Mapping[str, Collection[Meter]], at: datetime) -> Mapping[str, Account]:
+        """By customer, locks these meters, in one order for everyone, and says where they stand at `at`.
 
         A customer that does not exist is absent from the answer. A counter that does not sum the period that contains `at` is
         rebuilt from the ledger under the lock. What the accounts then collect is written by `UnitOfWork.commit`.
         """
 
     @abstractmethod
-    async def write_ahead(self) -> None:
-        """May begin to write what the accounts have collected so far, and need not wait for it. Nothing stands before the commit."""
-
-    @abstractmethod
-    async def forget(self, features: Mapping[str, Collection[str]]) -> None:
-        """Takes the counters of these features of these customers for wrong, so that `lock` rebuilds them."""
+    async def forget(self, meters: Mapping[str, Collection[Meter]]) -> None:
+        """Takes the counters of these meters for wrong, so that `lock` rebuilds them."""
 
 
-class Replies(ABC):
-    """What was answered under idempotency keys."""
+class Replies(Repository[ReplyKey, StoredReply]):
+    """What was answered under idempotency keys. The commit raises ConcurrentUpdate where a key has been taken meanwhile."""
 
-    @abstractmethod
-    async def find(self, keys: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], StoredReply]:
-        """The stored replies among these (customer id, key) pairs."""
-
-    @abstractmethod
-    def add(self, reply: StoredReply, at: datetime) -> None:
-        """To be written by `UnitOfWork.commit`, which raises ConcurrentUpdate where the key has been taken meanwhile."""
+    def key(self, value: StoredReply) -> ReplyKey:
+        return ReplyKey(value.customer_id, value.key)
 
 
-class Reservations(ABC):
-    """Reservations in all their states. New states are written with the account that they belong to."""
+class Records(Repository[RecordKey, CorrectedRecord]):
+    """Ledger entries, with what they amount to by now.
 
-    @abstractmethod
-    async def find(self, ids: Iterable[tuple[str, UUID]]) -> dict[UUID, Reservation]:
-        """The existing ones among these (customer id, reservation id) pairs."""
+    What is saved here is a new total, for the commands that follow: the correction that makes it so is an entry of its own, which
+    the account books and the commit writes.
+    """
+
+    def key(self, value: CorrectedRecord) -> RecordKey:
+        return RecordKey(value.record.customer_id, value.record.id)
 
 
-class Ledger(ABC):
-    """Ledger entries inside a unit of work. New ones are written with the account that they belong to."""
+class Events(Repository[EventKey, EventKey]):
+    """The events that are booked. A new one is stored with the usage record that the account books for it."""
 
-    @abstractmethod
-    async def find(self, ids: Iterable[tuple[str, UUID]]) -> dict[UUID, CorrectedRecord]:
-        """The existing ones among these (customer id, record id) pairs, with what they amount to by now."""
-
-    @abstractmethod
-    async def known_events(self, events: Iterable[EventKey]) -> set[EventKey]:
-        """Those among these events that have been booked."""
+    def key(self, value: EventKey) -> EventKey:
+        return value
 
 
 class UnitOfWork(Protocol):
     """One transaction. Leaving it without `commit` undoes everything."""
+
+    @property
+    def journal(self) -> Journal:
+        """What accounts and repositories of this unit of work did, so that a refused command can be taken back."""
 
     @property
     def accounts(self) -> Accounts: ...
@@ -82,7 +78,13 @@ class UnitOfWork(Protocol):
     def reservations(self) -> Reservations: ...
 
     @property
-    def ledger(self) -> Ledger: ...
+    def records(self) -> Records: ...
+
+    @property
+    def events(self) -> Events: ...
+
+    async def decided(self) -> None:
+        """A command of the list has been decided. What is collected so far may be written by now; nothing stands before the commit."""
 
     async def commit(self) -> None:
         """Makes all of it durable. Raises ConcurrentUpdate where it has to be run again, and StorageUnavailable."""

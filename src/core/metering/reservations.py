@@ -1,16 +1,24 @@
 """Reservations: usage set aside until the work is done, given up, or its time is over."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from core.errors import DomainError, NotFoundError
+from core.metering.repository import Repository
 
 TTL_DEFAULT: Final = timedelta(seconds=300)
 TTL_MAX: Final = timedelta(seconds=86_400)
+
+
+class ReservationKey(NamedTuple):
+    """A customer's own reservation."""
+
+    customer_id: str
+    id: UUID
 
 
 class ReservationState(StrEnum):
@@ -88,3 +96,17 @@ class Reservation:
     def _require_open(self) -> None:
         if self.state is not ReservationState.HELD:
             raise ReservationNotHeld(self.id, self.state)
+
+
+class Reservations(Repository[ReservationKey, Reservation]):
+    """Reservations in all their states. Accounts save what they hold and settle; what is held is written with it."""
+
+    def key(self, value: Reservation) -> ReservationKey:
+        return ReservationKey(value.customer_id, value.id)
+
+
+class NoReservations(Reservations):
+    """For an account that is only read."""
+
+    async def find(self, keys: Sequence[ReservationKey]) -> Iterable[Reservation]:
+        return ()

@@ -6,7 +6,6 @@ from datetime import timedelta
 
 from core.metering.account import Account
 from core.metering.balance import Amount, Balance
-from core.metering.idempotency import Idempotency
 from core.metering.ports import UnitOfWork
 from core.metering.reservations import TTL_DEFAULT, Reservation
 from core.metering.use_case import AccountUseCase
@@ -20,7 +19,6 @@ class ReserveUsageCommand:
     amounts: Sequence[Amount]
     ttl: timedelta = TTL_DEFAULT
     reference: str | None = None
-    idempotency: Idempotency | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,20 +29,17 @@ class Reserved:
     balances: Mapping[str, Balance]
 
 
-class ReserveUsage(AccountUseCase[ReserveUsageCommand, Reserved, UnitOfWork, None]):
+class ReserveUsage(AccountUseCase[ReserveUsageCommand, Reserved, UnitOfWork]):
     """Set one or several features aside: all of them, or none.
 
     - Refused as consuming would be; what is held counts against the limit for everyone.
     - A hold ends by itself when its time is over, whatever became of its owner.
     """
 
-    def features(self, command: ReserveUsageCommand) -> Collection[str]:
+    def features_of(self, command: ReserveUsageCommand) -> Collection[str]:
         return [amount.feature for amount in command.amounts]
 
-    async def read(self, commands: Sequence[ReserveUsageCommand], uow: UnitOfWork) -> None:
-        return None
-
-    def decide(self, command: ReserveUsageCommand, account: Account, facts: None, uow: UnitOfWork) -> Reserved:
+    def decide(self, command: ReserveUsageCommand, account: Account, uow: UnitOfWork) -> Reserved:
         held: dict[str, int] = {}
         for item in account.usage(command.amounts):
             held[item.feature] = held.get(item.feature, 0) + item.quantity

@@ -7,121 +7,114 @@ idempotency key, undoing a refused command, the commit) is here, once.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Final, Generic, Protocol, TypeVar
+from typing import ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 from core.clock import Clock
 from core.errors import DomainError
 from core.metering.account import Account, CustomerNotFound
-from core.metering.idempotency import Idempotency, IdempotencyKeyReused, Replay, StoredReply
+from core.metering.idempotency import Once, Replay, ReplyKey, StoredReply
+from core.metering.meters import Meter
 from core.metering.ports import UnitOfWork
 
 
 class AccountCommand(Protocol):
-    """A command names one customer, and may carry an idempotency key."""
+    """A command names one customer."""
 
     @property
     def customer_id(self) -> str: ...
 
-    @property
-    def idempotency(self) -> Idempotency | None: ...
-
-
-WRITTEN_AHEAD: Final = 200
-"""Of a long list, so many commands are decided while the database writes what was decided before them."""
 
 C = TypeVar("C", bound=AccountCommand)
 R = TypeVar("R")
 U = TypeVar("U", bound=UnitOfWork)
-F = TypeVar("F")
 
 CommandT = TypeVar("CommandT", contravariant=True)
+CalledT = TypeVar("CalledT", covariant=True)
 ResultT = TypeVar("ResultT", covariant=True)
+
+
+class Call(NamedTuple, Generic[CalledT]):
+    """A command, and the idempotency key that the caller sent with it, if any."""
+
+    command: CalledT
+    once: Once | None = None
 
 
 class UseCase(Protocol[CommandT, ResultT]):
     """Decides commands in order, each on its own: an outcome is the result, the replay of an earlier one, or the refusal."""
 
-    async def execute(self, commands: Sequence[CommandT]) -> Sequence[ResultT | Replay | DomainError]: ...
+    async def execute(self, calls: Sequence[Call[CommandT]]) -> Sequence[ResultT | Replay | DomainError]: ...
 
 
-class AccountUseCase(ABC, Generic[C, R, U, F]):
-    """C: the command. R: its result. U: the unit of work. F: what is read once for the whole list of commands."""
+class AccountUseCase(ABC, Generic[C, R, U]):
+    """C: the command. R: its result. U: the unit of work, with the repositories that the use case works on."""
+
+    features: ClassVar[Collection[str]] = ()
+    """The metered features that every command locks."""
 
     def __init__(self, unit_of_work: Callable[[], U], clock: Clock) -> None:
         self._unit_of_work = unit_of_work
         self._clock = clock
 
-    @abstractmethod
-    def features(self, command: C) -> Collection[str]:
-        """The metered features to lock for the command."""
+    def features_of(self, command: C) -> Collection[str]:
+        """The metered features to lock for the command, where they differ from command to command."""
+        return self.features
 
-    @abstractmethod
-    def decide(self, command: C, account: Account, facts: F, uow: U) -> R:
-        """Decides one command on its locked account, or raises a DomainError; reads and writes nothing itself.
-
-        What it did to the account is undone where it raises; what it handed to a repository is not, so that comes last.
-        """
-
-    @abstractmethod
-    async def read(self, commands: Sequence[C], uow: U) -> F:
-        """What `decide` needs besides accounts, read under the lock for all the commands together."""
-
-    async def claims(self, commands: Sequence[C], uow: U) -> Mapping[str, Collection[str]]:
-        """By customer, the features to lock. Overridden only where finding them takes a look into the database."""
-        claims: dict[str, set[str]] = {}
+    async def claims(self, commands: Sequence[C], uow: U) -> Mapping[str, Collection[Meter]]:
+        """By customer, the meters to lock. Overridden only where finding them takes a look into the storage."""
+        claims: dict[str, set[Meter]] = {}
         for command in commands:
-            claims.setdefault(command.customer_id, set()).update(self.features(command))
+            features = self.features_of(command)
+            claims.setdefault(command.customer_id, set()).update(Meter(command.customer_id, feature) for feature in features)
         return claims
 
-    async def execute(self, commands: Sequence[C]) -> Sequence[R | Replay | DomainError]:
+    async def load(self, commands: Sequence[C], uow: U) -> None:
+        """Loads what `decide` needs besides accounts, under the lock, for all the commands together."""
+
+    @abstractmethod
+    def decide(self, command: C, account: Account, uow: U) -> R:
+        """Decides one command on its locked account, or raises a DomainError; it waits for nothing.
+
+        Where it raises, all that it did to the account and gave to repositories is taken back.
+        """
+
+    async def execute(self, calls: Sequence[Call[C]]) -> Sequence[R | Replay | DomainError]:
         """Carries the commands out in one transaction. What it returns is committed."""
         now = self._clock()
+        commands = [call.command for call in calls]
         async with self._unit_of_work() as uow:
             accounts = await uow.accounts.lock(await self.claims(commands, uow), at=now)
-            keys = [(command.customer_id, command.idempotency.key) for command in commands if command.idempotency]
-            replies = dict(await uow.replies.find(keys)) if keys else {}
-            facts = await self.read(commands, uow)
+            await uow.replies.load(ReplyKey(call.command.customer_id, call.once.key) for call in calls if call.once)
+            await self.load(commands, uow)
             outcomes = []
-            for number, command in enumerate(commands, start=1):
-                outcomes.append(self._outcome(command, accounts, replies, facts, uow, now))
-                if number % WRITTEN_AHEAD == 0:
-                    await uow.accounts.write_ahead()
+            for call in calls:
+                outcomes.append(self._outcome(call, accounts, uow, now))
+                await uow.decided()
             await uow.commit()
         return outcomes
 
-    def _outcome(
-        self,
-        command: C,
-        accounts: Mapping[str, Account],
-        replies: dict[tuple[str, str], StoredReply],
-        facts: F,
-        uow: U,
-        now: datetime,
-    ) -> R | Replay | DomainError:
+    def _outcome(self, call: Call[C], accounts: Mapping[str, Account], uow: U, now: datetime) -> R | Replay | DomainError:
+        command, once = call
         account = accounts.get(command.customer_id)
         if account is None:
             return CustomerNotFound(command.customer_id)
-        once = command.idempotency
-        if once is not None:
-            stored = replies.get((command.customer_id, once.key))
-            if stored is not None:
-                return Replay(stored.reply) if stored.fingerprint == once.fingerprint else IdempotencyKeyReused(once.key)
-        mark = account.mark()
+        mark = uow.journal.mark()
         try:
-            result = self.decide(command, account, facts, uow)
+            if once is None:
+                return self.decide(command, account, uow)
+            if stored := uow.replies.get(ReplyKey(command.customer_id, once.key)):
+                return stored.replayed(once)
+            result = self.decide(command, account, uow)
+            uow.replies.save(StoredReply(command.customer_id, once.key, once.fingerprint, once.encode(result), now))
+            return result
         except DomainError as refusal:
-            account.undo(mark)
+            uow.journal.undo(mark)
             return refusal
-        if once is not None:
-            reply = StoredReply(command.customer_id, once.key, once.fingerprint, once.encode(result))
-            replies[command.customer_id, once.key] = reply
-            uow.replies.add(reply, now)
-        return result
 
 
-async def execute_one(use_case: UseCase[CommandT, R], command: CommandT) -> R | Replay:
+async def execute_one(use_case: UseCase[CommandT, R], command: CommandT, once: Once | None = None) -> R | Replay:
     """The outcome of a single command; a refusal is raised."""
-    (outcome,) = await use_case.execute([command])
+    (outcome,) = await use_case.execute([Call(command, once)])
     if isinstance(outcome, DomainError):
         raise outcome
     return outcome

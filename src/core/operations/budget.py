@@ -7,7 +7,7 @@ from core.clock import Clock
 from core.metering.balance import Balance
 from core.metering.ledger import OTHER, Share, bounded
 from core.metering.ports import AccountReader, LedgerReader
-from core.plans.features import AI_COST, AI_RUNS
+from core.operations.features import AI_COST, AI_RUNS
 
 
 @dataclass(frozen=True, slots=True)

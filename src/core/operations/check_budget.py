@@ -7,7 +7,7 @@ from core.metering.balance import FeatureNotInPlan, LimitExceeded
 from core.metering.check_usage import Checked
 from core.metering.ports import AccountReader
 from core.operations.estimate import Estimate
-from core.plans.features import AI_COST, AI_RUNS
+from core.operations.features import AI_COST, AI_RUNS
 
 
 class CheckBudget:

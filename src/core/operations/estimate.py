@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from core.metering.account import Account
 from core.metering.balance import FeatureNotInPlan
-from core.plans.features import AI_COST, AI_RUNS
+from core.operations.features import AI_COST, AI_RUNS
 
 
 @dataclass(frozen=True, slots=True)

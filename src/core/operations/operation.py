@@ -9,8 +9,9 @@ from uuid import UUID
 from core.errors import DomainError, NotFoundError
 from core.metering.account import USED_PARTS_MAX
 from core.operations.estimate import Estimate
+from core.operations.features import AI_COST
 from core.operations.step import Step
-from core.plans.features import AI_COST, InvalidQuantity
+from core.plans.features import InvalidQuantity
 
 
 class OperationNotFound(NotFoundError):

@@ -1,11 +1,13 @@
 """What AI operations ask of the outside."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from core.metering.journal import Journal
 from core.metering.ports import UnitOfWork
+from core.metering.repository import Repository
 from core.operations.operation import Operation
 from core.operations.step import Step
 
@@ -20,8 +22,13 @@ class OperationKey(NamedTuple):
 class StepKey(NamedTuple):
     """A step, by its operation and the id that it has there."""
 
-    operation: OperationKey
+    customer_id: str
+    operation_id: str
     step_id: str
+
+    @property
+    def operation(self) -> OperationKey:
+        return OperationKey(self.customer_id, self.operation_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,28 +40,44 @@ class WholeOperation:
     is_new: bool = False
 
 
-class Operations(ABC):
+class Operations(Repository[OperationKey, Operation]):
     """AI operations inside a unit of work. Whoever changes one has its customer's `ai_runs` and `ai_cost` locked."""
 
-    @abstractmethod
-    async def find(self, keys: Iterable[OperationKey]) -> dict[OperationKey, Operation]:
-        """The existing ones among these."""
+    def key(self, value: Operation) -> OperationKey:
+        return OperationKey(value.customer_id, value.id)
+
+
+class Steps(Repository[StepKey, Step]):
+    """Steps of AI operations inside a unit of work; found one by one, or all those of an operation."""
+
+    def __init__(self, journal: Journal) -> None:
+        super().__init__(journal)
+        self._of: dict[OperationKey, list[Step]] = {}
+
+    def key(self, value: Step) -> StepKey:
+        return StepKey(value.customer_id, value.operation_id, value.id)
 
     @abstractmethod
-    async def find_steps(self, keys: Iterable[StepKey]) -> dict[StepKey, Step]:
-        """The existing ones among these."""
+    async def find_of(self, operations: Sequence[OperationKey]) -> Iterable[Step]:
+        """All the steps of these operations, in order."""
 
-    @abstractmethod
-    async def steps_of(self, keys: Iterable[OperationKey]) -> Mapping[OperationKey, Sequence[Step]]:
-        """All the steps of these operations, in order; an operation without any is absent."""
+    async def load_of(self, operations: Iterable[OperationKey]) -> None:
+        """Reads all the steps of these operations, so that `of` can answer."""
+        unknown = [key for key in dict.fromkeys(operations) if key not in self._of]
+        if unknown:
+            self._of.update((key, []) for key in unknown)
+            for step in await self.find_of(unknown):
+                self._of[OperationKey(step.customer_id, step.operation_id)].append(step)
 
-    @abstractmethod
-    def save(self, operation: Operation) -> None:
-        """A new operation, or a known one's next state, written by `UnitOfWork.commit`."""
+    def of(self, operation: OperationKey) -> Sequence[Step]:
+        """The operation's steps, in order. They have to be loaded before."""
+        return tuple(self._of[operation])
 
-    @abstractmethod
-    def add_step(self, step: Step) -> None:
-        """A new step, written by `UnitOfWork.commit`."""
+    def save(self, value: Step) -> None:
+        super().save(value)
+        steps = self._of.get(OperationKey(value.customer_id, value.operation_id))
+        if steps is not None:
+            self._journal.add(steps, value)
 
 
 class OperationsUnitOfWork(UnitOfWork, Protocol):
@@ -62,6 +85,9 @@ class OperationsUnitOfWork(UnitOfWork, Protocol):
 
     @property
     def operations(self) -> Operations: ...
+
+    @property
+    def steps(self) -> Steps: ...
 
 
 class OperationReader(ABC):

@@ -7,10 +7,9 @@ from decimal import Decimal
 from typing import Final
 
 from core.metering.account import Account
-from core.metering.idempotency import Idempotency
 from core.operations.estimate import Estimate
 from core.operations.operation import Operation
-from core.operations.operation_command import OperationUseCase, WholeFacts
+from core.operations.operation_command import OperationUseCase, operations_named
 from core.operations.ports import OperationKey, OperationsUnitOfWork, WholeOperation
 
 HELD_FOR: Final = timedelta(hours=1)
@@ -26,10 +25,9 @@ class StartOperationCommand:
     estimated_cost: Decimal
     estimated_runs: int
     operation_id: str | None = None
-    idempotency: Idempotency | None = None
 
 
-class StartOperation(OperationUseCase[StartOperationCommand, WholeOperation, WholeFacts]):
+class StartOperation(OperationUseCase[StartOperationCommand, WholeOperation]):
     """Start an operation and hold what it is estimated to take.
 
     - Refused where the estimate does not fit into what is neither used nor held by other operations, or no budget is left at all.
@@ -37,20 +35,27 @@ class StartOperation(OperationUseCase[StartOperationCommand, WholeOperation, Who
     - Starting again with the same id and content answers with the operation as it stands; with other content it is refused.
     """
 
-    async def read(self, commands: Sequence[StartOperationCommand], uow: OperationsUnitOfWork) -> WholeFacts:
-        return await self.whole(commands, uow)
+    async def load(self, commands: Sequence[StartOperationCommand], uow: OperationsUnitOfWork) -> None:
+        await super().load(commands, uow)
+        await uow.steps.load_of(operations_named(commands))
 
-    def decide(self, command: StartOperationCommand, account: Account, facts: WholeFacts, uow: OperationsUnitOfWork) -> WholeOperation:
+    def decide(self, command: StartOperationCommand, account: Account, uow: OperationsUnitOfWork) -> WholeOperation:
         estimate = Estimate.of(command.estimated_cost, command.estimated_runs)
         key = OperationKey(command.customer_id, command.operation_id or str(account.new_id()))
-        known = facts.known.operations.get(key)
+        known = uow.operations.get(key) if command.operation_id is not None else None
         if known is not None:
             known.require_same(command.feature, estimate)
-            return facts.whole(known)
+            return WholeOperation(known, uow.steps.of(key))
         estimate.require_affordable(account)
         usage = estimate.usage()
         hold = account.hold(usage, HELD_FOR, key.operation_id) if usage else None
-        operation = Operation(*key, command.feature, account.now, estimate, hold.id if hold else None)
-        facts.known.operations[key] = operation
+        operation = Operation(
+            customer_id=key.customer_id,
+            id=key.operation_id,
+            feature=command.feature,
+            created_at=account.now,
+            estimate=estimate,
+            hold_id=hold.id if hold else None,
+        )
         uow.operations.save(operation)
         return WholeOperation(operation, (), is_new=True)

@@ -7,7 +7,7 @@ from datetime import datetime
 from core.errors import DomainError
 from core.metering.balance import Usage
 from core.metering.ledger import Origin
-from core.plans.features import AI_COST, AI_RUNS
+from core.operations.features import AI_COST, AI_RUNS
 
 SOURCE = "operations"
 

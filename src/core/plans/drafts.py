@@ -8,7 +8,7 @@ from decimal import Decimal
 from difflib import get_close_matches
 from typing import Final
 
-from core.plans.features import CONVERSATIONS, QUANTITY_PARTS_MAX, SIGNIFICANT_DIGITS_MAX, Feature, FeatureCatalog, InvalidQuantity
+from core.plans.features import QUANTITY_PARTS_MAX, SIGNIFICANT_DIGITS_MAX, Feature, FeatureCatalog, InvalidQuantity
 from core.plans.periods import Reset
 from core.plans.plan import Boolean, Enforcement, Entitlement, InvalidPlan, Metered, Static, Window
 
@@ -25,7 +25,7 @@ WINDOW_MESSAGES_MAX: Final = 1_000_000
 EXPECTED_WINDOW_SECONDS: Final = f"a whole number from 1 to {WINDOW_SECONDS_MAX}"
 EXPECTED_WINDOW_MESSAGES: Final = f"a whole number from 1 to {WINDOW_MESSAGES_MAX}, or null"
 
-_WINDOWED: Final = (CONVERSATIONS.key,)
+_WINDOWED: Final = ("conversations",)
 """The features that are counted by windows."""
 
 _NUMBER: Final = Feature("value", unit="")

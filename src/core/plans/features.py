@@ -79,29 +79,13 @@ class Feature:
         return Context(prec=SIGNIFICANT_DIGITS_MAX).divide(Decimal(parts), Decimal(self.resolution))
 
 
-SESSIONS: Final = Feature("sessions", "session")
-MINUTES: Final = Feature("minutes", "minute", 60)
-PRACTICE_SESSIONS: Final = Feature("practice_sessions", "session")
-ASSESSMENTS: Final = Feature("assessments", "assessment")
-AI_RUNS: Final = Feature("ai_runs", "run")
-AI_COST: Final = Feature("ai_cost", "USD", 1_000_000_000)
-CONVERSATIONS: Final = Feature("conversations", "conversation")
-
-BUILT_IN: Final = (SESSIONS, MINUTES, PRACTICE_SESSIONS, ASSESSMENTS, AI_RUNS, AI_COST, CONVERSATIONS)
-
-MAX_FILE_SIZE_MB: Final = "max_file_size_mb"
-"""The static feature that bounds an upload. A megabyte is 1,000,000 bytes."""
-
-BUILT_IN_STATIC: Final = (MAX_FILE_SIZE_MB,)
-
-
 class FeatureCatalog:
-    """The declared metered features. A feature's unit and resolution never change, so a catalog is only ever added to."""
+    """The declared metered features, the products' own among them. A unit or resolution never changes: a catalog is only added to."""
 
     __slots__ = ("_features",)
 
-    def __init__(self, features: Iterable[Feature] = ()) -> None:
-        self._features = {feature.key: feature for feature in (*BUILT_IN, *features)}
+    def __init__(self, features: Iterable[Feature]) -> None:
+        self._features = {feature.key: feature for feature in features}
 
     def get(self, key: str) -> Feature | None:
         return self._features.get(key)

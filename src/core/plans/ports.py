@@ -2,12 +2,14 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from types import TracebackType
+from typing import Protocol, Self
 
 from core.plans.features import Feature, FeatureCatalog
 from core.plans.plan import Plan
 
 
-class PlanRepository(ABC):
+class PlanReader(ABC):
     """Published plans and declared features. Nothing here is ever changed, only added."""
 
     @abstractmethod
@@ -19,6 +21,14 @@ class PlanRepository(ABC):
         """The newest version of every plan, by key."""
 
     @abstractmethod
+    async def features(self) -> FeatureCatalog:
+        """All declared features, the products' own included."""
+
+
+class Plans(PlanReader):
+    """The same inside a unit of work, which can add to it."""
+
+    @abstractmethod
     async def publish(self, plan: Plan) -> None:
         """Adds a version. Raises PlanVersionConflict where that version exists."""
 
@@ -26,6 +36,16 @@ class PlanRepository(ABC):
     async def declare(self, feature: Feature) -> Feature:
         """Adds the feature, or returns the one that is declared under its key."""
 
-    @abstractmethod
-    async def features(self) -> FeatureCatalog:
-        """All declared features, the built-in ones included."""
+
+class PlansUnitOfWork(Protocol):
+    """A transaction over the plan catalogue."""
+
+    @property
+    def plans(self) -> Plans: ...
+
+    async def commit(self) -> None:
+        """Makes all of it durable. Raises ConcurrentUpdate where it has to be run again, and StorageUnavailable."""
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...

@@ -2,9 +2,11 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
+from core.metering.meters import Meter
+from core.metering.repository import Repository
 from core.plans.periods import Period
 
 
@@ -38,6 +40,25 @@ class MissingUsage:
     quantity: int
     occurred_at: datetime
     dimension: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MissingOfMeter:
+    """What the ledger lacks of one meter, in the order in which it occurred."""
+
+    meter: Meter
+    items: Sequence[MissingUsage]
+
+    def made_up_for(self) -> "MissingOfMeter":
+        """Once it is booked."""
+        return replace(self, items=())
+
+
+class Missing(Repository[Meter, MissingOfMeter]):
+    """What the ledger lacks, by meter. What makes up for it is booked by the account, and written with it."""
+
+    def key(self, value: MissingOfMeter) -> Meter:
+        return value.meter
 
 
 class DriftReader(ABC):

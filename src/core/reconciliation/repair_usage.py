@@ -5,20 +5,20 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from core.metering.account import Account
-from core.metering.idempotency import Idempotency
 from core.metering.ledger import Origin
+from core.metering.meters import Meter
 from core.metering.ports import UnitOfWork
 from core.metering.use_case import AccountUseCase
-from core.reconciliation.drift import DriftReader, MissingUsage
+from core.reconciliation.drift import Missing
 
 REASON: Final = "reconcile"
 
 
 class RepairUnitOfWork(UnitOfWork, Protocol):
-    """A transaction that can also look for drift, under its locks."""
+    """A transaction that can also look for what the ledger lacks, under its locks."""
 
     @property
-    def drift(self) -> DriftReader: ...
+    def missing(self) -> Missing: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,36 +27,35 @@ class RepairCommand:
 
     customer_id: str
     features: Collection[str]
-    idempotency: Idempotency | None = None
 
 
-class RepairUsage(AccountUseCase[RepairCommand, int, RepairUnitOfWork, dict[str, list[MissingUsage]]]):
+class RepairUsage(AccountUseCase[RepairCommand, int, RepairUnitOfWork]):
     """Write the ledger records that are missing, in the period in which the usage occurred, and rebuild the counters.
 
     Looks again under the lock, so that repairing twice, or beside live traffic, books nothing twice. The result says how many
     records were written.
     """
 
-    def features(self, command: RepairCommand) -> Collection[str]:
+    def features_of(self, command: RepairCommand) -> Collection[str]:
         return command.features
 
-    async def claims(self, commands: Sequence[RepairCommand], uow: RepairUnitOfWork) -> Mapping[str, Collection[str]]:
+    async def claims(self, commands: Sequence[RepairCommand], uow: RepairUnitOfWork) -> Mapping[str, Collection[Meter]]:
         claims = await super().claims(commands, uow)
         await uow.accounts.forget(claims)
         return claims
 
-    async def read(self, commands: Sequence[RepairCommand], uow: RepairUnitOfWork) -> dict[str, list[MissingUsage]]:
-        missing: dict[str, list[MissingUsage]] = {}
-        for item in await uow.drift.missing([command.customer_id for command in commands]):
-            missing.setdefault(item.customer_id, []).append(item)
-        return missing
+    async def load(self, commands: Sequence[RepairCommand], uow: RepairUnitOfWork) -> None:
+        await uow.missing.load(Meter(command.customer_id, feature) for command in commands for feature in command.features)
 
-    def decide(self, command: RepairCommand, account: Account, facts: dict[str, list[MissingUsage]], uow: RepairUnitOfWork) -> int:
-        known = facts.get(command.customer_id, [])
-        missing = [item for item in known if item.feature in command.features]
-        for item in missing:
-            account.rebook(
-                item.feature, item.quantity, item.occurred_at, REASON, Origin(item.source, REASON, item.reference), item.dimension
-            )
-        facts[command.customer_id] = [item for item in known if item.feature not in command.features]
-        return len(missing)
+    def decide(self, command: RepairCommand, account: Account, uow: RepairUnitOfWork) -> int:
+        written = 0
+        for feature in command.features:
+            missing = uow.missing.get(Meter(command.customer_id, feature))
+            if missing is None:
+                continue
+            for item in missing.items:
+                origin = Origin(item.source, REASON, item.reference)
+                account.rebook(feature, item.quantity, item.occurred_at, REASON, origin, item.dimension)
+            written += len(missing.items)
+            uow.missing.save(missing.made_up_for())
+        return written

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from core.metering.account import Account
-from core.metering.idempotency import Idempotency
 from core.metering.ledger import Origin
-from core.plans.features import MINUTES
+from core.sessions.features import MINUTES
 from core.sessions.session import Session
 from core.sessions.session_command import ChangeSession
 
@@ -19,7 +18,6 @@ class CompleteSessionCommand:
     session_id: UUID
     duration_seconds: int
     recorded_by: str
-    idempotency: Idempotency | None = None
 
 
 class CompleteSession(ChangeSession[CompleteSessionCommand]):

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from core.metering.account import Account
-from core.metering.idempotency import Idempotency
 from core.sessions.session import Session
 from core.sessions.session_command import ChangeSession
 
@@ -15,7 +14,6 @@ class ConfirmUploadCommand:
 
     customer_id: str
     session_id: UUID
-    idempotency: Idempotency | None = None
 
 
 class ConfirmUpload(ChangeSession[ConfirmUploadCommand]):

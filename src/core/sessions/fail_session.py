@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from core.metering.account import Account
-from core.metering.idempotency import Idempotency
 from core.sessions.session import Session
 from core.sessions.session_command import ChangeSession
 
@@ -16,7 +15,6 @@ class FailSessionCommand:
     customer_id: str
     session_id: UUID
     reason: str
-    idempotency: Idempotency | None = None
 
 
 class FailSession(ChangeSession[FailSessionCommand]):

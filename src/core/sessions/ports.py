@@ -1,30 +1,23 @@
 """What coaching sessions ask of the outside."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
 from core.metering.ports import UnitOfWork
-from core.sessions.session import Session, UploadedFile
+from core.metering.reader import Reader
+from core.metering.repository import Repository
+from core.sessions.session import Session, SessionKey, SessionNotFound, UploadedFile
 from core.sessions.uploads import UploadGrant, UploadTarget
 
 
-class Sessions(ABC):
+class Sessions(Repository[SessionKey, Session]):
     """Coaching sessions inside a unit of work. Whoever changes one has its customer's `minutes` locked."""
 
-    @abstractmethod
-    async def find(self, ids: Iterable[tuple[str, UUID]]) -> dict[UUID, Session]:
-        """The existing ones among these (customer id, session id) pairs."""
-
-    @abstractmethod
-    def add(self, session: Session) -> None:
-        """A new session, written by `UnitOfWork.commit`."""
-
-    @abstractmethod
-    def save(self, session: Session) -> None:
-        """A session's next state, written by `UnitOfWork.commit`."""
+    def key(self, value: Session) -> SessionKey:
+        return SessionKey(value.customer_id, value.id)
 
 
 class SessionsUnitOfWork(UnitOfWork, Protocol):
@@ -34,16 +27,10 @@ class SessionsUnitOfWork(UnitOfWork, Protocol):
     def sessions(self) -> Sessions: ...
 
 
-class SessionReader(ABC):
-    """Reads outside of any transaction."""
+class SessionReader(Reader[SessionKey, Session]):
+    """Coaching sessions as they stand, newest first by when they were created."""
 
-    @abstractmethod
-    async def get(self, customer_id: str, id: UUID) -> Session:
-        """Raises SessionNotFound."""
-
-    @abstractmethod
-    async def newest(self, customer_id: str, limit: int, before: tuple[datetime, UUID] | None) -> Sequence[Session]:
-        """Newest first, those created before the given (created_at, id)."""
+    missing = SessionNotFound
 
 
 class UploadStore(ABC):

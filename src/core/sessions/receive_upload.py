@@ -1,6 +1,6 @@
 """Take the bytes of a session's audio."""
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
@@ -8,12 +8,10 @@ from uuid import UUID
 from core.clock import Clock
 from core.errors import DomainError, StorageUnavailable
 from core.metering.account import Account
-from core.metering.idempotency import Idempotency
-from core.metering.use_case import AccountUseCase, UseCase, execute_one
-from core.plans.features import MINUTES
+from core.metering.use_case import UseCase, execute_one
 from core.sessions.ports import SessionReader, SessionsUnitOfWork, UploadStore
-from core.sessions.session import Session, UploadedFile
-from core.sessions.session_command import found
+from core.sessions.session import SessionKey, UploadedFile
+from core.sessions.session_command import SessionUseCase
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,27 +21,17 @@ class AttachFileCommand:
     customer_id: str
     session_id: UUID
     file: UploadedFile
-    idempotency: Idempotency | None = None
 
 
-class AttachFile(AccountUseCase[AttachFileCommand, UploadedFile | None, SessionsUnitOfWork, dict[UUID, Session]]):
+class AttachFile(SessionUseCase[AttachFileCommand, UploadedFile | None]):
     """The session now has this file; the one that it took the place of, if any, is returned, for the caller to remove.
 
     Refused once the upload has been confirmed.
     """
 
-    def features(self, command: AttachFileCommand) -> Collection[str]:
-        return (MINUTES.key,)
-
-    async def read(self, commands: Sequence[AttachFileCommand], uow: SessionsUnitOfWork) -> dict[UUID, Session]:
-        return await uow.sessions.find((command.customer_id, command.session_id) for command in commands)
-
-    def decide(
-        self, command: AttachFileCommand, account: Account, facts: dict[UUID, Session], uow: SessionsUnitOfWork
-    ) -> UploadedFile | None:
-        session = found(command.customer_id, command.session_id, facts)
-        facts[session.id] = changed = session.with_file(command.file)
-        uow.sessions.save(changed)
+    def decide(self, command: AttachFileCommand, account: Account, uow: SessionsUnitOfWork) -> UploadedFile | None:
+        session = self.session(command, uow)
+        uow.sessions.save(session.with_file(command.file))
         return session.file if session.file != command.file else None
 
 
@@ -66,11 +54,13 @@ class ReceiveUpload:
     async def execute(self, token: str, content_type: str | None, content: AsyncIterator[bytes]) -> None:
         """Raises InvalidUploadUrl, UploadUrlExpired, SessionNotFound, FileSizeExceeded, UploadInterrupted and InvalidSessionState."""
         grant = self._uploads.grant(token, content_type, self._clock())
-        session = await self._sessions.get(grant.customer_id, grant.session_id)
+        session = await self._sessions.get(SessionKey(grant.customer_id, grant.session_id))
         session.require_uploading()
         file = await self._uploads.keep(grant, content)
         try:
-            replaced = await execute_one(self._attach_file, AttachFileCommand(grant.customer_id, grant.session_id, file))
+            replaced = await execute_one(
+                self._attach_file, AttachFileCommand(customer_id=grant.customer_id, session_id=grant.session_id, file=file)
+            )
         except DomainError as refusal:
             # Where the outcome is unknown, the session may point to the file. One file too many does no harm; one too few is a loss.
             if not (isinstance(refusal, StorageUnavailable) and refusal.outcome_unknown):

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 from uuid import UUID
 
 from core.errors import DomainError, NotFoundError
@@ -13,6 +14,13 @@ class SessionNotFound(NotFoundError):
     """The customer has no coaching session with this id."""
 
     noun = "coaching session"
+
+
+class SessionKey(NamedTuple):
+    """A customer's own session: the id is ours, and is looked up with its customer, so that nobody finds another's."""
+
+    customer_id: str
+    id: UUID
 
 
 class SttProvider(StrEnum):

@@ -1,15 +1,15 @@
-"""What the commands on an existing session have in common: it is found under the lock of its customer's minutes."""
+"""What the commands on an existing session have in common: it is loaded under the lock of its customer's minutes."""
 
 from abc import abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol, TypeVar
 from uuid import UUID
 
 from core.metering.account import Account
 from core.metering.use_case import AccountCommand, AccountUseCase
-from core.plans.features import MINUTES
+from core.sessions.features import MINUTES
 from core.sessions.ports import SessionsUnitOfWork
-from core.sessions.session import Session, SessionNotFound
+from core.sessions.session import Session, SessionKey, SessionNotFound
 
 
 class SessionCommand(AccountCommand, Protocol):
@@ -20,22 +20,32 @@ class SessionCommand(AccountCommand, Protocol):
 
 
 C = TypeVar("C", bound=SessionCommand)
+R = TypeVar("R")
 
 
-class ChangeSession(AccountUseCase[C, Session, SessionsUnitOfWork, dict[UUID, Session]]):
+class SessionUseCase(AccountUseCase[C, R, SessionsUnitOfWork]):
+    """Decides commands on existing sessions."""
+
+    features = (MINUTES.key,)
+
+    async def load(self, commands: Sequence[C], uow: SessionsUnitOfWork) -> None:
+        await uow.sessions.load(map(_key, commands))
+
+    def session(self, command: C, uow: SessionsUnitOfWork) -> Session:
+        """The session that the command names. Raises SessionNotFound, also where it is another customer's."""
+        session = uow.sessions.get(_key(command))
+        if session is None:
+            raise SessionNotFound(str(command.session_id))
+        return session
+
+
+class ChangeSession(SessionUseCase[C, Session]):
     """Moves a session to its next state. Raises SessionNotFound."""
 
-    def features(self, command: C) -> Collection[str]:
-        return (MINUTES.key,)
-
-    async def read(self, commands: Sequence[C], uow: SessionsUnitOfWork) -> dict[UUID, Session]:
-        return await uow.sessions.find((command.customer_id, command.session_id) for command in commands)
-
-    def decide(self, command: C, account: Account, facts: dict[UUID, Session], uow: SessionsUnitOfWork) -> Session:
-        session = found(command.customer_id, command.session_id, facts)
+    def decide(self, command: C, account: Account, uow: SessionsUnitOfWork) -> Session:
+        session = self.session(command, uow)
         changed = self.change(session, command, account)
         if changed is not session:
-            facts[session.id] = changed
             uow.sessions.save(changed)
         return changed
 
@@ -44,9 +54,5 @@ class ChangeSession(AccountUseCase[C, Session, SessionsUnitOfWork, dict[UUID, Se
         """The session's next state; the very same object where nothing changes."""
 
 
-def found(customer_id: str, session_id: UUID, sessions: Mapping[UUID, Session]) -> Session:
-    """Raises SessionNotFound also where the session is another customer's."""
-    session = sessions.get(session_id)
-    if session is None or session.customer_id != customer_id:
-        raise SessionNotFound(str(session_id))
-    return session
+def _key(command: SessionCommand) -> SessionKey:
+    return SessionKey(command.customer_id, command.session_id)

@@ -17,8 +17,8 @@ class Gathering(Generic[Q, A]):
     """Asks questions together that were asked at the same time by different callers.
 
     A question never takes part in a round that had started before it: what was committed before a request came in is always
-    seen. A caller that gives up leaves the others undisturbed; an error reaches all callers of its round. One instance serves
-    one event loop.
+    seen. A caller that gives up leaves the others undisturbed; an error reaches all callers of its round. Should the worker itself be
+    cancelled, all who wait get StorageUnavailable. One instance serves one event loop.
     """
 
     def __init__(self, answer: Callable[[Sequence[Q]], Awaitable[Sequence[A]]], round_seconds_max: float = ROUND_SECONDS_MAX) -> None:
@@ -37,12 +37,19 @@ class Gathering(Generic[Q, A]):
         return await answer
 
     async def _work(self) -> None:
+        asked: list[tuple[Q, asyncio.Future[A]]] = []
         try:
             while self._asked:
                 asked, self._asked = self._asked, []
                 waiting = [(question, answer) for question, answer in asked if not answer.done()]
                 if waiting:
                     await self._round(waiting)
+        except BaseException:  # the worker was cancelled: nobody else will answer these
+            for _, answer in (*asked, *self._asked):
+                if not answer.done():
+                    answer.set_exception(StorageUnavailable())
+            self._asked = []
+            raise
         finally:
             self._worker = None
 

@@ -6,7 +6,6 @@ as what arrived while the last one was under way.
 
 import asyncio
 import logging
-import random
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +13,8 @@ from typing import Final, Generic, TypeVar
 
 from core.errors import BrokenCommand, ConcurrentUpdate, DomainError, Overloaded, StorageUnavailable
 from core.metering.idempotency import Replay
-from core.metering.use_case import UseCase
+from core.metering.use_case import Call, UseCase
+from infrastructure.batching.retries import ATTEMPTS_MAX, back_off
 
 C = TypeVar("C")
 R = TypeVar("R")
@@ -22,19 +22,17 @@ R = TypeVar("R")
 BATCH_SIZE_MAX: Final = 2_000
 QUEUE_SIZE_MAX: Final = 10_000
 ANSWERED_AT_ONCE: Final = 8
-ATTEMPTS_MAX: Final = 12
 BATCH_ATTEMPTS_MAX: Final = 4
-BACKOFF_SECONDS: Final = 0.002
-BACKOFF_SECONDS_MAX: Final = 0.25
+"""A batch that keeps losing is taken apart, since the race is mostly about one of its commands."""
 
 logger = logging.getLogger("tollgate")
 
 
 @dataclass(slots=True)
-class _Call(Generic[C, R]):
-    """What one caller asked for together, and waits for."""
+class _Caller(Generic[C, R]):
+    """Somebody who waits, and the calls that it made together."""
 
-    commands: Sequence[C]
+    calls: Sequence[Call[C]]
     outcomes: "asyncio.Future[Sequence[R | Replay | DomainError]]"
 
 
@@ -51,16 +49,16 @@ class GroupCommit(Generic[C, R]):
         self._use_case = use_case
         self._batch_size_max = batch_size_max
         self._queue_size_max = queue_size_max
-        self._queue: deque[_Call[C, R]] = deque()
+        self._queue: deque[_Caller[C, R]] = deque()
         self._waiting = 0
         self._worker: asyncio.Task[None] | None = None
-        self._answers: deque[tuple[_Call[C, R], Sequence[R | Replay | DomainError]]] = deque()
+        self._answers: deque[tuple[_Caller[C, R], Sequence[R | Replay | DomainError]]] = deque()
 
-    async def execute(self, commands: Sequence[C]) -> Sequence[R | Replay | DomainError]:
+    async def execute(self, calls: Sequence[Call[C]]) -> Sequence[R | Replay | DomainError]:
         """Raises Overloaded where the queue is full, and what a lone command failed with; beside others, that is BrokenCommand."""
-        if self._waiting + len(commands) > self._queue_size_max:
+        if self._waiting + len(calls) > self._queue_size_max:
             raise Overloaded
-        return await self._enqueue(commands)
+        return await self._enqueue(calls)
 
     async def drain(self) -> None:
         """Returns when everything that was accepted has been carried out and answered."""
@@ -69,54 +67,64 @@ class GroupCommit(Generic[C, R]):
         while self._answers:
             self._answer()
 
-    def _enqueue(self, commands: Sequence[C]) -> "asyncio.Future[Sequence[R | Replay | DomainError]]":
+    def _enqueue(self, calls: Sequence[Call[C]]) -> "asyncio.Future[Sequence[R | Replay | DomainError]]":
         loop = asyncio.get_running_loop()
-        call = _Call(commands, loop.create_future())
-        self._queue.append(call)
-        self._waiting += len(commands)
+        caller = _Caller(calls, loop.create_future())
+        self._queue.append(caller)
+        self._waiting += len(calls)
         if self._worker is None:
             self._worker = loop.create_task(self._work())
-        return call.outcomes
+        return caller.outcomes
 
     async def _work(self) -> None:
         try:
             while batch := self._next_batch():
                 try:
                     await self._settle(batch)
-                except BaseException:
-                    for call in batch:
-                        call.outcomes.cancel()
+                except BaseException:  # the worker was cancelled: nobody else will answer these
+                    self._give_up(batch)
                     raise
         finally:
             self._worker = None
 
-    def _next_batch(self) -> list[_Call[C, R]]:
+    def _give_up(self, batch: Sequence[_Caller[C, R]]) -> None:
+        """Of what is under way nobody can tell whether it was committed; what waits was not begun."""
+        for caller in batch:
+            if not caller.outcomes.done():
+                caller.outcomes.set_exception(StorageUnavailable(outcome_unknown=True))
+        for caller in self._queue:
+            if not caller.outcomes.done():
+                caller.outcomes.set_exception(StorageUnavailable())
+        self._queue.clear()
+        self._waiting = 0
+
+    def _next_batch(self) -> list[_Caller[C, R]]:
         """The calls that are next, as many as fit, and one however large; those whose callers have gone away are dropped.
 
         Empty only when no call is left.
         """
-        batch: list[_Call[C, R]] = []
+        batch: list[_Caller[C, R]] = []
         size = 0
-        while self._queue and (not batch or size + len(self._queue[0].commands) <= self._batch_size_max):
-            call = self._queue.popleft()
-            self._waiting -= len(call.commands)
-            if not call.outcomes.done():
-                batch.append(call)
-                size += len(call.commands)
+        while self._queue and (not batch or size + len(self._queue[0].calls) <= self._batch_size_max):
+            caller = self._queue.popleft()
+            self._waiting -= len(caller.calls)
+            if not caller.outcomes.done():
+                batch.append(caller)
+                size += len(caller.calls)
         return batch
 
-    async def _settle(self, batch: Sequence[_Call[C, R]]) -> None:
-        commands = [command for call in batch for command in call.commands]
+    async def _settle(self, batch: Sequence[_Caller[C, R]]) -> None:
+        calls = [call for caller in batch for call in caller.calls]
         try:
-            outcomes = await self._run(commands)
+            outcomes = await self._run(calls)
         except Exception as error:  # noqa: BLE001 - whatever it is, it must fail one command and not its neighbours
             await self._take_apart(batch, error)
             return
         start = 0
         answering = bool(self._answers)
-        for call in batch:
-            end = start + len(call.commands)
-            self._answers.append((call, outcomes[start:end]))
+        for caller in batch:
+            end = start + len(caller.calls)
+            self._answers.append((caller, outcomes[start:end]))
             start = end
         if not answering:
             self._answer()
@@ -128,55 +136,54 @@ class GroupCommit(Generic[C, R]):
         """
         waiting = len(self._answers)
         for _ in range(min(max(ANSWERED_AT_ONCE, waiting // ANSWERED_AT_ONCE), waiting)):
-            call, outcomes = self._answers.popleft()
-            if not call.outcomes.done():
-                call.outcomes.set_result(outcomes)
+            caller, outcomes = self._answers.popleft()
+            if not caller.outcomes.done():
+                caller.outcomes.set_result(outcomes)
         if self._answers:
             asyncio.get_running_loop().call_soon(self._answer)
 
-    async def _take_apart(self, batch: Sequence[_Call[C, R]], error: Exception) -> None:
+    async def _take_apart(self, batch: Sequence[_Caller[C, R]], error: Exception) -> None:
         if len(batch) > 1:
             logger.warning("A batch of %d calls failed and is taken apart: %r", len(batch), error)
             middle = len(batch) // 2
             await self._settle(batch[:middle])
             await self._settle(batch[middle:])
             return
-        (call,) = batch
-        outcomes = None if len(call.commands) == 1 else await self._apart(call.commands, error)
-        if call.outcomes.done():
+        (caller,) = batch
+        outcomes = None if len(caller.calls) == 1 else await self._apart(caller.calls, error)
+        if caller.outcomes.done():
             return
         if outcomes is None:
-            call.outcomes.set_exception(error)
+            caller.outcomes.set_exception(error)
         else:
-            call.outcomes.set_result(outcomes)
+            caller.outcomes.set_result(outcomes)
 
-    async def _apart(self, commands: Sequence[C], error: Exception) -> list[R | Replay | DomainError]:
+    async def _apart(self, calls: Sequence[Call[C]], error: Exception) -> list[R | Replay | DomainError]:
         """The outcomes of one call's commands that failed together: the caller learns which of them stand."""
-        if len(commands) == 1:
+        if len(calls) == 1:
             logger.error("A command failed: %r", error, exc_info=error)
             return [BrokenCommand()]
         outcomes: list[R | Replay | DomainError] = []
-        middle = len(commands) // 2
-        for half in (commands[:middle], commands[middle:]):
+        middle = len(calls) // 2
+        for half in (calls[:middle], calls[middle:]):
             try:
                 outcomes += await self._run(half)
             except Exception as failure:  # noqa: BLE001 - as above
                 outcomes += await self._apart(half, failure)
         return outcomes
 
-    async def _run(self, commands: Sequence[C]) -> Sequence[R | Replay | DomainError]:
+    async def _run(self, calls: Sequence[Call[C]]) -> Sequence[R | Replay | DomainError]:
         """Raises what is wrong with a command; that the database is away or busy is everyone's outcome, at once."""
-        attempts = ATTEMPTS_MAX if len(commands) == 1 else BATCH_ATTEMPTS_MAX
+        attempts = ATTEMPTS_MAX if len(calls) == 1 else BATCH_ATTEMPTS_MAX
         for attempt in range(attempts):
             try:
-                return await self._use_case.execute(commands)
+                return await self._use_case.execute(calls)
             except ConcurrentUpdate:
-                if len(commands) > 1 and attempt + 1 == attempts:
+                if len(calls) > 1 and attempt + 1 == attempts:
                     raise
-                pause = min(BACKOFF_SECONDS * 2**attempt, BACKOFF_SECONDS_MAX)
-                await asyncio.sleep(random.uniform(0, pause))
+                await back_off(attempt)
             except StorageUnavailable as away:
-                return [StorageUnavailable(outcome_unknown=away.outcome_unknown) for _ in commands]
+                return [StorageUnavailable(outcome_unknown=away.outcome_unknown) for _ in calls]
             except Overloaded:
                 break
-        return [Overloaded() for _ in commands]
+        return [Overloaded() for _ in calls]

@@ -47,8 +47,8 @@ class PlanFile:
     plans: tuple[PlanDraft, ...]
 
 
-def read_plan_file(path: Path, declared: Iterable[Feature] = ()) -> PlanFile:
-    """Reads a plan file whose plans name features of the file itself, built-in ones, and those `declared` elsewhere before.
+def read_plan_file(path: Path, declared: Iterable[Feature]) -> PlanFile:
+    """Reads a plan file whose plans name features of the file itself, and those `declared` elsewhere before.
 
     Raises PlanFileError with all the mistakes in the file.
     """

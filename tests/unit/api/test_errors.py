@@ -13,10 +13,14 @@ from fastapi import FastAPI
 import core
 from api import errors
 from api.errors import LIMITS, TABLE, told
+from core.conversations.features import CONVERSATIONS
 from core.errors import DomainError, NotFoundError, StorageUnavailable
 from core.metering.balance import Balance, LimitExceeded
-from core.plans.features import AI_COST, BUILT_IN, CONVERSATIONS, MINUTES, SESSIONS, Feature
+from core.operations.features import AI_COST
+from core.plans.features import Feature
 from core.plans.periods import ALWAYS, Period
+from core.products import BUILT_IN
+from core.sessions.features import MINUTES, SESSIONS
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 NOVEMBER = Period(datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC))

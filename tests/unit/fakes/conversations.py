@@ -1,20 +1,21 @@
 """Conversations' ports in memory, faithful to the SQL adapters."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Self
-from uuid import UUID
 
 from core.conversations.conversation import Conversation
 from core.conversations.message import Message
-from core.conversations.ports import Conversations, Known, MessageKey, Party, PhoneNumbers, Sought
-from core.errors import ConcurrentUpdate
-from tests.unit.fakes.metering import FakeStore, FakeUnitOfWork
+from core.conversations.ports import ConversationKey, Conversations, MessageKey, Messages, Party, PhoneNumbers, Sought
+from core.customers.customer import Customer
+from core.customers.ports import Customers
+from core.metering.journal import Journal
+from tests.unit.fakes.metering import FakeStore, FakeUnitOfWork, InMemory
 
 
 class ConversationsStore(FakeStore):
     """What is committed, conversations and messages included."""
 
-    conversations: dict[tuple[str, UUID], Conversation]
+    conversations: dict[ConversationKey, Conversation]
     messages: dict[MessageKey, Message]
 
     def __init__(self, *args: object, **kwargs: object) -> None:
@@ -32,26 +33,25 @@ class ConversationsStore(FakeStore):
         return sorted(standing, key=lambda item: (item.started_at, item.counterparty))
 
 
-class FakeConversations(Conversations):
-    def __init__(self, store: ConversationsStore) -> None:
-        self.kept: dict[tuple[str, UUID], Conversation] = {}
-        self.added: list[Message] = []
+class FakeCustomers(InMemory[str, Customer], Customers):
+    async def lock(self, id: str) -> None:
+        raise NotImplementedError
+
+
+class FakeConversations(InMemory[ConversationKey, Conversation], Conversations):
+    def __init__(self, journal: Journal, store: ConversationsStore) -> None:
+        super().__init__(journal, store.conversations)
         self._store = store
 
-    async def find(self, messages: Collection[MessageKey], sought: Mapping[Party, Sought]) -> Known:
+    async def find_of(self, sought: Mapping[Party, Sought]) -> Iterable[Conversation]:
         self._store.reads += 1
-        known = Known({key: self._store.messages[key].receipt for key in messages if key in self._store.messages}, {})
-        for item in self._store.conversations.values():
-            party = Party(item.customer_id, item.counterparty)
-            if item.merged_into is None and party in sought and _matches(item, sought[party]):
-                known.conversations.setdefault(party, {})[item.id] = item
-        return known
+        standing = [item for item in self._store.conversations.values() if item.merged_into is None]
+        parties = [(item, sought.get(Party(item.customer_id, item.counterparty))) for item in standing]
+        return [item for item, asked in parties if asked is not None and _matches(item, asked)]
 
-    def save(self, conversation: Conversation) -> None:
-        self.kept[conversation.customer_id, conversation.id] = conversation
 
-    def add(self, message: Message) -> None:
-        self.added.append(message)
+class FakeMessages(InMemory[MessageKey, Message], Messages):
+    """Messages in memory."""
 
 
 def _matches(conversation: Conversation, sought: Sought) -> bool:
@@ -61,23 +61,19 @@ def _matches(conversation: Conversation, sought: Sought) -> bool:
 
 class FakeConversationsUnitOfWork(FakeUnitOfWork):
     store: ConversationsStore
+    customers: FakeCustomers
     conversations: FakeConversations
-
-    def __init__(self, store: ConversationsStore) -> None:
-        super().__init__(store)
+    messages: FakeMessages
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()
-        self.conversations = FakeConversations(self.store)
+        self.customers = FakeCustomers(self.journal, self.store.customers)
+        self.conversations = self._add(FakeConversations(self.journal, self.store))
+        self.messages = self._add(FakeMessages(self.journal, self.store.messages))
         return self
 
-    async def commit(self) -> None:
-        added = {MessageKey(message.customer_id, message.id): message for message in self.conversations.added}
-        if len(added) < len(self.conversations.added) or not self.store.messages.keys().isdisjoint(added):
-            raise ConcurrentUpdate
-        await super().commit()
-        self.store.messages |= added
-        self.store.conversations |= self.conversations.kept
+    def check(self) -> None:
+        assert not any(self.messages.key(message) in self.store.messages for message in self.messages.saved()), "the primary key"
 
 
 class FakePhoneNumbers(PhoneNumbers):

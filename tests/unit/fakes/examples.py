@@ -9,11 +9,14 @@ from zoneinfo import ZoneInfo
 
 from core.customers.customer import Customer
 from core.metering.account import Account, CounterState
+from core.metering.journal import Journal
 from core.metering.ledger import Origin
-from core.metering.reservations import Reservation
-from core.plans.features import BUILT_IN, FeatureCatalog
+from core.metering.meters import Meter
+from core.metering.reservations import NoReservations, Reservation
+from core.plans.features import FeatureCatalog
 from core.plans.periods import Billing, Interval, Period
 from core.plans.plan import Boolean, Enforcement, Metered, Plan, Static
+from core.products import BUILT_IN
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 PERIOD = Period(datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC))
@@ -35,14 +38,35 @@ PRO = Plan(
         "single_sign_on": Boolean(False),
     },
 )
-ACME = Customer("acme", PRO.key, PRO.version, BILLING)
+ACME = Customer("acme", PRO.key, PRO.version, BILLING, created_at=PERIOD.start, updated_at=PERIOD.start)
 
 
 def open_account(used: Mapping[str, int] | None = None, held: Mapping[str, int] | None = None, *, now: datetime = NOW) -> Account:
     """ACME's account on PRO, of which nothing is used or held but what is said."""
     used, held, ids = used or {}, held or {}, count(1)
-    counters = {feature.key: CounterState(used.get(feature.key, 0), held.get(feature.key, 0)) for feature in BUILT_IN}
-    return Account(ACME.id, PRO, BILLING, counters, now=now, catalog=FeatureCatalog(), new_id=lambda: UUID(int=next(ids)))
+    counters = {Meter(ACME.id, feature.key): CounterState(used.get(feature.key, 0), held.get(feature.key, 0)) for feature in BUILT_IN}
+    journal = Journal()
+    return Account(
+        ACME.id,
+        PRO,
+        BILLING,
+        counters,
+        now=now,
+        catalog=FeatureCatalog(BUILT_IN),
+        new_id=lambda: UUID(int=next(ids)),
+        journal=journal,
+        reservations=NoReservations(journal),
+    )
+
+
+def journal_of(account: Account) -> Journal:
+    """What takes back what the account did."""
+    return account._journal
+
+
+def reservations_of(account: Account) -> list[Reservation]:
+    """The last states of the reservations that the account made or settled."""
+    return list(account._reservations.saved())
 
 
 def standing(account: Account, feature: str) -> tuple[int, int]:

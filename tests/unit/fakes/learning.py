@@ -1,6 +1,6 @@
 """The learning product's ports in memory, faithful to the SQL adapters, and a learner who practises through its use cases."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -10,16 +10,18 @@ from core.customers.customer import Customer
 from core.learning.assessment import Assessment
 from core.learning.create_learning_plan import CreateLearningPlan, CreateLearningPlanCommand
 from core.learning.learning_plan import LearningPlan
-from core.learning.ports import Assessments, LearningPlans, OwnId, PracticeSessions
+from core.learning.ports import Assessments, LearnerKey, LearningPlans, PracticeSessions
 from core.learning.practice_session import Practice, PracticeSession
 from core.learning.save_practice_session import SavedPractice, SavePracticeSession, SavePracticeSessionCommand
 from core.learning.start_practice_session import StartedPractice, StartPracticeSession, StartPracticeSessionCommand
 from core.learning.take_assessment import TakeAssessment, TakeAssessmentCommand, TakenAssessment
 from core.metering.idempotency import Replay
+from core.metering.journal import Journal
+from core.metering.meters import Meter
 from core.metering.use_case import execute_one
 from core.plans.plan import Metered, Plan
 from tests.unit.fakes.examples import ACME, NOW, PERIOD
-from tests.unit.fakes.metering import FakeStore, FakeUnitOfWork
+from tests.unit.fakes.metering import FakeStore, FakeUnitOfWork, InMemory
 
 FLUENCY = Plan("fluency", 1, "Fluency", {"practice_sessions": Metered(3), "assessments": Metered(2)})
 LENA = replace(ACME, id="lena", plan_key="fluency", plan_version=1)
@@ -32,56 +34,33 @@ T = TypeVar("T")
 class FakeLearningStore(FakeStore):
     def __init__(self, plans: Iterable[Plan] = (FLUENCY,), customers: Iterable[Customer] = (LENA, TOM)) -> None:
         super().__init__(plans, customers)
-        self.learning_plans: dict[OwnId, LearningPlan] = {}
-        self.practice_sessions: dict[OwnId, PracticeSession] = {}
-        self.assessments: dict[OwnId, Assessment] = {}
+        self.learning_plans: dict[LearnerKey, LearningPlan] = {}
+        self.practice_sessions: dict[LearnerKey, PracticeSession] = {}
+        self.assessments: dict[LearnerKey, Assessment] = {}
 
     def unit_of_work(self) -> "FakeLearningUnitOfWork":
         return FakeLearningUnitOfWork(self)
 
 
-class FakeLearningPlans(LearningPlans):
-    def __init__(self, store: FakeLearningStore) -> None:
-        self.added: list[LearningPlan] = []
-        self._store = store
+class FakeLearningPlans(InMemory[LearnerKey, LearningPlan], LearningPlans):
+    def __init__(self, journal: Journal, store: FakeLearningStore) -> None:
+        super().__init__(journal, store.learning_plans)
+        self._sessions = store.practice_sessions
 
-    async def find(self, ids: Iterable[OwnId]) -> dict[OwnId, LearningPlan]:
-        plans = self._store.learning_plans
-        return {id: replace(plans[id], practised_sessions=self._practised(id)) for id in ids if id in plans}
+    async def find(self, keys: Sequence[LearnerKey]) -> Iterable[LearningPlan]:
+        return [replace(plan, practised_sessions=self._practised(self.key(plan))) for plan in await super().find(keys)]
 
-    def add(self, plan: LearningPlan) -> None:
-        self.added.append(plan)
-
-    def _practised(self, id: OwnId) -> int:
-        sessions = self._store.practice_sessions.values()
-        return sum((session.customer_id, session.learning_plan_id) == id and session.saved_at is not None for session in sessions)
+    def _practised(self, key: LearnerKey) -> int:
+        sessions = self._sessions.values()
+        return sum((session.customer_id, session.learning_plan_id) == key and session.saved_at is not None for session in sessions)
 
 
-class FakePracticeSessions(PracticeSessions):
-    def __init__(self, store: FakeLearningStore) -> None:
-        self.written: dict[OwnId, PracticeSession] = {}
-        self._store = store
-
-    async def find(self, ids: Iterable[OwnId]) -> dict[OwnId, PracticeSession]:
-        return {id: self._store.practice_sessions[id] for id in ids if id in self._store.practice_sessions}
-
-    def save(self, session: PracticeSession) -> None:
-        self.written[session.customer_id, session.id] = session
+class FakePracticeSessions(InMemory[LearnerKey, PracticeSession], PracticeSessions):
+    """Practice sessions in memory."""
 
 
-class FakeAssessments(Assessments):
-    def __init__(self, store: FakeLearningStore) -> None:
-        self.added: dict[OwnId, Assessment] = {}
-        self._store = store
-
-    async def find(self, ids: Iterable[OwnId]) -> dict[OwnId, Assessment]:
-        return {id: self._store.assessments[id] for id in ids if id in self._store.assessments}
-
-    def add(self, assessment: Assessment) -> None:
-        key = (assessment.customer_id, assessment.id)
-        assert key not in self.added
-        assert key not in self._store.assessments
-        self.added[key] = assessment
+class FakeAssessments(InMemory[LearnerKey, Assessment], Assessments):
+    """Assessments in memory."""
 
 
 class FakeLearningUnitOfWork(FakeUnitOfWork):
@@ -92,19 +71,17 @@ class FakeLearningUnitOfWork(FakeUnitOfWork):
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()
-        self.learning_plans = FakeLearningPlans(self.store)
-        self.practice_sessions = FakePracticeSessions(self.store)
-        self.assessments = FakeAssessments(self.store)
+        self.learning_plans = self._add(FakeLearningPlans(self.journal, self.store))
+        self.practice_sessions = self._add(FakePracticeSessions(self.journal, self.store.practice_sessions))
+        self.assessments = self._add(FakeAssessments(self.journal, self.store.assessments))
         return self
 
-    async def commit(self) -> None:
-        await super().commit()
-        self.store.learning_plans |= {(plan.customer_id, plan.id): plan for plan in self.learning_plans.added}
-        for session in self.practice_sessions.written.values():
+    def check(self) -> None:
+        assert not any(self.assessments.key(taken) in self.store.assessments for taken in self.assessments.saved()), "the primary key"
+        plans = self.store.learning_plans.keys() | {self.learning_plans.key(plan) for plan in self.learning_plans.saved()}
+        for session in self.practice_sessions.saved():
             plan_id = session.learning_plan_id
-            assert plan_id is None or (session.customer_id, plan_id) in self.store.learning_plans, "the foreign key"
-        self.store.practice_sessions |= self.practice_sessions.written
-        self.store.assessments |= self.assessments.added
+            assert plan_id is None or (session.customer_id, plan_id) in plans, "the foreign key"
 
 
 class Learner:
@@ -137,7 +114,7 @@ class Learner:
     def used(self, feature: str = "practice_sessions") -> int:
         """The ledger's sum in the period of the examples, with which the counter has to agree."""
         total = self.store.used_within(self.customer.id, feature, PERIOD)
-        counter = self.store.counters.get((self.customer.id, feature))
+        counter = self.store.counters.get(Meter(self.customer.id, feature))
         assert total == (counter.used if counter and counter.period == PERIOD else 0)
         return total
 

@@ -6,19 +6,28 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar
 from uuid import UUID
 
 from core.customers.customer import Customer
-from core.errors import ConcurrentUpdate, DomainError
-from core.metering.account import Account, CounterState, metered_entitlement
-from core.metering.idempotency import StoredReply
-from core.metering.ledger import CorrectedRecord, EventKey, UsageRecord
-from core.metering.ports import Accounts, Ledger, Replies, Reservations
-from core.metering.reservations import Reservation
+from core.errors import ConcurrentUpdate
+from core.metering import counters
+from core.metering.account import Account, CounterState
+from core.metering.counters import wanted_period
+from core.metering.idempotency import ReplyKey, StoredReply
+from core.metering.journal import Journal
+from core.metering.ledger import CorrectedRecord, EventKey, RecordKey, UsageRecord
+from core.metering.meters import Meter
+from core.metering.ports import Accounts, Events, Records, Replies
+from core.metering.repository import Repository
+from core.metering.reservations import Reservation, ReservationKey, Reservations
 from core.plans.features import Feature, FeatureCatalog
 from core.plans.periods import Period
 from core.plans.plan import Plan
+from core.products import BUILT_IN
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 @dataclass(frozen=True)
@@ -41,16 +50,16 @@ class FakeStore:
     """What is committed, shared by all units of work. Tests may read and write every attribute."""
 
     def __init__(self, plans: Iterable[Plan] = (), customers: Iterable[Customer] = (), features: Iterable[Feature] = ()) -> None:
-        self.catalog = FeatureCatalog(features)
+        self.catalog = FeatureCatalog([*BUILT_IN, *features])
         self.plans = {(plan.key, plan.version): plan for plan in plans}
         self.customers = {customer.id: customer for customer in customers}
         self.ledger: list[UsageRecord] = []
-        self.counters: dict[tuple[str, str], Counter] = {}  # by customer and feature
+        self.counters: dict[Meter, Counter] = {}
         self.holds: dict[tuple[str, str, UUID], Hold] = {}  # by customer, feature and reservation
-        self.reservations: dict[tuple[str, UUID], Reservation] = {}
-        self.replies: dict[tuple[str, str], StoredReply] = {}  # by customer and idempotency key
+        self.reservations: dict[ReservationKey, Reservation] = {}
+        self.replies: dict[ReplyKey, StoredReply] = {}
         self.opened: list[FakeUnitOfWork] = []
-        self.locks: dict[tuple[str, str], asyncio.Lock] = {}
+        self.locks: dict[Meter, asyncio.Lock] = {}
         self._ids = count(1)
 
     def unit_of_work(self) -> "FakeUnitOfWork":
@@ -71,31 +80,49 @@ class FakeStore:
         return sum(hold.quantity for hold in mine if hold.expires_at > at)
 
 
-class FakeAccounts(Accounts):
-    def __init__(self, store: FakeStore) -> None:
-        self.locked: dict[str, Account] = {}
-        self.rebuilt: dict[tuple[str, str], Counter] = {}
-        self.forgotten: set[tuple[str, str]] = set()
-        self._store = store
-        self._held_locks: dict[tuple[str, str], asyncio.Lock] = {}
+class InMemory(Repository[K, V]):
+    """A repository over a dictionary of what is committed. A fake names its port as the other base."""
 
-    async def lock(self, features: Mapping[str, Collection[str]], at: datetime) -> Mapping[str, Account]:
+    def __init__(self, journal: Journal, stored: dict[K, V]) -> None:
+        super().__init__(journal)
+        self._stored = stored
+
+    async def find(self, keys: Sequence[K]) -> Iterable[V]:
+        return [self._stored[key] for key in keys if key in self._stored]
+
+    def write(self) -> None:
+        """What the commit does."""
+        self._stored |= {self.key(value): value for value in self.saved()}
+
+
+R = TypeVar("R", bound=InMemory[Any, Any])
+
+
+class FakeAccounts(Accounts):
+    def __init__(self, store: FakeStore, journal: Journal, reservations: Reservations) -> None:
+        self.locked: dict[str, Account] = {}
+        self.rebuilt: dict[Meter, Counter] = {}
+        self.forgotten: set[Meter] = set()
+        self._store = store
+        self._journal = journal
+        self._reservations = reservations
+        self._held_locks: dict[Meter, asyncio.Lock] = {}
+
+    async def lock(self, meters: Mapping[str, Collection[Meter]], at: datetime) -> Mapping[str, Account]:
         assert not self.locked, "accounts are locked once in a unit of work"
         store = self._store
-        known = {id: [key for key in set(wanted) if store.catalog.get(key)] for id, wanted in features.items() if id in store.customers}
-        await self._acquire((id, feature) for id, wanted in known.items() for feature in wanted)
+        declared = {id: {meter for meter in wanted if store.catalog.get(meter.feature)} for id, wanted in meters.items()}
+        known = {id: wanted for id, wanted in declared.items() if id in store.customers}
+        await self._acquire(meter for wanted in known.values() for meter in wanted)
         self.locked = {id: self._account(store.customers[id], wanted, at) for id, wanted in known.items()}
         return self.locked
 
-    async def write_ahead(self) -> None:
-        """Everything is written by the commit."""
-
-    async def forget(self, features: Mapping[str, Collection[str]]) -> None:
-        keys = {(id, feature) for id, wanted in features.items() for feature in wanted}
+    async def forget(self, meters: Mapping[str, Collection[Meter]]) -> None:
+        keys = {meter for wanted in meters.values() for meter in wanted}
         await self._acquire(keys)
         self.forgotten |= keys
 
-    async def _acquire(self, keys: Iterable[tuple[str, str]]) -> None:
+    async def _acquire(self, keys: Iterable[Meter]) -> None:
         """In one order, so that units of work queue up and never wait for each other in a circle."""
         for key in sorted(set(keys) - self._held_locks.keys()):
             lock = self._store.locks.setdefault(key, asyncio.Lock())
@@ -106,74 +133,91 @@ class FakeAccounts(Accounts):
         while self._held_locks:
             self._held_locks.popitem()[1].release()
 
-    def _account(self, customer: Customer, features: Collection[str], at: datetime) -> Account:
+    def _account(self, customer: Customer, meters: Collection[Meter], at: datetime) -> Account:
         store = self._store
         plan = store.plans[customer.plan_key, customer.plan_version]
-        counters = {
-            feature: CounterState(self._used(customer, plan, feature, at), store.held_at(customer.id, feature, at)) for feature in features
+        states = {
+            meter: CounterState(self._used(customer, plan, meter, at), store.held_at(customer.id, meter.feature, at)) for meter in meters
         }
-        region = customer.phone_region
         return Account(
-            customer.id, plan, customer.billing, counters, now=at, catalog=store.catalog, new_id=store.new_id, phone_region=region
+            customer.id,
+            plan,
+            customer.billing,
+            states,
+            now=at,
+            catalog=store.catalog,
+            new_id=store.new_id,
+            journal=self._journal,
+            reservations=self._reservations,
         )
 
-    def _used(self, customer: Customer, plan: Plan, feature: str, at: datetime) -> int:
+    def _used(self, customer: Customer, plan: Plan, meter: Meter, at: datetime) -> int:
         """The counter's sum; the ledger's where the counter has other bounds than those of the period that contains `at`."""
-        try:
-            period = customer.billing.period(metered_entitlement(plan, feature).reset, at)
-        except DomainError:  # the plan does not meter it
-            return 0
-        key = (customer.id, feature)
-        counter = self._store.counters.get(key)
-        if counter is None or counter.period != period or key in self.forgotten:
-            counter = self.rebuilt[key] = Counter(period, self._store.used_within(customer.id, feature, period))
-        return counter.used
+        wanted = wanted_period(plan, customer.billing, meter.feature, at)
+        stored = self._store.counters.get(meter)
+        stored = None if meter in self.forgotten else stored
+        shown = (counters.Counter(stored.used, stored.period.start, stored.period.end) if stored else counters.NEVER_COUNTED).shows(wanted)
+        if shown is not None:
+            return shown
+        assert wanted is not None
+        rebuilt = self.rebuilt[meter] = Counter(wanted, self._store.used_within(customer.id, meter.feature, wanted))
+        return rebuilt.used
 
 
-class FakeReplies(Replies):
-    def __init__(self, store: FakeStore) -> None:
-        self.added: list[StoredReply] = []
+class FakeReplies(InMemory[ReplyKey, StoredReply], Replies):
+    """Replies in memory."""
+
+
+class FakeReservations(InMemory[ReservationKey, Reservation], Reservations):
+    """Reservations in memory; holds are rows of their own."""
+
+    def __init__(self, journal: Journal, store: FakeStore) -> None:
+        super().__init__(journal, store.reservations)
+        self._holds = store.holds
+
+    def write(self) -> None:
+        super().write()
+        for reservation in self.saved():
+            for feature in reservation.usage:
+                key = (reservation.customer_id, feature, reservation.id)
+                if quantity := reservation.held.get(feature):
+                    self._holds[key] = Hold(quantity, reservation.expires_at)
+                else:
+                    self._holds.pop(key, None)
+
+
+class FakeRecords(Records):
+    def __init__(self, journal: Journal, store: FakeStore) -> None:
+        super().__init__(journal)
         self._store = store
 
-    async def find(self, keys: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], StoredReply]:
-        return {key: self._store.replies[key] for key in keys if key in self._store.replies}
-
-    def add(self, reply: StoredReply, at: datetime) -> None:
-        self.added.append(reply)
-
-
-class FakeReservations(Reservations):
-    def __init__(self, store: FakeStore) -> None:
-        self._store = store
-
-    async def find(self, ids: Iterable[tuple[str, UUID]]) -> dict[UUID, Reservation]:
-        return {key[1]: self._store.reservations[key] for key in ids if key in self._store.reservations}
-
-
-class FakeLedger(Ledger):
-    def __init__(self, store: FakeStore) -> None:
-        self._store = store
-
-    async def find(self, ids: Iterable[tuple[str, UUID]]) -> dict[UUID, CorrectedRecord]:
-        wanted = set(ids)
-        return {record.id: self._corrected(record) for record in self._store.ledger if (record.customer_id, record.id) in wanted}
-
-    async def known_events(self, events: Iterable[EventKey]) -> set[EventKey]:
-        return set(_event_keys(self._store.ledger)).intersection(events)
+    async def find(self, keys: Sequence[RecordKey]) -> Iterable[CorrectedRecord]:
+        return [self._corrected(record) for record in self._store.ledger if RecordKey(record.customer_id, record.id) in keys]
 
     def _corrected(self, record: UsageRecord) -> CorrectedRecord:
         corrections = [entry for entry in self._store.ledger if (entry.customer_id, entry.corrects) == (record.customer_id, record.id)]
         return CorrectedRecord(record, record.quantity + sum(entry.quantity for entry in corrections))
 
 
+class FakeEvents(Events):
+    def __init__(self, journal: Journal, store: FakeStore) -> None:
+        super().__init__(journal)
+        self._store = store
+
+    async def find(self, keys: Sequence[EventKey]) -> Iterable[EventKey]:
+        return set(_event_keys(self._store.ledger)).intersection(keys)
+
+
 class FakeUnitOfWork:
     """Serves the `UnitOfWork` port: keeps what is to be written to itself until `commit`, which writes all of it or nothing.
 
-    A product's fake extends it: repositories made in `__aenter__`, their writes made after `await super().commit()`.
+    A product's fake extends it: `_add` its repositories in `__aenter__`.
     """
 
+    journal: Journal
     accounts: FakeAccounts
-    ledger: FakeLedger
+    records: FakeRecords
+    events: FakeEvents
     replies: FakeReplies
     reservations: FakeReservations
 
@@ -183,42 +227,46 @@ class FakeUnitOfWork:
         store.opened.append(self)
 
     async def __aenter__(self) -> Self:
-        self.accounts = FakeAccounts(self.store)
-        self.ledger = FakeLedger(self.store)
-        self.replies = FakeReplies(self.store)
-        self.reservations = FakeReservations(self.store)
+        self.journal = Journal()
+        self._written: list[InMemory[Any, Any]] = []
+        self.records = FakeRecords(self.journal, self.store)
+        self.events = FakeEvents(self.journal, self.store)
+        self.replies = self._add(FakeReplies(self.journal, self.store.replies))
+        self.reservations = self._add(FakeReservations(self.journal, self.store))
+        self.accounts = FakeAccounts(self.store, self.journal, self.reservations)
         return self
+
+    def _add(self, repository: R) -> R:
+        """Has the repository write what was saved when the unit of work commits."""
+        self._written.append(repository)
+        return repository
+
+    async def decided(self) -> None:
+        """Everything is written by the commit."""
 
     async def commit(self) -> None:
         assert not self.committed, "a unit of work is committed once"
         accounts = self.accounts.locked.values()
         records = [record for account in accounts for record in account.records]
         _require_free(_event_keys(records), taken=_event_keys(self.store.ledger))
-        _require_free([(reply.customer_id, reply.key) for reply in self.replies.added], taken=self.store.replies)
+        _require_free([self.replies.key(reply) for reply in self.replies.saved()], taken=self.store.replies)
+        self.check()
         self.store.ledger += records
-        for key in self.accounts.forgotten:
-            self.store.counters.pop(key, None)
+        for meter in self.accounts.forgotten:
+            self.store.counters.pop(meter, None)
         self.store.counters |= self.accounts.rebuilt
         for account in accounts:
             for balance in account.touched():
-                self.store.counters[account.customer_id, balance.feature.key] = Counter(balance.period, balance.used)
-            for reservation in account.reservations:
-                self._write(reservation)
-        self.store.replies |= {(reply.customer_id, reply.key): reply for reply in self.replies.added}
+                self.store.counters[Meter(account.customer_id, balance.feature.key)] = Counter(balance.period, balance.used)
+        for repository in self._written:
+            repository.write()
         self.committed = True
+
+    def check(self) -> None:
+        """A product's own constraints."""
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.accounts.release()
-
-    def _write(self, reservation: Reservation) -> None:
-        """The reservation's next state, and its holds to match: a hold row exists for what is still set aside."""
-        self.store.reservations[reservation.customer_id, reservation.id] = reservation
-        for feature in reservation.usage:
-            key = (reservation.customer_id, feature, reservation.id)
-            if quantity := reservation.held.get(feature):
-                self.store.holds[key] = Hold(quantity, reservation.expires_at)
-            else:
-                self.store.holds.pop(key, None)
 
 
 def _event_keys(records: Iterable[UsageRecord]) -> list[EventKey]:

@@ -12,22 +12,25 @@ from core.errors import DomainError
 from core.metering.account import Account, CustomerNotFound
 from core.metering.check_usage import Checked
 from core.metering.idempotency import Replay
+from core.metering.journal import Journal
 from core.metering.ledger import Breakdown, LedgerQuery, Share, UsageRecord
+from core.metering.meters import Meter
 from core.metering.ports import AccountReader, LedgerReader
+from core.metering.reservations import NoReservations
 from core.metering.use_case import execute_one
 from core.operations.add_step import AddedStep, AddStep, AddStepCommand
 from core.operations.budget import Budget, ReadBudget
 from core.operations.check_budget import CheckBudget
+from core.operations.features import AI_COST, AI_RUNS
 from core.operations.finish_operation import FinishOperation, FinishOperationCommand
 from core.operations.operation import Operation, OperationStatus
-from core.operations.ports import OperationKey, Operations, StepKey, WholeOperation
+from core.operations.ports import OperationKey, Operations, StepKey, Steps, WholeOperation
 from core.operations.start_operation import StartOperation, StartOperationCommand
 from core.operations.step import Step
-from core.plans.features import AI_COST, AI_RUNS
 from core.plans.periods import Period, Reset
 from core.plans.plan import Metered, Plan
 from tests.unit.fakes.examples import ACME, BILLING, NOW
-from tests.unit.fakes.metering import FakeAccounts, FakeStore, FakeUnitOfWork
+from tests.unit.fakes.metering import FakeAccounts, FakeStore, FakeUnitOfWork, InMemory
 
 DOLLAR = AI_COST.resolution
 CENT = DOLLAR // 100
@@ -49,51 +52,35 @@ class FakeOperationStore(FakeStore):
         return FakeOperationsUnitOfWork(self)
 
 
-class FakeOperations(Operations):
-    def __init__(self, store: FakeOperationStore) -> None:
-        self.written: dict[OperationKey, Operation] = {}
-        self.added: dict[StepKey, Step] = {}
-        self._store = store
+class FakeOperations(InMemory[OperationKey, Operation], Operations):
+    """Operations in memory."""
 
-    async def find(self, keys: Iterable[OperationKey]) -> dict[OperationKey, Operation]:
-        return {key: self._store.operations[key] for key in keys if key in self._store.operations}
 
-    async def find_steps(self, keys: Iterable[StepKey]) -> dict[StepKey, Step]:
-        return {key: self._store.steps[key] for key in keys if key in self._store.steps}
-
-    async def steps_of(self, keys: Iterable[OperationKey]) -> Mapping[OperationKey, Sequence[Step]]:
-        found: dict[OperationKey, list[Step]] = {}
-        for key, step in sorted(self._store.steps.items(), key=lambda item: item[1].position):
-            if key.operation in set(keys):
-                found.setdefault(key.operation, []).append(step)
-        return found
-
-    def save(self, operation: Operation) -> None:
-        self.written[OperationKey(operation.customer_id, operation.id)] = operation
-
-    def add_step(self, step: Step) -> None:
-        key = StepKey(OperationKey(step.customer_id, step.operation_id), step.id)
-        assert key not in self.added
-        self.added[key] = step
+class FakeSteps(InMemory[StepKey, Step], Steps):
+    async def find_of(self, operations: Sequence[OperationKey]) -> Iterable[Step]:
+        mine = [step for key, step in self._stored.items() if key.operation in operations]
+        return sorted(mine, key=lambda step: step.position)
 
 
 class FakeOperationsUnitOfWork(FakeUnitOfWork):
     store: FakeOperationStore
     operations: FakeOperations
+    steps: FakeSteps
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()
-        self.operations = FakeOperations(self.store)
+        self.operations = self._add(FakeOperations(self.journal, self.store.operations))
+        self.steps = self._add(FakeSteps(self.journal, self.store.steps))
         return self
 
-    async def commit(self) -> None:
-        await super().commit()
-        self.store.operations |= self.operations.written
-        for key in self.operations.added:
+    def check(self) -> None:
+        operations = self.store.operations.keys() | {self.operations.key(operation) for operation in self.operations.saved()}
+        for step in self.steps.saved():
+            key = self.steps.key(step)
             assert key not in self.store.steps, "the primary key"
-            assert key.operation in self.store.operations, "the foreign key"
-        self.store.steps |= self.operations.added
-        positions = [(key.operation, step.position) for key, step in self.store.steps.items()]
+            assert key.operation in operations, "the foreign key"
+        steps = self.store.steps | {self.steps.key(step): step for step in self.steps.saved()}
+        positions = [(key.operation, step.position) for key, step in steps.items()]
         assert len(set(positions)) == len(positions), "the unique index"
 
 
@@ -105,7 +92,9 @@ class FakeAccountReader(AccountReader):
         if customer_id not in self._store.customers:
             raise CustomerNotFound(customer_id)
         assert features is not None
-        return FakeAccounts(self._store)._account(self._store.customers[customer_id], features, at)
+        journal = Journal()
+        accounts = FakeAccounts(self._store, journal, NoReservations(journal))
+        return accounts._account(self._store.customers[customer_id], [Meter(customer_id, feature) for feature in features], at)
 
 
 class FakeLedgerReader(LedgerReader):

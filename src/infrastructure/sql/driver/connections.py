@@ -7,7 +7,7 @@ from typing import Final, NamedTuple, TypeVar
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from infrastructure.sql.driver.errors import CONNECTION_LOST
+from infrastructure.sql.driver.errors import CONNECTION_LOST, storage_errors
 from infrastructure.sql.driver.pool import POOL_OVERFLOW, POOL_SIZE, autocommitting
 from infrastructure.sql.driver.statements import Driver, driver_of
 
@@ -57,6 +57,13 @@ class Connections:
                 closed += 1
                 if closed > CLOSED_MAX or not isinstance(error, _CLOSED_UNSEEN):
                     raise
+
+    async def ask(self, question: Callable[[Driver], Awaitable[T]]) -> T:
+        """The answer to one statement that changes nothing, a transaction of its own; asked again where a connection turns out gone."""
+        with storage_errors():
+            live, answer = await self.take(lambda live: question(live.driver))
+            await self.give_back(live)
+        return answer
 
     async def give_back(self, live: Live) -> None:
         """One that is in no transaction."""

@@ -13,9 +13,15 @@ from core.errors import ConcurrentUpdate, Overloaded, StorageUnavailable
 _RUN_AGAIN: Final = {
     "40001",  # serialization_failure
     "40P01",  # deadlock_detected
-    "23505",  # unique_violation: the row was written first by somebody else
     "55P03",  # lock_not_available
 }
+UNIQUE_VIOLATION: Final = "23505"
+LOST_RACES: Final = {
+    "pk_customer",  # somebody else created the customer
+    "pk_idempotency_key",  # somebody else used the key, for a command that locks other features
+    "uq_usage_record_event",  # somebody else booked the event, as one of another feature
+}
+"""The unique constraints that only a lost race violates, by name. Any other violation is a mistake of ours: running it again is no help."""
 _AWAY: Final = ("08", "25006", "25P", "28", "3D", "53", "55000", "57", "58", "XX")
 """SQLSTATE classes of a server that is gone, going, full or failing, or lets nobody in; 25006: it has become a read-only standby."""
 
@@ -36,7 +42,7 @@ def storage_errors(*, committing: bool = False) -> Iterator[None]:
         raise Overloaded from error
     except (DBAPIError, asyncpg.PostgresError) as error:
         state = sqlstate(error)
-        if state in _RUN_AGAIN or isinstance(_cause(error), asyncpg.InvalidCachedStatementError):
+        if state in _RUN_AGAIN or _lost_race(error) or isinstance(_cause(error), asyncpg.InvalidCachedStatementError):
             raise ConcurrentUpdate(state) from error
         if state.startswith(_AWAY) or isinstance(error, InterfaceError) or getattr(error, "connection_invalidated", False):
             raise StorageUnavailable(outcome_unknown=committing) from error
@@ -50,6 +56,10 @@ def storage_errors(*, committing: bool = False) -> Iterator[None]:
 def sqlstate(error: DBAPIError | asyncpg.PostgresError) -> str:
     """The five-character code, or an empty text where the server sent none."""
     return str(getattr(_cause(error), "sqlstate", None) or "")
+
+
+def _lost_race(error: DBAPIError | asyncpg.PostgresError) -> bool:
+    return sqlstate(error) == UNIQUE_VIOLATION and getattr(_cause(error), "constraint_name", None) in LOST_RACES
 
 
 def _cause(error: DBAPIError | asyncpg.PostgresError) -> BaseException | None:

@@ -1,28 +1,140 @@
-"""Many rows in one statement: an array for each column.
+"""How rows are written and looked up: many in one statement, an array for each column.
+
+This is the one way to do either, for the engine and the products. A statement has as many parameters as columns, however many rows
+there are, so that no list meets the driver's limit of 32,767 parameters.
 
 The driver takes 0.3 µs for an element of an array, much of what a decision takes; and within a batch most columns are all alike. A
 column in which they are is sent as one value.
 """
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import lru_cache
+from operator import attrgetter
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
-from sqlalchemy import Table
+from asyncpg import Record
+from sqlalchemy import Column, Table
 from sqlalchemy.dialects.postgresql import dialect
 
+from infrastructure.sql.driver.statements import Driver, HotStatement
 
-def insert(table: Table) -> str:
-    """SQL that adds the rows of `arrays`."""
-    names = ", ".join(table.columns.keys())
-    sent, values = [], []
-    for column in table.columns:
-        array = f"CAST(:{table.name}_{column.name} AS {column.type.compile(dialect())}[])"  # type: ignore[no-untyped-call]
-        sent.append(array)
-        values.append(f"CASE cardinality({array}) WHEN 1 THEN ({array})[1] ELSE sent.{column.name} END")
-    return f"INSERT INTO {table.name} ({names}) SELECT {', '.join(values)} FROM unnest({', '.join(sent)}) AS sent ({names})"
+V = TypeVar("V")
+
+_DIALECT: Final = dialect()  # type: ignore[no-untyped-call]
 
 
-def arrays(table: Table, rows: Iterable[tuple[Any, ...]]) -> dict[str, Any]:
-    """The parameters of `insert`, for one row or more, in the table's order; no two rows may be alike, and instants are UTC."""
-    columns = zip(table.columns.keys(), zip(*rows, strict=True), strict=True)
-    return {f"{table.name}_{name}": values[:1] if values.count(values[0]) == len(values) else values for name, values in columns}
+class Change(NamedTuple):
+    """Rows to be written or removed: a statement, and its parameters by name."""
+
+    sql: str
+    parameters: dict[str, Any]
+
+
+class Rows(Generic[V]):
+    """How things of one kind are kept: a row for each, in one table, under the table's primary key.
+
+    `changing` names the columns that a further state of a thing may change; with none, what is stored stays as it is. Absent: things
+    are only ever added, and a second row under a key is an error.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        to_row: Callable[[V], tuple[Any, ...]],
+        from_row: Callable[[Record], V],
+        *,
+        changing: Collection[str] | None = None,
+    ) -> None:
+        """`to_row` answers in the order of the table's columns."""
+        self.table = table
+        self.from_row = from_row
+        self._to_row = to_row
+        self._columns = list(table.columns)
+        self._key = list(table.primary_key.columns)
+        self._put = _put_sql(table, changing)
+        self._remove = _remove_sql(table, self._key)
+        self._find = HotStatement(_find_sql(table, self._key))
+
+    @classmethod
+    def alike(cls, table: Table, kind: Callable[..., V], *, changing: Collection[str] | None = None) -> "Rows[V]":
+        """Where the columns are the thing's own fields, by name."""
+        return cls(table, attrgetter(*table.columns.keys()), lambda row: kind(**row), changing=changing)
+
+    async def find(self, driver: Driver, keys: Sequence[tuple[Any, ...]]) -> list[V]:
+        """Those that exist among these keys, which are in the order of the primary key."""
+        columns = zip(*keys, strict=True)
+        parameters = {column.name: list(values) for column, values in zip(self._key, columns, strict=True)}
+        return [self.from_row(row) for row in await self._find.fetch(driver, parameters)]
+
+    def put(self, values: Iterable[V]) -> Change:
+        """New things, or the next states of known ones; one value or more, and no two of one key."""
+        return Change(self._put, _arrays(self.table.name, self._columns, list(map(self._to_row, values))))
+
+    def remove(self, keys: Sequence[tuple[Any, ...]]) -> Change:
+        """What goes by these keys is deleted; one key or more."""
+        return Change(self._remove, _arrays(f"{self.table.name}_gone", self._key, keys))
+
+
+async def write(driver: Driver, changes: Sequence[Change]) -> None:
+    """Writes everything in one statement and so in one round trip; each change is about another table, or about other rows."""
+    if changes:
+        parameters = {name: value for change in changes for name, value in change.parameters.items()}
+        await _together(tuple(change.sql for change in changes)).fetch(driver, parameters)
+
+
+@lru_cache(maxsize=256)
+def _together(statements: tuple[str, ...]) -> HotStatement:
+    *first, last = statements
+    named = ", ".join(f"change_{number} AS ({sql})" for number, sql in enumerate(first))
+    return HotStatement(f"WITH {named} {last}" if named else last)
+
+
+def _arrays(prefix: str, columns: Sequence[Column[Any]], rows: Sequence[tuple[Any, ...]]) -> dict[str, Any]:
+    """The parameters. Where all rows are alike, the first column goes in full, since something has to say how many there are."""
+    sent = [values[:1] if values.count(values[0]) == len(values) else values for values in zip(*rows, strict=True)]
+    if max(map(len, sent)) < len(rows):
+        sent[0] = tuple(row[0] for row in rows)
+    return {f"{prefix}_{column.name}": values for column, values in zip(columns, sent, strict=True)}
+
+
+def _array(prefix: str, column: Column[Any]) -> str:
+    return f"CAST(:{prefix}_{column.name} AS {column.type.compile(_DIALECT)}[])"
+
+
+def _sent(prefix: str, columns: Sequence[Column[Any]]) -> tuple[str, str]:
+    """The columns' values, and the rows that they come from, called `sent`."""
+    arrays = [_array(prefix, column) for column in columns]
+    values = [
+        f"CASE cardinality({array}) WHEN 1 THEN ({array})[1] ELSE sent.{column.name} END"
+        for array, column in zip(arrays, columns, strict=True)
+    ]
+    names = ", ".join(column.name for column in columns)
+    return ", ".join(values), f"unnest({', '.join(arrays)}) AS sent ({names})"
+
+
+def _put_sql(table: Table, changing: Collection[str] | None) -> str:
+    values, rows = _sent(table.name, list(table.columns))
+    sql = f"INSERT INTO {table.name} ({', '.join(table.columns.keys())}) SELECT {values} FROM {rows}"
+    if changing is None:
+        return sql
+    key = ", ".join(table.primary_key.columns.keys())
+    updates = ", ".join(f"{name} = excluded.{name}" for name in changing)
+    return f"{sql} ON CONFLICT ({key}) DO {f'UPDATE SET {updates}' if updates else 'NOTHING'}"
+
+
+def _remove_sql(table: Table, key: Sequence[Column[Any]]) -> str:
+    values, rows = _sent(f"{table.name}_gone", key)
+    names = ", ".join(column.name for column in key)
+    same = " AND ".join(f"{table.name}.{column.name} = gone.{column.name}" for column in key)
+    return f"DELETE FROM {table.name} USING (SELECT {values} FROM {rows}) AS gone ({names}) WHERE {same}"
+
+
+def _find_sql(table: Table, key: Sequence[Column[Any]]) -> str:
+    """A lookup for each key: a plain join may read the whole table where its statistics are missing or old."""
+    arrays = ", ".join(f"CAST(:{column.name} AS {column.type.compile(_DIALECT)}[])" for column in key)
+    names = ", ".join(column.name for column in key)
+    same = " AND ".join(f"kept.{column.name} = wanted.{column.name}" for column in key)
+    return (
+        f"SELECT found.* FROM unnest({arrays}) AS wanted ({names}) "
+        f"CROSS JOIN LATERAL (SELECT * FROM {table.name} AS kept WHERE {same} LIMIT 1) AS found"
+    )

@@ -7,20 +7,22 @@ from typing import Final, NamedTuple
 from uuid import UUID
 
 from asyncpg import Record
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.metering.account import Account, CounterState, CustomerNotFound
+from core.metering.counters import NEVER_COUNTED, Counter, wanted_period
+from core.metering.journal import Journal
+from core.metering.meters import Meter
 from core.metering.ports import AccountReader
+from core.metering.reservations import NoReservations
 from core.plans.features import FeatureCatalog
-from core.plans.periods import Billing, Period
+from core.plans.periods import Billing
 from core.plans.plan import Metered, Plan
 from infrastructure.batching.gathering import Gathering
-from infrastructure.sql.driver.connections import Connections, Live
-from infrastructure.sql.driver.errors import storage_errors
+from infrastructure.sql.driver.connections import Connections
 from infrastructure.sql.driver.statements import Driver, HotStatement
-from infrastructure.sql.engine.accounts import to_billing, wanted_period
+from infrastructure.sql.engine.accounts import to_billing
 from infrastructure.sql.engine.ledger import Counted, used_within
-from infrastructure.sql.engine.plans import SqlPlans
+from infrastructure.sql.engine.plans import PlanCatalog
 
 _READ: Final = HotStatement(
     """
@@ -58,7 +60,7 @@ class _Found:
     """The rows of one customer."""
 
     customer: Record | None = None
-    counters: dict[str, Record] = field(default_factory=dict)
+    counters: dict[str, Counter] = field(default_factory=dict)
     held: dict[str, int] = field(default_factory=dict)
 
 
@@ -68,9 +70,9 @@ class SqlAccountReader(AccountReader):
     A second one follows only for counters that sum another period than the one that is asked about.
     """
 
-    def __init__(self, connections: Connections, plans: SqlPlans, new_id: Callable[[], UUID]) -> None:
+    def __init__(self, connections: Connections, catalog: PlanCatalog, new_id: Callable[[], UUID]) -> None:
         self._connections = connections
-        self._plans = plans
+        self._catalog = catalog
         self._new_id = new_id
         self._gathering: Gathering[AccountQuery, Account | CustomerNotFound] = Gathering(self._read_all)
 
@@ -81,17 +83,14 @@ class SqlAccountReader(AccountReader):
         return found
 
     async def _read_all(self, queries: Sequence[AccountQuery]) -> Sequence[Account | CustomerNotFound]:
-        async def read(live: Live) -> tuple[list[_Draft | None], Mapping[Counted, int]]:
-            connection, driver = live
+        async def read(driver: Driver) -> tuple[list[_Draft | None], Mapping[Counted, int]]:
             found = await self._rows(driver, queries)
-            versions = await self._versions(connection, found)
-            drafts = [await self._draft(connection, query, found[_moment(query)], versions) for query in queries]
+            versions = await self._versions(driver, found)
+            drafts = [await self._draft(driver, query, found[_moment(query)], versions) for query in queries]
             stale = dict.fromkeys(key for draft in drafts if draft for key in draft.stale)
-            return drafts, await used_within(connection, list(stale))
+            return drafts, await used_within(driver, list(stale))
 
-        with storage_errors():
-            live, (drafts, summed) = await self._connections.take(read)
-            await self._connections.give_back(live)
+        drafts, summed = await self._connections.ask(read)
         return [
             CustomerNotFound(query.customer_id) if draft is None else draft.account(summed)
             for query, draft in zip(queries, drafts, strict=True)
@@ -108,18 +107,16 @@ class SqlAccountReader(AccountReader):
                 case "customer":
                     item.customer = row
                 case "counter":
-                    item.counters[row["feature"]] = row
+                    item.counters[row["feature"]] = Counter(row["quantity"], row["period_start"], row["period_end"])
                 case _:
                     item.held[row["feature"]] = row["quantity"]
         return dict(zip(moments, found, strict=True))
 
-    async def _versions(self, connection: AsyncConnection, found: Mapping[tuple[str, datetime], _Found]) -> Mapping[tuple[str, int], Plan]:
+    async def _versions(self, driver: Driver, found: Mapping[tuple[str, datetime], _Found]) -> Mapping[tuple[str, int], Plan]:
         customers = [item.customer for item in found.values() if item.customer is not None]
-        return await self._plans.versions(connection, {(row["plan_key"], row["plan_version"]) for row in customers})
+        return await self._catalog.versions(driver, {(row["plan_key"], row["plan_version"]) for row in customers})
 
-    async def _draft(
-        self, connection: AsyncConnection, query: AccountQuery, found: _Found, versions: Mapping[tuple[str, int], Plan]
-    ) -> "_Draft | None":
+    async def _draft(self, driver: Driver, query: AccountQuery, found: _Found, versions: Mapping[tuple[str, int], Plan]) -> "_Draft | None":
         if found.customer is None:
             return None
         billing = to_billing(found.customer)
@@ -127,18 +124,19 @@ class SqlAccountReader(AccountReader):
         features = query.features
         if features is None:
             features = [key for key, entitlement in plan.entitlements.items() if isinstance(entitlement, Metered)]
-        catalog = await self._plans.learn_features(connection, features) if features else self._plans.catalog
-        used: dict[str, int] = {}
-        stale: list[tuple[str, str, Period]] = []
+        catalog = await self._catalog.learn_features(driver, features) if features else self._catalog.features
+        used: dict[Meter, int] = {}
+        stale: list[Counted] = []
         for feature in features:
             period = wanted_period(plan, billing, feature, query.at) if catalog.get(feature) else None
             if period is None:
                 continue
-            counter = found.counters.get(feature)
-            if counter is not None and (counter["period_start"], counter["period_end"]) == (period.start, period.end):
-                used[feature] = counter["quantity"]
+            meter = Meter(query.customer_id, feature)
+            shown = found.counters.get(feature, NEVER_COUNTED).shows(period)
+            if shown is None:
+                stale.append((meter, period))
             else:
-                stale.append((query.customer_id, feature, period))
+                used[meter] = shown
         return _Draft(query, plan, billing, used, found.held, stale, catalog, self._new_id)
 
 
@@ -148,17 +146,27 @@ class _Draft(NamedTuple):
     query: AccountQuery
     plan: Plan
     billing: Billing
-    used: Mapping[str, int]
+    used: Mapping[Meter, int]
     held: Mapping[str, int]
-    stale: Sequence[tuple[str, str, Period]]
+    stale: Sequence[Counted]
     catalog: FeatureCatalog
     new_id: Callable[[], UUID]
 
-    def account(self, summed: Mapping[tuple[str, str, Period], int]) -> Account:
-        used = {**self.used, **{key[1]: summed[key] for key in self.stale}}
-        states = {feature: CounterState(total, self.held.get(feature, 0)) for feature, total in used.items()}
-        query = self.query
-        return Account(query.customer_id, self.plan, self.billing, states, now=query.at, catalog=self.catalog, new_id=self.new_id)
+    def account(self, summed: Mapping[Counted, int]) -> Account:
+        used = {**self.used, **{key[0]: summed[key] for key in self.stale}}
+        states = {meter: CounterState(total, self.held.get(meter.feature, 0)) for meter, total in used.items()}
+        query, journal = self.query, Journal()
+        return Account(
+            query.customer_id,
+            self.plan,
+            self.billing,
+            states,
+            now=query.at,
+            catalog=self.catalog,
+            new_id=self.new_id,
+            journal=journal,
+            reservations=NoReservations(journal),
+        )
 
 
 def _moment(query: AccountQuery) -> tuple[str, datetime]:

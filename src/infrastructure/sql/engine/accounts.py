@@ -4,38 +4,42 @@ import asyncio
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import lru_cache
-from operator import attrgetter
 from typing import Final, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from asyncpg import Record
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from core.errors import ConcurrentUpdate, DomainError
-from core.metering.account import Account, CounterState, metered_entitlement
+from core.errors import ConcurrentUpdate
+from core.metering.account import Account, CounterState
+from core.metering.counters import Counter, wanted_period
+from core.metering.journal import Journal
 from core.metering.ledger import UsageRecord
+from core.metering.meters import Meter
 from core.metering.ports import Accounts
-from core.plans.periods import Billing, Interval, Period
-from core.plans.plan import Plan
+from core.metering.reservations import Reservations
+from core.plans.periods import Billing, Interval
+from infrastructure.sql.driver.rows import Change
 from infrastructure.sql.driver.statements import Driver, HotStatement
-from infrastructure.sql.engine import ledger, reservations
+from infrastructure.sql.engine import ledger
 from infrastructure.sql.engine.ledger import Counted
-from infrastructure.sql.engine.plans import SqlPlans
+from infrastructure.sql.engine.plans import PlanCatalog
+
+WRITTEN_AHEAD: Final = 200
+"""Of a long list, so many commands are decided while the database writes what was decided before them."""
 
 T = TypeVar("T")
 
 _LOCK: Final = HotStatement(
     """
-    SELECT * FROM lock_accounts(
+    SELECT * FROM lock_accounts_v2(
         CAST(:customer_ids AS text[]), CAST(:features AS text[]), CAST(:customers AS text[]), CAST(:at AS timestamptz)
     )
     """
 )
 """Creates or locks counters, and then reads what decisions need; see the migration that made the function."""
 
-_FORGET: Final = text(
+_FORGET: Final = HotStatement(
     """
     INSERT INTO usage_counter (customer_id, feature)
     SELECT wanted.customer_id, wanted.feature
@@ -46,64 +50,83 @@ _FORGET: Final = text(
 )
 
 
-_COUNTED: Final = attrgetter("customer_id", "feature")
-
-
 class SqlAccounts(Accounts):
     """Within the transaction of a unit of work."""
 
-    def __init__(self, connection: AsyncConnection, driver: Driver, plans: SqlPlans, new_id: Callable[[], UUID]) -> None:
-        self._connection = connection
+    def __init__(
+        self, driver: Driver, catalog: PlanCatalog, new_id: Callable[[], UUID], journal: Journal, reservations: Reservations
+    ) -> None:
         self._driver = driver
-        self._plans = plans
+        self._catalog = catalog
         self._new_id = new_id
+        self._journal = journal
+        self._reservations = reservations
         self.locked: dict[str, Account] = {}
-        self._moved: dict[tuple[str, str], None] = {}
+        self._moved: dict[Meter, None] = {}
+        self._decided = 0
         self._writing: asyncio.Task[None] | None = None
 
-    async def lock(self, features: Mapping[str, Collection[str]], at: datetime) -> Mapping[str, Account]:
+    async def lock(self, meters: Mapping[str, Collection[Meter]], at: datetime) -> Mapping[str, Account]:
         """A counter that sums another period than the one that contains `at` gets the ledger's own sum over that one."""
         assert not self.locked, "a unit of work locks once, everything that it needs, or the order of locks would be lost"
-        asked = {feature for wanted in features.values() for feature in wanted}
-        catalog = await self._plans.learn_features(self._connection, asked) if asked else self._plans.catalog
-        keys = [(id, feature) for id, wanted in features.items() for feature in wanted if catalog.get(feature) is not None]
-        parameters = {"customer_ids": [id for id, _ in keys], "features": [feature for _, feature in keys]}
-        rows = await _LOCK.fetch(self._driver, {"customers": list(features), "at": at, **parameters})
+        asked = {meter.feature for wanted in meters.values() for meter in wanted}
+        catalog = await self._catalog.learn_features(self._driver, asked) if asked else self._catalog.features
+        keys = [meter for wanted in meters.values() for meter in wanted if catalog.get(meter.feature) is not None]
+        rows = await _LOCK.fetch(self._driver, {"customers": list(meters), "at": at, **_named(keys)})
         customers = [row for row in rows if row["plan_key"] is not None]
-        counters = [row for row in rows if row["used"] is not None]
-        held = {(row["customer_id"], row["feature"]): row["held"] for row in rows if row["held"] is not None}
-        versions = await self._plans.versions(self._connection, {(row["plan_key"], row["plan_version"]) for row in customers})
-        states: dict[str, dict[str, CounterState]] = {}
+        versions = await self._catalog.versions(self._driver, {(row["plan_key"], row["plan_version"]) for row in customers})
+        states: dict[str, dict[Meter, CounterState]] = {}
         for row in customers:
             id, plan = row["customer_id"], versions[row["plan_key"], row["plan_version"]]
-            state = states[id] = {}
-            billing, region = to_billing(row), row["phone_region"]
-            self.locked[id] = Account(id, plan, billing, state, now=at, catalog=catalog, new_id=self._new_id, phone_region=region)
-        stale: list[Counted] = []
-        for id, feature, used, start, end, *_ in counters:
-            period = wanted_period(self.locked[id].plan, self.locked[id].billing, feature, at)
-            if period is None:
-                used = 0
-            elif (start, end) != (period.start, period.end):
-                stale.append((id, feature, period))
-            states[id][feature] = CounterState(used, held.get((id, feature), 0))
-        if stale:
-            for (id, feature, _), total in (await ledger.used_within(self._connection, stale)).items():
-                states[id][feature] = states[id][feature]._replace(used=total)
-                self._moved[id, feature] = None
+            states[id] = {}
+            self.locked[id] = Account(
+                id,
+                plan,
+                to_billing(row),
+                states[id],
+                now=at,
+                catalog=catalog,
+                new_id=self._new_id,
+                journal=self._journal,
+                reservations=self._reservations,
+            )
+        await self._count(rows, states, at)
         for id, state in states.items():
-            if any(feature not in state and catalog.get(feature) is not None for feature in features[id]):
+            if any(meter not in state and catalog.get(meter.feature) is not None for meter in meters[id]):
                 # The customer, or the feature, came to be while others' locks were waited for: a counter may be made by now.
                 raise ConcurrentUpdate
         return self.locked
 
-    async def forget(self, features: Mapping[str, Collection[str]]) -> None:
-        keys = [(id, feature) for id, wanted in features.items() for feature in wanted]
-        parameters = {"customer_ids": [id for id, _ in keys], "features": [feature for _, feature in keys]}
-        await self._connection.execute(_FORGET, parameters)
+    async def _count(self, rows: Iterable[Record], states: Mapping[str, dict[Meter, CounterState]], at: datetime) -> None:
+        """What each locked counter shows of its current period; the ledger's own sum where it shows another."""
+        held = {Meter(row["customer_id"], row["feature"]): row["held"] for row in rows if row["held"] is not None}
+        stale: list[Counted] = []
+        for id, feature, used, start, end, *_ in rows:
+            if used is None:
+                continue
+            account, meter = self.locked[id], Meter(id, feature)
+            period = wanted_period(account.plan, account.billing, feature, at)
+            shown = Counter(used, start, end).shows(period)
+            if shown is None:
+                assert period is not None
+                stale.append((meter, period))
+            states[id][meter] = CounterState(shown or 0, held.get(meter, 0))
+        if stale:
+            for (meter, _), total in (await ledger.used_within(self._driver, stale)).items():
+                states[meter.customer_id][meter] = states[meter.customer_id][meter]._replace(used=total)
+                self._moved[meter] = None
 
-    async def write_ahead(self) -> None:
-        await self._wait()
+    async def forget(self, meters: Mapping[str, Collection[Meter]]) -> None:
+        await _FORGET.fetch(self._driver, _named([meter for wanted in meters.values() for meter in wanted]))
+
+    async def decided(self) -> None:
+        """Now and then writes ahead what was booked: the database works on it while the next commands are decided."""
+        self._decided += 1
+        if self._decided % WRITTEN_AHEAD == 0:
+            await self._write_ahead()
+
+    async def _write_ahead(self) -> None:
+        await self.written()
         records = self._taken()
         if records:
             sent = asyncio.Event()
@@ -112,31 +135,36 @@ class SqlAccounts(Accounts):
             self._writing.add_done_callback(lambda _: sent.set())
             await sent.wait()
 
-    async def flush(self) -> None:
-        """Writes what the accounts have collected."""
-        await self._wait()
+    async def written(self) -> None:
+        """Returns when what was written ahead is there, and the connection is free again."""
+        if self._writing is not None:
+            await self._writing
+            self._writing = None
+
+    def changes(self) -> Iterable[Change]:
+        """What the accounts have collected, for the commit to write."""
         records = self._taken()
-        counters = [(id, self.locked[id].balance(feature)) for id, feature in self._moved]
-        await ledger.write(self._driver, records, counters)
-        await reservations.write(self._connection, [item for account in self.locked.values() for item in account.reservations])
+        if records:
+            yield ledger.RECORDS.put(records)
+        if self._moved:
+            yield ledger.COUNTERS.put((meter, self.locked[meter.customer_id].balance(meter.feature)) for meter in self._moved)
 
     async def abandon(self) -> None:
         """Waits until the connection is free, where the transaction is given up in the middle."""
         if self._writing is not None:
             await asyncio.wait([self._writing])
 
-    async def _wait(self) -> None:
-        if self._writing is not None:
-            await self._writing
-            self._writing = None
-
     def _taken(self) -> list[UsageRecord]:
         """What the accounts booked since it was asked for last."""
         records = [record for account in self.locked.values() for record in account.records]
-        self._moved.update(dict.fromkeys(map(_COUNTED, records)))
+        self._moved.update(dict.fromkeys(record.meter for record in records))
         for account in self.locked.values():
             account.records.clear()
         return records
+
+
+def _named(meters: Collection[Meter]) -> dict[str, list[str]]:
+    return {"customer_ids": [meter.customer_id for meter in meters], "features": [meter.feature for meter in meters]}
 
 
 def _looked_at(writing: "asyncio.Task[None]") -> None:
@@ -149,14 +177,6 @@ def _and_then(items: Iterable[T], done: Callable[[], None]) -> Iterator[T]:
     """The items; `done` is called when the last one has been taken."""
     yield from items
     done()
-
-
-def wanted_period(plan: Plan, billing: Billing, feature: str, at: datetime) -> Period | None:
-    """The period that usage of the feature counts in; None where the plan does not meter it."""
-    try:
-        return billing.period(metered_entitlement(plan, feature).reset, at)
-    except DomainError:
-        return None
 
 
 def to_billing(row: Record) -> Billing:

@@ -1,20 +1,21 @@
 """Customers in PostgreSQL."""
 
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Column, DateTime, ForeignKeyConstraint, Integer, RowMapping, Table, Text, select, update
-from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncEngine
+from asyncpg import Record
+from sqlalchemy import Column, DateTime, ForeignKeyConstraint, Integer, Table, Text
 
 from core.customers.customer import Customer
-from core.customers.ports import Customers
+from core.customers.ports import CustomerReader, Customers
 from core.metering.account import CustomerNotFound
+from core.metering.journal import Journal
 from core.plans.periods import Billing, Interval
-from infrastructure.sql.driver.errors import storage_errors
+from infrastructure.sql.driver.connections import Connections
+from infrastructure.sql.driver.rows import Change, Rows
 from infrastructure.sql.driver.schema import metadata
+from infrastructure.sql.driver.statements import Driver, HotStatement
 from infrastructure.sql.engine.plans import plan_version
 
 customer: Final = Table(
@@ -33,55 +34,77 @@ customer: Final = Table(
 )
 
 
-class SqlCustomers(Customers):
-    """Each method is a transaction of its own."""
+_LOCK: Final = HotStatement("SELECT * FROM customer WHERE customer_id = :id FOR UPDATE")
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+
+def _from_customer(value: Customer) -> tuple[Any, ...]:
+    """In the order of the table's columns."""
+    return (
+        value.id,
+        value.plan_key,
+        value.plan_version,
+        value.billing.anchor,
+        value.billing.interval.value,
+        value.billing.zone.key,
+        value.phone_region,
+        value.created_at,
+        value.updated_at,
+    )
+
+
+def _to_customer(row: Record) -> Customer:
+    return Customer(
+        id=row["customer_id"],
+        plan_key=row["plan_key"],
+        plan_version=row["plan_version"],
+        billing=Billing(row["billing_anchor"], Interval(row["billing_interval"]), ZoneInfo(row["time_zone"])),
+        phone_region=row["phone_region"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+    )
+
+
+_NEW: Final = Rows(customer, _from_customer, _to_customer)
+_KNOWN: Final = Rows(
+    customer,
+    _from_customer,
+    _to_customer,
+    changing=[column.name for column in customer.columns if column.name not in ("customer_id", "created_at")],
+)
+
+
+class SqlCustomers(Customers):
+    """Within the transaction of a unit of work."""
+
+    def __init__(self, journal: Journal, driver: Driver) -> None:
+        super().__init__(journal)
+        self._driver = driver
+        self._stored: set[str] = set()
+
+    async def find(self, keys: Sequence[str]) -> Iterable[Customer]:
+        return await _KNOWN.find(self._driver, [(id,) for id in keys])
+
+    async def lock(self, id: str) -> None:
+        rows = await _LOCK.fetch(self._driver, {"id": id})
+        self._known[id] = _to_customer(rows[0]) if rows else None
+        self._stored.update(row["customer_id"] for row in rows)
+
+    def changes(self) -> Iterable[Change]:
+        """A new customer is added, so that one of two who create it at once is run again, and finds it."""
+        if new := [value for value in self.saved() if value.id not in self._stored]:
+            yield _NEW.put(new)
+        if known := [value for value in self.saved() if value.id in self._stored]:
+            yield _KNOWN.put(known)
+
+
+class SqlCustomerReader(CustomerReader):
+    """Each method is one statement, and so a transaction of its own."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
 
     async def get(self, id: str) -> Customer:
-        with storage_errors():
-            async with self._engine.connect() as connection:
-                row = (await connection.execute(select(customer).where(customer.c.customer_id == id))).mappings().one_or_none()
-        if row is None:
+        found = await self._connections.ask(lambda driver: _KNOWN.find(driver, [(id,)]))
+        if not found:
             raise CustomerNotFound(id)
-        return _to_customer(row)
-
-    async def put(self, value: Customer, at: datetime) -> bool:
-        written = insert(customer).values(**_to_row(value), created_at=at, updated_at=at)
-        replace = {name: written.excluded[name] for name in (*_to_row(value), "updated_at") if name != "customer_id"}
-        # A row that was just inserted has created_at = updated_at = this call's own instant.
-        statement = written.on_conflict_do_update(index_elements=["customer_id"], set_=replace).returning(
-            (customer.c.created_at == customer.c.updated_at).label("created")
-        )
-        with storage_errors():
-            async with self._engine.begin() as connection:
-                return bool((await connection.execute(statement)).scalar_one())
-
-    async def change(self, id: str, change: Callable[[Customer], Customer], at: datetime) -> Customer:
-        with storage_errors():
-            async with self._engine.begin() as connection:
-                locked = select(customer).where(customer.c.customer_id == id).with_for_update()
-                row = (await connection.execute(locked)).mappings().one_or_none()
-                if row is None:
-                    raise CustomerNotFound(id)
-                value = change(_to_customer(row))
-                await connection.execute(update(customer).where(customer.c.customer_id == id).values(**_to_row(value), updated_at=at))
-        return value
-
-
-def _to_row(value: Customer) -> dict[str, Any]:
-    return {
-        "customer_id": value.id,
-        "plan_key": value.plan_key,
-        "plan_version": value.plan_version,
-        "billing_anchor": value.billing.anchor,
-        "billing_interval": value.billing.interval.value,
-        "time_zone": value.billing.zone.key,
-        "phone_region": value.phone_region,
-    }
-
-
-def _to_customer(row: RowMapping) -> Customer:
-    billing = Billing(row["billing_anchor"], Interval(row["billing_interval"]), ZoneInfo(row["time_zone"]))
-    return Customer(row["customer_id"], row["plan_key"], row["plan_version"], billing, row["phone_region"])
+        return found[0]

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
-from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
@@ -10,19 +9,19 @@ from sqlalchemy import (
     DateTime,
     Index,
     PrimaryKeyConstraint,
-    Row,
     Table,
     Text,
     Uuid,
     text,
 )
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from core.metering.balance import Balance
-from core.metering.ledger import CorrectedRecord, EventKey, Origin, UsageRecord
-from core.metering.ports import Ledger
+from core.metering.journal import Journal
+from core.metering.ledger import CorrectedRecord, EventKey, Origin, RecordKey, UsageRecord
+from core.metering.meters import Meter
+from core.metering.ports import Events, Records
 from core.plans.periods import Period
-from infrastructure.sql.driver.rows import arrays, insert
+from infrastructure.sql.driver.rows import Change, Rows
 from infrastructure.sql.driver.schema import metadata
 from infrastructure.sql.driver.statements import Driver, HotStatement
 
@@ -70,14 +69,6 @@ usage_counter: Final = Table(
 SUM_MAX: Final = 9_000_000_000_000_000_000
 """What larger sums are read as. Nobody uses so much; but a sum that is too large to be read would leave a customer without answers."""
 
-_COUNTERS: Final = f"""
-    {insert(usage_counter)}
-    ON CONFLICT (customer_id, feature) DO UPDATE
-    SET used = excluded.used, period_start = excluded.period_start, period_end = excluded.period_end
-"""
-_WRITE_RECORDS_AND_COUNTERS: Final = HotStatement(f"WITH booked AS ({insert(usage_record)}) {_COUNTERS}")
-_WRITE_COUNTERS: Final = HotStatement(_COUNTERS)
-
 USED: Final = f"""(
     SELECT CAST(least(coalesce(sum(r.quantity), 0), {SUM_MAX}) AS bigint) AS used
     FROM usage_record AS r
@@ -87,10 +78,10 @@ USED: Final = f"""(
 )"""
 """The ledger's own sum over the customer, the feature and the period of a row `wanted`: what a counter has to show."""
 
-Counted = tuple[str, str, Period]
-"""What one sum is about: a customer's usage of a feature within a period."""
+Counted = tuple[Meter, Period]
+"""What one sum is about: a meter's usage within a period."""
 
-_USED_WITHIN: Final = text(
+_USED_WITHIN: Final = HotStatement(
     f"""
     SELECT wanted.n, ledger.used
     FROM unnest(
@@ -100,7 +91,7 @@ _USED_WITHIN: Final = text(
     """
 )
 
-_FIND: Final = text(
+_CORRECTED: Final = HotStatement(
     f"""
     SELECT r.*, CAST(least(r.quantity + corrections.quantity, {SUM_MAX}) AS bigint) AS total
     FROM unnest(CAST(:customer_ids AS text[]), CAST(:ids AS uuid[])) AS wanted (customer_id, id)
@@ -127,82 +118,84 @@ _KNOWN_EVENTS: Final = HotStatement(
 )
 
 
-class SqlLedger(Ledger):
-    """Within the transaction of a unit of work."""
-
-    def __init__(self, connection: AsyncConnection, driver: Driver) -> None:
-        self._connection = connection
-        self._driver = driver
-
-    async def find(self, ids: Iterable[tuple[str, UUID]]) -> dict[UUID, CorrectedRecord]:
-        wanted = list(dict.fromkeys(ids))
-        parameters = {"customer_ids": [customer_id for customer_id, _ in wanted], "ids": [id for _, id in wanted]}
-        rows = await self._connection.execute(_FIND, parameters)
-        return {row.id: CorrectedRecord(to_record(row), row.total) for row in rows}
-
-    async def known_events(self, events: Iterable[EventKey]) -> set[EventKey]:
-        wanted = dict.fromkeys(events)
-        if not wanted:
-            return set()
-        customer_ids, sources, event_ids = zip(*wanted, strict=True)
-        parameters = {"customer_ids": customer_ids, "sources": sources, "event_ids": event_ids}
-        return {EventKey(*row) for row in await _KNOWN_EVENTS.fetch(self._driver, parameters)}
-
-
-async def used_within(connection: AsyncConnection, wanted: Sequence[Counted]) -> dict[Counted, int]:
-    """The ledger's own sums over these (customer id, feature, period): what their counters have to show."""
-    if not wanted:
-        return {}
-    parameters = {
-        "customer_ids": [customer_id for customer_id, _, _ in wanted],
-        "features": [feature for _, feature, _ in wanted],
-        "starts": [period.start for _, _, period in wanted],
-        "ends": [period.end for _, _, period in wanted],
-    }
-    return {wanted[row.n - 1]: row.used for row in await connection.execute(_USED_WITHIN, parameters)}
-
-
-async def append(driver: Driver, records: Iterable[UsageRecord]) -> None:
-    """Adds the records by COPY: for many of them, when their counters are still to come."""
-    await driver.copy_records_to_table(usage_record.name, columns=usage_record.columns.keys(), records=map(_row, records))
-
-
-async def write(driver: Driver, records: Sequence[UsageRecord], counters: Sequence[tuple[str, Balance]]) -> None:
-    """Adds the records, and sets the counters to what these balances show, theirs among them; both in one statement."""
-    if not counters:
-        assert not records, "every record has a counter"
-        return
-    parameters = arrays(usage_counter, (_counter(customer_id, balance) for customer_id, balance in counters))
-    if records:
-        await _WRITE_RECORDS_AND_COUNTERS.fetch(driver, parameters | arrays(usage_record, map(_row, records)))
-    else:
-        await _WRITE_COUNTERS.fetch(driver, parameters)
-
-
-def _counter(customer_id: str, balance: Balance) -> tuple[Any, ...]:
-    """In the order of the table's columns."""
-    return customer_id, balance.feature.key, balance.used, balance.period.start, balance.period.end
-
-
 def _row(record: UsageRecord) -> tuple[Any, ...]:
     """In the order of the table's columns."""
     id, customer_id, feature, quantity, occurred_at, recorded_at, origin, *rest = record
     return customer_id, id, feature, quantity, occurred_at, recorded_at, *origin, *rest
 
 
-def to_record(row: Row[Any]) -> UsageRecord:
+def to_record(row: Any) -> UsageRecord:
     """A ledger row as the domain knows it."""
     return UsageRecord(
-        row.id,
-        row.customer_id,
-        row.feature,
-        row.quantity,
-        row.occurred_at,
-        row.recorded_at,
-        Origin(row.source, row.recorded_by, row.reference),
-        row.overage,
-        row.corrects,
-        row.reason,
-        row.event_id,
-        row.dimension,
+        id=row["id"],
+        customer_id=row["customer_id"],
+        feature=row["feature"],
+        quantity=row["quantity"],
+        occurred_at=row["occurred_at"],
+        recorded_at=row["recorded_at"],
+        origin=Origin(row["source"], row["recorded_by"], row["reference"]),
+        overage=row["overage"],
+        corrects=row["corrects"],
+        reason=row["reason"],
+        event_id=row["event_id"],
+        dimension=row["dimension"],
     )
+
+
+RECORDS: Final = Rows(usage_record, _row, to_record)
+
+COUNTERS: Final = Rows[tuple[Meter, Balance]](
+    usage_counter,
+    lambda counted: (*counted[0], counted[1].used, counted[1].period.start, counted[1].period.end),
+    lambda row: NotImplemented,
+    changing=("used", "period_start", "period_end"),
+)
+
+
+class SqlRecords(Records):
+    """Within the transaction of a unit of work. Corrections are written with the accounts that book them."""
+
+    def __init__(self, journal: Journal, driver: Driver) -> None:
+        super().__init__(journal)
+        self._driver = driver
+
+    async def find(self, keys: Sequence[RecordKey]) -> Iterable[CorrectedRecord]:
+        parameters = {"customer_ids": [key.customer_id for key in keys], "ids": [key.id for key in keys]}
+        return [CorrectedRecord(to_record(row), row["total"]) for row in await _CORRECTED.fetch(self._driver, parameters)]
+
+    def changes(self) -> Iterable[Change]:
+        return ()
+
+
+class SqlEvents(Events):
+    """Within the transaction of a unit of work. Events are written with the usage records that the accounts book for them."""
+
+    def __init__(self, journal: Journal, driver: Driver) -> None:
+        super().__init__(journal)
+        self._driver = driver
+
+    async def find(self, keys: Sequence[EventKey]) -> Iterable[EventKey]:
+        customer_ids, sources, event_ids = zip(*keys, strict=True)
+        parameters = {"customer_ids": customer_ids, "sources": sources, "event_ids": event_ids}
+        return [EventKey(*row) for row in await _KNOWN_EVENTS.fetch(self._driver, parameters)]
+
+    def changes(self) -> Iterable[Change]:
+        return ()
+
+
+async def used_within(driver: Driver, wanted: Sequence[Counted]) -> dict[Counted, int]:
+    """The ledger's own sums over these meters and periods: what their counters have to show."""
+    if not wanted:
+        return {}
+    parameters = {
+        "customer_ids": [meter.customer_id for meter, _ in wanted],
+        "features": [meter.feature for meter, _ in wanted],
+        "starts": [period.start for _, period in wanted],
+        "ends": [period.end for _, period in wanted],
+    }
+    return {wanted[row["n"] - 1]: row["used"] for row in await _USED_WITHIN.fetch(driver, parameters)}
+
+
+async def append(driver: Driver, records: Iterable[UsageRecord]) -> None:
+    """Adds the records by COPY: for many of them, when their counters are still to come."""
+    await driver.copy_records_to_table(usage_record.name, columns=usage_record.columns.keys(), records=map(_row, records))

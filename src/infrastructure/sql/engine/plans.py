@@ -1,20 +1,23 @@
 """Plans and features in PostgreSQL: added to, never changed."""
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Column, Integer, PrimaryKeyConstraint, Row, Table, Text, select, tuple_
-from sqlalchemy.dialects.postgresql import JSON, distinct_on, insert
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from asyncpg import Record
+from sqlalchemy import BigInteger, Column, Integer, PrimaryKeyConstraint, Table, Text
+from sqlalchemy.dialects.postgresql import JSON
 
 from core.plans.features import Feature, FeatureCatalog
 from core.plans.periods import Reset
 from core.plans.plan import Boolean, Enforcement, Entitlement, Metered, Plan, PlanVersionConflict, Static, Window
-from core.plans.ports import PlanRepository
-from infrastructure.sql.driver.errors import storage_errors
+from core.plans.ports import PlanReader, Plans
+from infrastructure.sql.driver.connections import Connections
+from infrastructure.sql.driver.rows import Rows, write
 from infrastructure.sql.driver.schema import metadata
+from infrastructure.sql.driver.statements import Driver, HotStatement
 
 feature: Final = Table(
     "feature",
@@ -35,81 +38,82 @@ plan_version: Final = Table(
 )
 
 
-class SqlPlans(PlanRepository):
-    """Remembers versions and features once read, since they never change. One instance serves a process."""
+_LATEST: Final = HotStatement("SELECT * FROM plan_version WHERE plan_key = :key ORDER BY version DESC LIMIT 1")
+_ALL_LATEST: Final = HotStatement("SELECT DISTINCT ON (plan_key) * FROM plan_version ORDER BY plan_key, version DESC")
+_PUBLISH: Final = HotStatement(
+    """
+    INSERT INTO plan_version (plan_key, version, name, entitlements) VALUES (:key, :version, :name, CAST(:entitlements AS json))
+    ON CONFLICT (plan_key, version) DO NOTHING RETURNING version
+    """
+)
+_FEATURES: Final = HotStatement("SELECT key, unit, resolution FROM feature")
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+
+class PlanCatalog:
+    """Versions and features, remembered once they are read, since they never change. One instance serves a process."""
+
+    def __init__(self, built_in: Iterable[Feature]) -> None:
         self._versions: dict[tuple[str, int], Plan] = {}
-        self.catalog = FeatureCatalog()
+        self.features = FeatureCatalog(built_in)
 
-    async def latest(self, key: str) -> Plan | None:
-        with storage_errors():
-            async with self._engine.connect() as connection:
-                return await _latest(connection, key)
+    async def learn_features(self, driver: Driver, keys: Iterable[str] | None) -> FeatureCatalog:
+        """The features, brought up to date where one of these keys is not among them; no keys: brought up to date anyway."""
+        if not keys or any(self.features.get(key) is None for key in keys):
+            for row in await _FEATURES.fetch(driver, {}):
+                self.features.add(Feature(**row))
+        return self.features
 
-    async def all_latest(self) -> Sequence[Plan]:
-        latest_first = (plan_version.c.plan_key, plan_version.c.version.desc())
-        newest = select(plan_version).ext(distinct_on(plan_version.c.plan_key)).order_by(*latest_first)
-        with storage_errors():
-            async with self._engine.connect() as connection:
-                return [_to_plan(row) for row in await connection.execute(newest)]
-
-    async def publish(self, plan: Plan) -> None:
-        statement = (
-            insert(plan_version)
-            .values(
-                plan_key=plan.key,
-                version=plan.version,
-                name=plan.name,
-                entitlements={key: _to_json(entitlement) for key, entitlement in plan.entitlements.items()},
-            )
-            .on_conflict_do_nothing()
-            .returning(plan_version.c.version)
-        )
-        with storage_errors():
-            async with self._engine.begin() as connection:
-                written = (await connection.execute(statement)).scalar_one_or_none()
-        if written is None:
-            raise PlanVersionConflict(plan.key, plan.version)
-
-    async def declare(self, value: Feature) -> Feature:
-        statement = insert(feature).values(key=value.key, unit=value.unit, resolution=value.resolution).on_conflict_do_nothing()
-        with storage_errors():
-            async with self._engine.begin() as connection:
-                await connection.execute(statement)
-                row = (await connection.execute(select(feature).where(feature.c.key == value.key))).one()
-        declared = Feature(row.key, row.unit, row.resolution)
-        self.catalog.add(declared)
-        return declared
-
-    async def features(self) -> FeatureCatalog:
-        with storage_errors():
-            async with self._engine.connect() as connection:
-                return await self.learn_features(connection, ())
-
-    async def learn_features(self, connection: AsyncConnection, keys: Iterable[str] | None) -> FeatureCatalog:
-        """The catalog, brought up to date where one of these keys is not in it; no keys: brought up to date anyway."""
-        if not keys or any(self.catalog.get(key) is None for key in keys):
-            for row in await connection.execute(select(feature)):
-                self.catalog.add(Feature(row.key, row.unit, row.resolution))
-        return self.catalog
-
-    async def versions(self, connection: AsyncConnection, wanted: set[tuple[str, int]]) -> dict[tuple[str, int], Plan]:
+    async def versions(self, driver: Driver, wanted: set[tuple[str, int]]) -> Mapping[tuple[str, int], Plan]:
         """These versions of plans, which exist."""
         missing = wanted - self._versions.keys()
         if missing:
-            rows = await connection.execute(
-                select(plan_version).where(tuple_(plan_version.c.plan_key, plan_version.c.version).in_(sorted(missing)))
-            )
-            self._versions.update({(row.plan_key, row.version): _to_plan(row) for row in rows})
+            self._versions.update({(plan.key, plan.version): plan for plan in await _VERSIONS.find(driver, sorted(missing))})
         return self._versions
 
 
-async def _latest(connection: AsyncConnection, key: str) -> Plan | None:
-    newest = select(plan_version).where(plan_version.c.plan_key == key).order_by(plan_version.c.version.desc()).limit(1)
-    row = (await connection.execute(newest)).one_or_none()
-    return None if row is None else _to_plan(row)
+class SqlPlans(Plans):
+    """Within the transaction of a unit of work."""
+
+    def __init__(self, driver: Driver, catalog: PlanCatalog) -> None:
+        self._driver = driver
+        self._catalog = catalog
+
+    async def latest(self, key: str) -> Plan | None:
+        rows = await _LATEST.fetch(self._driver, {"key": key})
+        return _to_plan(rows[0]) if rows else None
+
+    async def all_latest(self) -> Sequence[Plan]:
+        return [_to_plan(row) for row in await _ALL_LATEST.fetch(self._driver, {})]
+
+    async def features(self) -> FeatureCatalog:
+        return await self._catalog.learn_features(self._driver, None)
+
+    async def publish(self, plan: Plan) -> None:
+        parameters = dict(zip(("key", "version", "name", "entitlements"), _from_plan(plan), strict=True))
+        if not await _PUBLISH.fetch(self._driver, parameters):
+            raise PlanVersionConflict(plan.key, plan.version)
+
+    async def declare(self, feature: Feature) -> Feature:
+        await write(self._driver, [_DECLARED.put([feature])])
+        (declared,) = await _DECLARED.find(self._driver, [(feature.key,)])
+        return declared
+
+
+class SqlPlanReader(PlanReader):
+    """Each method is one statement, and so a transaction of its own."""
+
+    def __init__(self, connections: Connections, catalog: PlanCatalog) -> None:
+        self._connections = connections
+        self._catalog = catalog
+
+    async def latest(self, key: str) -> Plan | None:
+        return await self._connections.ask(lambda driver: SqlPlans(driver, self._catalog).latest(key))
+
+    async def all_latest(self) -> Sequence[Plan]:
+        return await self._connections.ask(lambda driver: SqlPlans(driver, self._catalog).all_latest())
+
+    async def features(self) -> FeatureCatalog:
+        return await self._connections.ask(lambda driver: SqlPlans(driver, self._catalog).features())
 
 
 def _to_json(entitlement: Entitlement) -> dict[str, Any]:
@@ -142,6 +146,16 @@ def _to_window(stored: dict[str, Any]) -> Window:
     return Window(timedelta(seconds=stored["length_seconds"]), stored["extending"], stored["messages_max"])
 
 
-def _to_plan(row: Row[Any]) -> Plan:
+def _to_plan(row: Record) -> Plan:
+    entitlements = {key: _to_entitlement(value) for key, value in json.loads(row["entitlements"]).items()}
+    return Plan(key=row["plan_key"], version=row["version"], name=row["name"], entitlements=entitlements)
 
-    return Plan(row.plan_key, row.version, row.name, {key: _to_entitlement(value) for key, value in row.entitlements.items()})
+
+def _from_plan(plan: Plan) -> tuple[Any, ...]:
+    """In the order of the table's columns."""
+    entitlements = {key: _to_json(entitlement) for key, entitlement in plan.entitlements.items()}
+    return plan.key, plan.version, plan.name, json.dumps(entitlements)
+
+
+_VERSIONS: Final = Rows(plan_version, _from_plan, _to_plan)
+_DECLARED: Final = Rows.alike(feature, Feature, changing=())

@@ -1,74 +1,73 @@
 """One transaction on PostgreSQL, with the repositories that take part in it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Final, Protocol, Self, TypeVar
+from typing import Any, Final, Self
 from uuid import UUID
 
+from core.metering.journal import Journal
 from infrastructure.sql.driver.connections import Connections
 from infrastructure.sql.driver.errors import CONNECTION_LOST, storage_errors
+from infrastructure.sql.driver.rows import write
+from infrastructure.sql.driver.statements import Driver
+from infrastructure.sql.driver.stored import Written
 from infrastructure.sql.engine.accounts import SqlAccounts
-from infrastructure.sql.engine.ledger import SqlLedger
-from infrastructure.sql.engine.plans import SqlPlans
-from infrastructure.sql.engine.replies import SqlReplies
+from infrastructure.sql.engine.plans import PlanCatalog, SqlPlans
 from infrastructure.sql.engine.reservations import SqlReservations
-from infrastructure.sql.products.conversations import SqlConversations
-from infrastructure.sql.products.learning import SqlAssessments, SqlLearningPlans, SqlPracticeSessions
-from infrastructure.sql.products.operations import SqlOperations
-from infrastructure.sql.products.sessions import SqlSessions
-from infrastructure.sql.upkeep.drift import SqlDriftReader
 
 BEGIN: Final = "BEGIN; SET LOCAL lock_timeout = '10s'"
 """In one message. Whoever waits longer for a lock is run again."""
 
 
-class Written(Protocol):
-    """A repository that collects changes and writes them all at once."""
-
-    async def flush(self) -> None: ...
-
-
-W = TypeVar("W", bound=Written)
-
-
 class SqlUnitOfWork:
-    """Serves every product's `UnitOfWork` port. What is not committed is rolled back."""
+    """Serves every product's `UnitOfWork` port. What is not committed is rolled back.
 
-    def __init__(self, connections: Connections, plans: SqlPlans, new_id: Callable[[], UUID]) -> None:
+    Its repositories are the attributes that `repositories` names, each made when it is first asked for.
+    """
+
+    def __init__(
+        self,
+        connections: Connections,
+        catalog: PlanCatalog,
+        new_id: Callable[[], UUID],
+        repositories: Mapping[str, Callable[[Journal, Driver], Written]],
+    ) -> None:
         self._connections = connections
-        self._plans = plans
+        self._catalog = catalog
         self._new_id = new_id
+        self._makers = repositories
 
     async def __aenter__(self) -> Self:
         self._committed = False
         with storage_errors():
             self._live, _ = await self._connections.take(lambda live: live.driver.execute(BEGIN))
-        connection, driver = self._live
-        self._written: list[Written] = []
-        self.accounts = self._writes(SqlAccounts(connection, driver, self._plans, self._new_id))
-        self.drift = SqlDriftReader(connection)
-        self.ledger = SqlLedger(connection, driver)
-        self.replies = self._writes(SqlReplies(driver))
-        self.reservations = SqlReservations(connection)
-        self.sessions = self._writes(SqlSessions(connection))
-        self.learning_plans = self._writes(SqlLearningPlans(connection))
-        self.practice_sessions = self._writes(SqlPracticeSessions(connection))
-        self.assessments = self._writes(SqlAssessments(connection))
-        self.operations = self._writes(SqlOperations(connection))
-        self.conversations = self._writes(SqlConversations(driver))
+        self.journal = Journal()
+        self._repositories: dict[str, Any] = {}
+        self.reservations: SqlReservations = self._repository("reservations")
+        self.plans = SqlPlans(self._live.driver, self._catalog)
+        self.accounts = SqlAccounts(self._live.driver, self._catalog, self._new_id, self.journal, self.reservations)
+        self.decided = self.accounts.decided
         return self
 
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name not in self._makers:
+            raise AttributeError(name)
+        return self._repository(name)
+
+    def _repository(self, name: str) -> Any:
+        if name not in self._repositories:
+            self._repositories[name] = self._makers[name](self.journal, self._live.driver)
+        return self._repositories[name]
+
     async def commit(self) -> None:
-        for repository in self._written:
-            await repository.flush()
+        await self.accounts.written()
+        changes = [*self.accounts.changes()]
+        for repository in self._repositories.values():
+            changes += repository.changes()
+        await write(self._live.driver, changes)
         with storage_errors(committing=True):
             await self._live.driver.execute("COMMIT")
         self._committed = True
-
-    def _writes(self, repository: W) -> W:
-        """Has the repository write what it collected when the unit of work commits, in the order of these calls."""
-        self._written.append(repository)
-        return repository
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         try:

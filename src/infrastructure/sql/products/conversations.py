@@ -1,21 +1,22 @@
 """Conversations and their messages in PostgreSQL."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
-from uuid import UUID
 
 from asyncpg import Record
-from sqlalchemy import BigInteger, Boolean, Column, DateTime, Index, PrimaryKeyConstraint, Row, Table, Text, Uuid, select, text, tuple_
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import BigInteger, Boolean, Column, DateTime, Index, PrimaryKeyConstraint, Table, Text, Uuid, text
 
 from core.conversations.conversation import Conversation, ConversationNotFound
-from core.conversations.message import Message, Receipt, Standing
-from core.conversations.ports import ConversationReader, Conversations, Known, MessageKey, Party, Sought
-from infrastructure.sql.driver.errors import storage_errors
-from infrastructure.sql.driver.rows import arrays, insert
+from core.conversations.message import Channel, Direction, Message, Receipt, Standing
+from core.conversations.ports import ConversationKey, ConversationReader, Conversations, MessageKey, Messages, Party, Sought
+from core.metering.reader import Position
+from infrastructure.sql.driver.reader import SqlReader
+from infrastructure.sql.driver.repository import SqlRepository
+from infrastructure.sql.driver.rows import Rows
 from infrastructure.sql.driver.schema import metadata
-from infrastructure.sql.driver.statements import Driver, HotStatement
+from infrastructure.sql.driver.statements import HotStatement
+from infrastructure.sql.driver.stored import Stored
 
 conversation: Final = Table(
     "conversation",
@@ -59,13 +60,9 @@ message: Final = Table(
 )
 """From `conversation_id` on: the receipt, as it was when the message was counted."""
 
-FIND: Final = """
-    SELECT m.customer_id, m.id AS message_id, m.conversation_id, m.counterparty, m.started_at, m.expires_at, m.message_count,
-        m.new_conversation, m.used, m.usage_limit, m.remaining, m.over_limit
-    FROM unnest(CAST(:message_customers AS text[]), CAST(:message_ids AS text[])) AS wanted (customer_id, id)
-    CROSS JOIN LATERAL (SELECT * FROM message AS m WHERE m.customer_id = wanted.customer_id AND m.id = wanted.id LIMIT 1) AS m
-    UNION ALL
-    SELECT c.customer_id, NULL, c.id, c.counterparty, c.started_at, c.expires_at, c.message_count, NULL, NULL, NULL, NULL, NULL
+_FIND_OF: Final = HotStatement(
+    """
+    SELECT c.*
     FROM unnest(
         CAST(:customer_ids AS text[]), CAST(:counterparties AS text[]), CAST(:ends_after AS timestamptz[]),
         CAST(:messages_below AS bigint[])
@@ -77,28 +74,13 @@ FIND: Final = """
         ORDER BY c.expires_at
         OFFSET 0
     ) AS c
-"""
-"""Both questions in one statement; what has no `message_id` is a conversation.
-
-The order is only asked for because one index has it: while the table has no statistics, any index that begins with the customer
+    """
+)
+"""The order is only asked for because one index has it: while the table has no statistics, any index that begins with the customer
 would seem as good, and read all of a customer's conversations.
 """
 
-_FIND: Final = HotStatement(FIND)
-
-_WRITE: Final = HotStatement(
-    f"""
-    WITH kept AS (
-        {insert(conversation)}
-        ON CONFLICT (customer_id, id) DO UPDATE
-        SET started_at = excluded.started_at, expires_at = excluded.expires_at, message_count = excluded.message_count,
-            merged_into = excluded.merged_into
-    )
-    {insert(message)}
-    """
-)
-
-_GET: Final = text(
+_GET: Final = HotStatement(
     """
     WITH RECURSIVE line AS (
         SELECT * FROM conversation WHERE customer_id = :customer_id AND id = :id
@@ -118,88 +100,12 @@ EVIDENCE: Final = """
 """The usage that the conversations themselves show, for reconciliation; one that is part of another shows that it was given back."""
 
 
-class SqlConversations(Conversations):
-    """Within the transaction of a unit of work."""
-
-    def __init__(self, driver: Driver) -> None:
-        self._driver = driver
-        self._kept: dict[tuple[str, UUID], Conversation] = {}
-        self._added: list[Message] = []
-
-    async def find(self, messages: Collection[MessageKey], sought: Mapping[Party, Sought]) -> Known:
-        parameters = {
-            "message_customers": [key.customer_id for key in messages],
-            "message_ids": [key.message_id for key in messages],
-            "customer_ids": [party.customer_id for party in sought],
-            "counterparties": [party.counterparty for party in sought],
-            "ends_after": [item.ends_after for item in sought.values()],
-            "messages_below": [item.messages_below for item in sought.values()],
-        }
-        known = Known({}, {})
-        for row in await _FIND.fetch(self._driver, parameters):
-            customer_id, message_id = row["customer_id"], row["message_id"]
-            if message_id is not None:
-                known.receipts[MessageKey(customer_id, message_id)] = _to_receipt(row)
-            else:
-                found = Conversation(
-                    row["conversation_id"],
-                    customer_id,
-                    row["counterparty"],
-                    row["started_at"],
-                    row["expires_at"],
-                    row["message_count"],
-                )
-                known.conversations.setdefault(Party(customer_id, found.counterparty), {})[found.id] = found
-        return known
-
-    def save(self, conversation: Conversation) -> None:
-        self._kept[conversation.customer_id, conversation.id] = conversation
-
-    def add(self, message: Message) -> None:
-        self._added.append(message)
-
-    async def flush(self) -> None:
-        if not self._added:
-            return
-        kept = arrays(conversation, map(_conversation, self._kept.values()))
-        await _WRITE.fetch(self._driver, kept | arrays(message, map(_message, self._added)))
-
-
-class SqlConversationReader(ConversationReader):
-    """Each method is a transaction of its own."""
-
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
-
-    async def get(self, customer_id: str, id: UUID) -> Conversation:
-        with storage_errors():
-            async with self._engine.connect() as connection:
-                row = (await connection.execute(_GET, {"customer_id": customer_id, "id": id})).one_or_none()
-        if row is None:
-            raise ConversationNotFound(str(id))
-        return _to_conversation(row)
-
-    async def newest(
-        self, customer_id: str, limit: int, before: tuple[datetime, UUID] | None, at: datetime, *, active: bool | None
-    ) -> Sequence[Conversation]:
-        order = (conversation.c.started_at, conversation.c.id)
-        statement = select(conversation).where(conversation.c.customer_id == customer_id, conversation.c.merged_into.is_(None))
-        if active is not None:
-            statement = statement.where(conversation.c.expires_at > at if active else conversation.c.expires_at <= at)
-        if before is not None:
-            statement = statement.where(tuple_(*order) < before)
-        statement = statement.order_by(*(column.desc() for column in order)).limit(limit)
-        with storage_errors():
-            async with self._engine.connect() as connection:
-                return [_to_conversation(row) for row in await connection.execute(statement)]
-
-
-def _conversation(kept: Conversation) -> tuple[Any, ...]:
+def _from_conversation(kept: Conversation) -> tuple[Any, ...]:
     """In the order of the table's columns."""
     return kept.customer_id, kept.id, kept.counterparty, kept.started_at, kept.expires_at, kept.message_count, kept.merged_into
 
 
-def _message(added: Message) -> tuple[Any, ...]:
+def _from_message(added: Message) -> tuple[Any, ...]:
     """In the order of the table's columns."""
     told, usage = added.receipt, added.receipt.usage
     return (
@@ -222,18 +128,87 @@ def _message(added: Message) -> tuple[Any, ...]:
     )
 
 
-def _to_receipt(row: Record) -> Receipt:
-    return Receipt(
-        row["conversation_id"],
-        row["counterparty"],
-        row["started_at"],
-        row["expires_at"],
-        row["message_count"],
-        row["new_conversation"],
-        Standing(row["used"], row["usage_limit"], row["remaining"]),
-        row["over_limit"],
+def _to_message(row: Record) -> Message:
+    receipt = Receipt(
+        conversation_id=row["conversation_id"],
+        counterparty=row["counterparty"],
+        started_at=row["started_at"],
+        expires_at=row["expires_at"],
+        message_count=row["message_count"],
+        new_conversation=row["new_conversation"],
+        usage=Standing(row["used"], row["usage_limit"], row["remaining"]),
+        over_limit=row["over_limit"],
+    )
+    return Message(
+        customer_id=row["customer_id"],
+        id=row["id"],
+        direction=Direction(row["direction"]),
+        channel=Channel(row["channel"]),
+        sent_at=row["sent_at"],
+        recorded_at=row["recorded_at"],
+        receipt=receipt,
     )
 
 
-def _to_conversation(row: Row[Any]) -> Conversation:
-    return Conversation(row.id, row.customer_id, row.counterparty, row.started_at, row.expires_at, row.message_count, row.merged_into)
+def _to_conversation(row: Record) -> Conversation:
+    return Conversation(
+        id=row["id"],
+        customer_id=row["customer_id"],
+        counterparty=row["counterparty"],
+        started_at=row["started_at"],
+        expires_at=row["expires_at"],
+        message_count=row["message_count"],
+        merged_into=row["merged_into"],
+    )
+
+
+CONVERSATIONS: Final = Rows(
+    conversation, _from_conversation, _to_conversation, changing=("started_at", "expires_at", "message_count", "merged_into")
+)
+MESSAGES: Final = Rows(message, _from_message, _to_message)
+
+
+class SqlConversations(SqlRepository[ConversationKey, Conversation], Conversations):
+    """Within the transaction of a unit of work."""
+
+    rows = CONVERSATIONS
+
+    async def find_of(self, sought: Mapping[Party, Sought]) -> Iterable[Conversation]:
+        parameters = {
+            "customer_ids": [party.customer_id for party in sought],
+            "counterparties": [party.counterparty for party in sought],
+            "ends_after": [item.ends_after for item in sought.values()],
+            "messages_below": [item.messages_below for item in sought.values()],
+        }
+        return [_to_conversation(row) for row in await _FIND_OF.fetch(self._driver, parameters)]
+
+
+class SqlMessages(SqlRepository[MessageKey, Message], Messages):
+    """Within the transaction of a unit of work."""
+
+    rows = MESSAGES
+
+
+STORED: Final = Stored({"conversations": SqlConversations, "messages": SqlMessages}, EVIDENCE)
+
+
+class SqlConversationReader(SqlReader[ConversationKey, Conversation], ConversationReader):
+    """Each method is one statement, and so a transaction of its own."""
+
+    rows = CONVERSATIONS
+    newest_by = "started_at"
+
+    async def get(self, key: ConversationKey) -> Conversation:
+        rows = await self._connections.ask(lambda driver: _GET.fetch(driver, {"customer_id": key.customer_id, "id": key.id}))
+        if not rows:
+            raise ConversationNotFound(str(key.id))
+        return _to_conversation(rows[0])
+
+    async def newest(self, customer_id: str, limit: int, before: Position | None) -> Sequence[Conversation]:
+        return await self._page(customer_id, limit, before, "merged_into IS NULL")
+
+    async def newest_that_are(
+        self, customer_id: str, limit: int, before: Position | None, *, active: bool, at: datetime
+    ) -> Sequence[Conversation]:
+        ends = "expires_at > CAST(:at AS timestamptz)" if active else "expires_at <= CAST(:at AS timestamptz)"
+        return await self._page(customer_id, limit, before, f"merged_into IS NULL AND {ends}", at=at)

@@ -1,8 +1,9 @@
 """Learning plans, practice sessions and assessments in PostgreSQL."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from asyncpg import Record
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -13,22 +14,22 @@ from sqlalchemy import (
     Integer,
     Numeric,
     PrimaryKeyConstraint,
-    Row,
     Table,
     Text,
     Uuid,
     text,
 )
-from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.learning.assessment import Assessment
 from core.learning.learning_plan import TOTAL_SESSIONS_MAX, LearningPlan, LearningPlanNotFound
-from core.learning.ports import Assessments, LearningPlanReader, LearningPlans, OwnId, PracticeSessions
+from core.learning.ports import Assessments, LearnerKey, LearningPlanReader, LearningPlans, PracticeSessions
 from core.learning.practice_session import Practice, PracticeSession
-from infrastructure.sql.driver.errors import storage_errors
-from infrastructure.sql.driver.pool import autocommitting
+from infrastructure.sql.driver.connections import Connections
+from infrastructure.sql.driver.repository import SqlRepository
+from infrastructure.sql.driver.rows import Rows
 from infrastructure.sql.driver.schema import metadata
+from infrastructure.sql.driver.statements import Driver, HotStatement
+from infrastructure.sql.driver.stored import Stored
 
 learning_plan: Final = Table(
     "learning_plan",
@@ -77,7 +78,7 @@ assessment: Final = Table(
     PrimaryKeyConstraint("customer_id", "id"),
 )
 
-_FIND_PLANS: Final = text(
+_FIND_PLANS: Final = HotStatement(
     f"""
     SELECT p.*, practised.sessions AS practised_sessions
     FROM unnest(CAST(:customer_ids AS text[]), CAST(:ids AS text[])) AS wanted (customer_id, id)
@@ -95,20 +96,6 @@ _FIND_PLANS: Final = text(
 )
 """A plan's progress is counted, up to the longest plan, so that it never disagrees with the sessions."""
 
-_FIND_SESSIONS: Final = text(
-    """
-    SELECT s.* FROM unnest(CAST(:customer_ids AS text[]), CAST(:ids AS text[])) AS wanted (customer_id, id)
-    CROSS JOIN LATERAL (SELECT * FROM practice_session AS s WHERE s.customer_id = wanted.customer_id AND s.id = wanted.id LIMIT 1) AS s
-    """
-)
-
-_FIND_ASSESSMENTS: Final = text(
-    """
-    SELECT a.* FROM unnest(CAST(:customer_ids AS text[]), CAST(:ids AS text[])) AS wanted (customer_id, id)
-    CROSS JOIN LATERAL (SELECT * FROM assessment AS a WHERE a.customer_id = wanted.customer_id AND a.id = wanted.id LIMIT 1) AS a
-    """
-)
-
 EVIDENCE: Final = """
     SELECT customer_id, 'practice_sessions' AS feature, 'learning' AS source, id AS reference, CAST(1 AS bigint) AS quantity,
         saved_at AS occurred_at, CAST(NULL AS text) AS dimension
@@ -120,149 +107,105 @@ EVIDENCE: Final = """
 """The usage that saved practice sessions and assessments themselves show, for reconciliation."""
 
 
-class SqlLearningPlans(LearningPlans):
+def _from_plan(plan: LearningPlan) -> tuple[Any, ...]:
+    """In the order of the table's columns."""
+    return (
+        plan.customer_id,
+        plan.id,
+        plan.language,
+        plan.level,
+        plan.total_sessions,
+        plan.sessions_per_week,
+        plan.created_at,
+    )
+
+
+def _to_plan(row: Record) -> LearningPlan:
+    return LearningPlan(**row)
+
+
+def _from_session(session: PracticeSession) -> tuple[Any, ...]:
+    """In the order of the table's columns."""
+    practice = session.practice
+    return (
+        session.customer_id,
+        session.id,
+        session.learning_plan_id,
+        session.started_at,
+        session.reservation_id,
+        practice and practice.duration_seconds,
+        practice and practice.conversation_type,
+        practice and practice.summary,
+        session.saved_at,
+        session.over_limit,
+    )
+
+
+def _to_session(row: Record) -> PracticeSession:
+    saved = row["saved_at"] is not None
+    return PracticeSession(
+        id=row["id"],
+        customer_id=row["customer_id"],
+        learning_plan_id=row["learning_plan_id"],
+        started_at=row["started_at"],
+        reservation_id=row["reservation_id"],
+        practice=Practice(row["duration_seconds"], row["conversation_type"], row["summary"]) if saved else None,
+        saved_at=row["saved_at"],
+        over_limit=row["over_limit"],
+    )
+
+
+PLANS: Final = Rows(learning_plan, _from_plan, _to_plan, changing=())
+
+PRACTICE_SESSIONS: Final = Rows(
+    practice_session,
+    _from_session,
+    _to_session,
+    changing=[column.name for column in practice_session.columns if not column.primary_key],
+)
+
+ASSESSMENTS: Final = Rows.alike(assessment, Assessment)
+
+
+class SqlLearningPlans(SqlRepository[LearnerKey, LearningPlan], LearningPlans):
     """Within the transaction of a unit of work."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
-        self._connection = connection
-        self._added: list[LearningPlan] = []
+    rows = PLANS
 
-    async def find(self, ids: Iterable[OwnId]) -> dict[OwnId, LearningPlan]:
-        return {(row.customer_id, row.id): _to_plan(row) for row in await self._connection.execute(_FIND_PLANS, _named(ids))}
-
-    def add(self, plan: LearningPlan) -> None:
-        self._added.append(plan)
-
-    async def flush(self) -> None:
-        if self._added:
-            await self._connection.execute(insert(learning_plan), [_from_plan(plan) for plan in self._added])
+    async def find(self, keys: Sequence[LearnerKey]) -> Iterable[LearningPlan]:
+        return await _find_plans(self._driver, keys)
 
 
-class SqlPracticeSessions(PracticeSessions):
+class SqlPracticeSessions(SqlRepository[LearnerKey, PracticeSession], PracticeSessions):
     """Within the transaction of a unit of work."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
-        self._connection = connection
-        self._written: dict[OwnId, PracticeSession] = {}
-
-    async def find(self, ids: Iterable[OwnId]) -> dict[OwnId, PracticeSession]:
-        return {(row.customer_id, row.id): _to_session(row) for row in await self._connection.execute(_FIND_SESSIONS, _named(ids))}
-
-    def save(self, session: PracticeSession) -> None:
-        self._written[session.customer_id, session.id] = session
-
-    async def flush(self) -> None:
-        if self._written:
-            statement = insert(practice_session)
-            key = ("customer_id", "id")
-            changing = {column.name: statement.excluded[column.name] for column in practice_session.c if column.name not in key}
-            await self._connection.execute(
-                statement.on_conflict_do_update(index_elements=key, set_=changing),
-                [_from_session(session) for session in self._written.values()],
-            )
+    rows = PRACTICE_SESSIONS
 
 
-class SqlAssessments(Assessments):
+class SqlAssessments(SqlRepository[LearnerKey, Assessment], Assessments):
     """Within the transaction of a unit of work."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
-        self._connection = connection
-        self._added: list[Assessment] = []
+    rows = ASSESSMENTS
 
-    async def find(self, ids: Iterable[OwnId]) -> dict[OwnId, Assessment]:
-        return {(row.customer_id, row.id): _to_assessment(row) for row in await self._connection.execute(_FIND_ASSESSMENTS, _named(ids))}
 
-    def add(self, assessment: Assessment) -> None:
-        self._added.append(assessment)
-
-    async def flush(self) -> None:
-        if self._added:
-            await self._connection.execute(insert(assessment), [_from_assessment(item) for item in self._added])
+STORED: Final = Stored(
+    {"learning_plans": SqlLearningPlans, "practice_sessions": SqlPracticeSessions, "assessments": SqlAssessments}, EVIDENCE
+)
 
 
 class SqlLearningPlanReader(LearningPlanReader):
     """Each method is one statement, and so a transaction of its own."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = autocommitting(engine)
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
 
-    async def get(self, customer_id: str, id: str) -> LearningPlan:
-        with storage_errors():
-            async with self._engine.connect() as connection:
-                found = await SqlLearningPlans(connection).find([(customer_id, id)])
+    async def get(self, key: LearnerKey) -> LearningPlan:
+        found = await self._connections.ask(lambda driver: _find_plans(driver, [key]))
         if not found:
-            raise LearningPlanNotFound(id)
-        return found[customer_id, id]
+            raise LearningPlanNotFound(key.id)
+        return found[0]
 
 
-def _named(ids: Iterable[OwnId]) -> dict[str, Any]:
-    wanted = list(dict.fromkeys(ids))
-    return {"customer_ids": [customer_id for customer_id, _ in wanted], "ids": [id for _, id in wanted]}
-
-
-def _from_plan(plan: LearningPlan) -> dict[str, Any]:
-    return {
-        "customer_id": plan.customer_id,
-        "id": plan.id,
-        "language": plan.language,
-        "level": plan.level,
-        "total_sessions": plan.total_sessions,
-        "sessions_per_week": plan.sessions_per_week,
-        "created_at": plan.created_at,
-    }
-
-
-def _to_plan(row: Row[Any]) -> LearningPlan:
-    return LearningPlan(
-        row.id,
-        row.customer_id,
-        row.language,
-        row.level,
-        row.total_sessions,
-        row.sessions_per_week,
-        row.created_at,
-        row.practised_sessions,
-    )
-
-
-def _from_session(session: PracticeSession) -> dict[str, Any]:
-    practice = session.practice
-    return {
-        "customer_id": session.customer_id,
-        "id": session.id,
-        "learning_plan_id": session.learning_plan_id,
-        "started_at": session.started_at,
-        "reservation_id": session.reservation_id,
-        "duration_seconds": practice and practice.duration_seconds,
-        "conversation_type": practice and practice.conversation_type,
-        "summary": practice and practice.summary,
-        "saved_at": session.saved_at,
-        "over_limit": session.over_limit,
-    }
-
-
-def _to_session(row: Row[Any]) -> PracticeSession:
-    return PracticeSession(
-        row.id,
-        row.customer_id,
-        row.learning_plan_id,
-        row.started_at,
-        row.reservation_id,
-        None if row.saved_at is None else Practice(row.duration_seconds, row.conversation_type, row.summary),
-        row.saved_at,
-        row.over_limit,
-    )
-
-
-def _from_assessment(item: Assessment) -> dict[str, Any]:
-    return {
-        "customer_id": item.customer_id,
-        "id": item.id,
-        "kind": item.kind,
-        "score": item.score,
-        "taken_at": item.taken_at,
-    }
-
-
-def _to_assessment(row: Row[Any]) -> Assessment:
-    return Assessment(row.id, row.customer_id, row.kind, row.score, row.taken_at)
+async def _find_plans(driver: Driver, keys: Sequence[LearnerKey]) -> list[LearningPlan]:
+    parameters = {"customer_ids": [key.customer_id for key in keys], "ids": [key.id for key in keys]}
+    return [_to_plan(row) for row in await _FIND_PLANS.fetch(driver, parameters)]

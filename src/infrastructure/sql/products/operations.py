@@ -1,33 +1,21 @@
 """AI operations and their steps in PostgreSQL."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
-    DateTime,
-    ForeignKeyConstraint,
-    Index,
-    Integer,
-    PrimaryKeyConstraint,
-    Row,
-    Table,
-    Text,
-    Uuid,
-    text,
-)
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from asyncpg import Record
+from sqlalchemy import BigInteger, Boolean, Column, DateTime, ForeignKeyConstraint, Index, Integer, PrimaryKeyConstraint, Table, Text, Uuid
 
 from core.operations.estimate import Estimate
 from core.operations.operation import Operation, OperationNotFound, OperationStatus
-from core.operations.ports import OperationKey, OperationReader, Operations, StepKey, WholeOperation
+from core.operations.ports import OperationKey, OperationReader, Operations, StepKey, Steps, WholeOperation
 from core.operations.step import Step, Work
-from infrastructure.sql.driver.errors import storage_errors
-from infrastructure.sql.driver.pool import autocommitting
-from infrastructure.sql.driver.rows import arrays, insert
+from infrastructure.sql.driver.connections import Connections
+from infrastructure.sql.driver.repository import SqlRepository
+from infrastructure.sql.driver.rows import Rows
 from infrastructure.sql.driver.schema import metadata
+from infrastructure.sql.driver.statements import HotStatement
+from infrastructure.sql.driver.stored import Stored
 
 ai_operation: Final = Table(
     "ai_operation",
@@ -64,27 +52,7 @@ ai_operation_step: Final = Table(
     Index("uq_ai_operation_step_position", "customer_id", "operation_id", "position", unique=True),
 )
 
-_FIND: Final = text(
-    """
-    SELECT o.* FROM unnest(CAST(:customer_ids AS text[]), CAST(:ids AS text[])) AS wanted (customer_id, id)
-    CROSS JOIN LATERAL (SELECT * FROM ai_operation AS o WHERE o.customer_id = wanted.customer_id AND o.id = wanted.id LIMIT 1) AS o
-    """
-)
-
-_FIND_STEPS: Final = text(
-    """
-    SELECT s.*
-    FROM unnest(CAST(:customer_ids AS text[]), CAST(:operation_ids AS text[]), CAST(:ids AS text[]))
-        AS wanted (customer_id, operation_id, id)
-    CROSS JOIN LATERAL (
-        SELECT * FROM ai_operation_step AS s
-        WHERE s.customer_id = wanted.customer_id AND s.operation_id = wanted.operation_id AND s.id = wanted.id
-        LIMIT 1
-    ) AS s
-    """
-)
-
-_STEPS_OF: Final = text(
+_STEPS_OF: Final = HotStatement(
     """
     SELECT s.* FROM unnest(CAST(:customer_ids AS text[]), CAST(:ids AS text[])) AS wanted (customer_id, id)
     CROSS JOIN LATERAL (
@@ -95,7 +63,7 @@ _STEPS_OF: Final = text(
     """
 )
 
-_WHOLE: Final = text(
+_WHOLE: Final = HotStatement(
     """
     SELECT o.*, s.id AS step_id, s.position, s.feature AS step_feature, s.cost, s.billable_run, s.occurred_at, s.over_limit
     FROM ai_operation AS o
@@ -106,17 +74,6 @@ _WHOLE: Final = text(
 )
 """One statement, so that the totals are those of the steps, though steps are added meanwhile."""
 
-_WRITE: Final = text(
-    f"""
-    {insert(ai_operation)}
-    ON CONFLICT (customer_id, id) DO UPDATE
-    SET status = excluded.status, total_cost = excluded.total_cost, total_runs = excluded.total_runs, step_count = excluded.step_count,
-        finished_at = excluded.finished_at
-    """
-)
-
-_ADD_STEPS: Final = text(insert(ai_operation_step))
-
 EVIDENCE: Final = """
     SELECT customer_id, 'ai_runs' AS feature, 'operations' AS source, operation_id || '#' || CAST(position AS text) AS reference,
         CAST(1 AS bigint) AS quantity, occurred_at, feature AS dimension
@@ -126,68 +83,6 @@ EVIDENCE: Final = """
     FROM ai_operation_step WHERE cost > 0
 """
 """The usage that the steps themselves show, for reconciliation."""
-
-
-class SqlOperations(Operations):
-    """Within the transaction of a unit of work."""
-
-    def __init__(self, connection: AsyncConnection) -> None:
-        self._connection = connection
-        self._written: dict[OperationKey, Operation] = {}
-        self._steps: list[Step] = []
-
-    async def find(self, keys: Iterable[OperationKey]) -> dict[OperationKey, Operation]:
-        rows = await self._connection.execute(_FIND, _operations(keys))
-        return {OperationKey(row.customer_id, row.id): _to_operation(row) for row in rows}
-
-    async def find_steps(self, keys: Iterable[StepKey]) -> dict[StepKey, Step]:
-        wanted = list(keys)
-        parameters = {
-            "customer_ids": [key.operation.customer_id for key in wanted],
-            "operation_ids": [key.operation.operation_id for key in wanted],
-            "ids": [key.step_id for key in wanted],
-        }
-        rows = await self._connection.execute(_FIND_STEPS, parameters)
-        return {StepKey(OperationKey(row.customer_id, row.operation_id), row.id): _to_step(row) for row in rows}
-
-    async def steps_of(self, keys: Iterable[OperationKey]) -> Mapping[OperationKey, Sequence[Step]]:
-        found: dict[OperationKey, list[Step]] = {}
-        for row in await self._connection.execute(_STEPS_OF, _operations(keys)):
-            found.setdefault(OperationKey(row.customer_id, row.operation_id), []).append(_to_step(row))
-        return found
-
-    def save(self, operation: Operation) -> None:
-        self._written[OperationKey(operation.customer_id, operation.id)] = operation
-
-    def add_step(self, step: Step) -> None:
-        self._steps.append(step)
-
-    async def flush(self) -> None:
-        if self._written:
-            await self._connection.execute(_WRITE, arrays(ai_operation, map(_from_operation, self._written.values())))
-        if self._steps:
-            await self._connection.execute(_ADD_STEPS, arrays(ai_operation_step, map(_from_step, self._steps)))
-
-
-class SqlOperationReader(OperationReader):
-    """Each method is one statement, and so a transaction of its own."""
-
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = autocommitting(engine)
-
-    async def get(self, key: OperationKey) -> WholeOperation:
-        with storage_errors():
-            async with self._engine.connect() as connection:
-                rows = (await connection.execute(_WHOLE, {"customer_id": key.customer_id, "id": key.operation_id})).all()
-        if not rows:
-            raise OperationNotFound(key.operation_id)
-        steps = [_step(row, key.operation_id, row.step_id, row.step_feature) for row in rows if row.step_id is not None]
-        return WholeOperation(_to_operation(rows[0]), steps)
-
-
-def _operations(keys: Iterable[OperationKey]) -> dict[str, Any]:
-    wanted = list(keys)
-    return {"customer_ids": [key.customer_id for key in wanted], "ids": [key.operation_id for key in wanted]}
 
 
 def _from_operation(operation: Operation) -> tuple[Any, ...]:
@@ -223,26 +118,73 @@ def _from_step(step: Step) -> tuple[Any, ...]:
     )
 
 
-def _to_operation(row: Row[Any]) -> Operation:
+def _to_operation(row: Record) -> Operation:
     return Operation(
-        row.customer_id,
-        row.id,
-        row.feature,
-        row.created_at,
-        None if row.estimated_cost is None else Estimate(row.estimated_cost, row.estimated_runs),
-        row.hold_id,
-        OperationStatus(row.status),
-        row.total_cost,
-        row.total_runs,
-        row.step_count,
-        row.finished_at,
+        customer_id=row["customer_id"],
+        id=row["id"],
+        feature=row["feature"],
+        created_at=row["created_at"],
+        estimate=None if row["estimated_cost"] is None else Estimate(row["estimated_cost"], row["estimated_runs"]),
+        hold_id=row["hold_id"],
+        status=OperationStatus(row["status"]),
+        total_cost=row["total_cost"],
+        total_runs=row["total_runs"],
+        step_count=row["step_count"],
+        finished_at=row["finished_at"],
     )
 
 
-def _to_step(row: Row[Any]) -> Step:
-    return _step(row, row.operation_id, row.id, row.feature)
+def _to_step(row: Record) -> Step:
+    return _step(row, row["operation_id"], row["id"], row["feature"])
 
 
-def _step(row: Row[Any], operation_id: str, id: str, feature: str) -> Step:
-    work = Work(feature, row.cost, row.billable_run)
-    return Step(row.customer_id, operation_id, id, row.position, work, row.occurred_at, row.over_limit)
+def _step(row: Record, operation_id: str, id: str, feature: str) -> Step:
+    return Step(
+        customer_id=row["customer_id"],
+        operation_id=operation_id,
+        id=id,
+        position=row["position"],
+        work=Work(feature, row["cost"], row["billable_run"]),
+        occurred_at=row["occurred_at"],
+        over_limit=row["over_limit"],
+    )
+
+
+OPERATIONS: Final = Rows(
+    ai_operation, _from_operation, _to_operation, changing=("status", "total_cost", "total_runs", "step_count", "finished_at")
+)
+STEPS: Final = Rows(ai_operation_step, _from_step, _to_step)
+
+
+class SqlOperations(SqlRepository[OperationKey, Operation], Operations):
+    """Within the transaction of a unit of work."""
+
+    rows = OPERATIONS
+
+
+class SqlSteps(SqlRepository[StepKey, Step], Steps):
+    """Within the transaction of a unit of work."""
+
+    rows = STEPS
+
+    async def find_of(self, operations: Sequence[OperationKey]) -> Iterable[Step]:
+        parameters = {"customer_ids": [key.customer_id for key in operations], "ids": [key.operation_id for key in operations]}
+        return [_to_step(row) for row in await _STEPS_OF.fetch(self._driver, parameters)]
+
+
+STORED: Final = Stored({"operations": SqlOperations, "steps": SqlSteps}, EVIDENCE)
+
+
+class SqlOperationReader(OperationReader):
+    """Each method is one statement, and so a transaction of its own."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+
+    async def get(self, key: OperationKey) -> WholeOperation:
+        parameters = {"customer_id": key.customer_id, "id": key.operation_id}
+        rows = await self._connections.ask(lambda driver: _WHOLE.fetch(driver, parameters))
+        if not rows:
+            raise OperationNotFound(key.operation_id)
+        steps = [_step(row, key.operation_id, row["step_id"], row["step_feature"]) for row in rows if row["step_id"] is not None]
+        return WholeOperation(_to_operation(rows[0]), steps)

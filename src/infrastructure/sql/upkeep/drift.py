@@ -1,26 +1,23 @@
 """Finds drift in PostgreSQL. Each question is one statement, and so sees one moment: counters, ledger and products as committed."""
 
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Sequence
+from typing import Final
 
-from sqlalchemy import Row, TextClause, text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-
+from core.metering.journal import Journal
+from core.metering.meters import Meter
 from core.plans.periods import Period
-from core.reconciliation.drift import Drift, DriftReader, MissingUsage
-from infrastructure.sql.driver.errors import storage_errors
+from core.reconciliation.drift import Drift, DriftReader, Missing, MissingOfMeter, MissingUsage
+from infrastructure.sql.driver.connections import Connections
+from infrastructure.sql.driver.rows import Change
+from infrastructure.sql.driver.statements import Driver, HotStatement
 from infrastructure.sql.engine.ledger import SUM_MAX, USED
-from infrastructure.sql.products import conversations, learning, operations, sessions
 
-EVIDENCE: Final = (sessions.EVIDENCE, learning.EVIDENCE, operations.EVIDENCE, conversations.EVIDENCE)
-"""What each product's own tables show of usage: customer, feature, source, reference, quantity, instant and dimension."""
-
-_CUSTOMERS: Final = text(
+_CUSTOMERS: Final = HotStatement(
     'SELECT customer_id FROM customer WHERE customer_id COLLATE "C" > :after ORDER BY customer_id COLLATE "C" LIMIT :limit'
 )
-_COUNT: Final = text("SELECT count(*) FROM customer")
+_COUNT: Final = HotStatement("SELECT count(*) FROM customer")
 
-_COUNTERS: Final = text(
+_COUNTERS: Final = HotStatement(
     f"""
     SELECT wanted.customer_id, wanted.feature, wanted.used, wanted.period_start, wanted.period_end, ledger.used AS expected
     FROM usage_counter AS wanted
@@ -29,50 +26,74 @@ _COUNTERS: Final = text(
     """
 )
 
-_MISSING: Final = text(
-    f"""
-    SELECT shown.customer_id, shown.feature, shown.source, shown.reference, shown.occurred_at, shown.dimension,
-        shown.quantity - coalesce(ledger.quantity, 0) AS quantity
-    FROM ({" UNION ALL ".join(EVIDENCE)}) AS shown
-    LEFT JOIN (
-        SELECT customer_id, feature, source, reference, CAST(least(sum(quantity), {SUM_MAX}) AS bigint) AS quantity
-        FROM usage_record
-        WHERE customer_id = ANY(CAST(:customer_ids AS text[])) AND reference IS NOT NULL
-        GROUP BY customer_id, feature, source, reference
-    ) AS ledger USING (customer_id, feature, source, reference)
-    WHERE shown.customer_id = ANY(CAST(:customer_ids AS text[])) AND shown.quantity <> coalesce(ledger.quantity, 0)
-    ORDER BY shown.customer_id, shown.occurred_at
-    """
-)
+
+def missing_sql(evidence: Sequence[str]) -> HotStatement:
+    """What the evidence shows and the ledger does not, for some customers, each customer's in the order in which it occurred."""
+    return HotStatement(
+        f"""
+        SELECT shown.customer_id, shown.feature, shown.source, shown.reference,
+            shown.quantity - coalesce(ledger.quantity, 0) AS quantity, shown.occurred_at, shown.dimension
+        FROM ({" UNION ALL ".join(evidence)}) AS shown
+        LEFT JOIN (
+            SELECT customer_id, feature, source, reference, CAST(least(sum(quantity), {SUM_MAX}) AS bigint) AS quantity
+            FROM usage_record
+            WHERE customer_id = ANY(CAST(:customer_ids AS text[])) AND reference IS NOT NULL
+            GROUP BY customer_id, feature, source, reference
+        ) AS ledger USING (customer_id, feature, source, reference)
+        WHERE shown.customer_id = ANY(CAST(:customer_ids AS text[])) AND shown.quantity <> coalesce(ledger.quantity, 0)
+        ORDER BY shown.customer_id, shown.occurred_at
+        """
+    )
 
 
 class SqlDriftReader(DriftReader):
-    """Over a connection, within its transaction, or over the pool, each question in a transaction of its own."""
+    """Each question is a transaction of its own."""
 
-    def __init__(self, source: AsyncConnection | AsyncEngine) -> None:
-        self._source = source
+    def __init__(self, connections: Connections, evidence: Sequence[str]) -> None:
+        self._connections = connections
+        self._missing = missing_sql(evidence)
 
     async def customers(self, after: str, limit: int) -> Sequence[str]:
-        return [row.customer_id for row in await self._ask(_CUSTOMERS, {"after": after, "limit": limit})]
+        rows = await self._connections.ask(lambda driver: _CUSTOMERS.fetch(driver, {"after": after, "limit": limit}))
+        return [row["customer_id"] for row in rows]
 
     async def count(self) -> int:
-        return int((await self._ask(_COUNT, {}))[0][0])
+        return int((await self._connections.ask(lambda driver: _COUNT.fetch(driver, {})))[0][0])
 
     async def counters(self, customer_ids: Sequence[str]) -> Sequence[Drift]:
+        rows = await self._connections.ask(lambda driver: _COUNTERS.fetch(driver, {"customer_ids": list(customer_ids)}))
         return [
-            Drift(row.customer_id, row.feature, Period(row.period_start, row.period_end), "counter", row.used, row.expected)
-            for row in await self._ask(_COUNTERS, {"customer_ids": list(customer_ids)})
+            Drift(
+                customer_id=row["customer_id"],
+                feature=row["feature"],
+                period=Period(row["period_start"], row["period_end"]),
+                where="counter",
+                recorded=row["used"],
+                expected=row["expected"],
+            )
+            for row in rows
         ]
 
     async def missing(self, customer_ids: Sequence[str]) -> Sequence[MissingUsage]:
-        return [
-            MissingUsage(row.customer_id, row.feature, row.source, row.reference, row.quantity, row.occurred_at, row.dimension)
-            for row in await self._ask(_MISSING, {"customer_ids": list(customer_ids)})
-        ]
+        rows = await self._connections.ask(lambda driver: self._missing.fetch(driver, {"customer_ids": list(customer_ids)}))
+        return [MissingUsage(**row) for row in rows]
 
-    async def _ask(self, question: TextClause, parameters: dict[str, object]) -> Sequence[Row[Any]]:
-        if isinstance(self._source, AsyncConnection):
-            return (await self._source.execute(question, parameters)).all()
-        with storage_errors():
-            async with self._source.connect() as connection:
-                return (await connection.execute(question, parameters)).all()
+
+class SqlMissing(Missing):
+    """Within the transaction of a unit of work, and so under its locks. What makes up for it is written with the accounts."""
+
+    def __init__(self, missing: HotStatement, journal: Journal, driver: Driver) -> None:
+        super().__init__(journal)
+        self._missing = missing
+        self._driver = driver
+
+    async def find(self, keys: Sequence[Meter]) -> Iterable[MissingOfMeter]:
+        found: dict[Meter, list[MissingUsage]] = {meter: [] for meter in keys}
+        for row in await self._missing.fetch(self._driver, {"customer_ids": list({meter.customer_id for meter in keys})}):
+            meter = Meter(row["customer_id"], row["feature"])
+            if meter in found:
+                found[meter].append(MissingUsage(**row))
+        return [MissingOfMeter(meter, items) for meter, items in found.items()]
+
+    def changes(self) -> Iterable[Change]:
+        return ()

@@ -17,9 +17,11 @@ from core.customers.customer import Customer
 from core.errors import DomainError
 from core.metering.account import CustomerNotFound
 from core.metering.balance import FeatureNotInPlan, LimitExceeded
-from core.metering.idempotency import Idempotency, Replay
+from core.metering.idempotency import Once, Replay
+from core.metering.use_case import Call
 from core.plans.periods import ALWAYS, Billing, Interval, Period, Reset
 from core.plans.plan import Enforcement, Metered, Plan, Window
+from tests.unit.fakes.calls import calls
 from tests.unit.fakes.conversations import ConversationsStore, FakePhoneNumbers
 from tests.unit.fakes.conversations_in_order import Span, conversations_in_order
 
@@ -49,16 +51,16 @@ class Restaurant:
 
     def __init__(self, plan: str = "three") -> None:
         plans = [Plan(key, 1, key, {"conversations": metered}) for key, metered in PLANS.items()] + [Plan("none", 1, "none", {})]
-        self.store = ConversationsStore(plans, [Customer("rosa", plan, 1, BILLING, "US")])
+        self.store = ConversationsStore(plans, [Customer("rosa", plan, 1, BILLING, "US", created_at=NOW, updated_at=NOW)])
         self.now = NOW
         self.use_case = RecordMessage(self.store.unit_of_work, lambda: self.now, self.store.new_id, FakePhoneNumbers())
 
     def moves_to(self, plan: str) -> None:
         self.store.customers["rosa"] = replace(self.store.customers["rosa"], plan_key=plan)
 
-    async def sends(self, *commands: RecordMessageCommand) -> Sequence[Recorded | Replay | DomainError]:
+    async def sends(self, *commands: RecordMessageCommand | Call[RecordMessageCommand]) -> Sequence[Recorded | Replay | DomainError]:
         """In one batch."""
-        return await self.use_case.execute(commands)
+        return await self.use_case.execute(calls(*commands))
 
     async def send(
         self, direction: Direction = INBOUND, counterparty: str = GUEST, message_id: str | None = None, at: datetime | None = None
@@ -81,10 +83,9 @@ def message(
     counterparty: str = GUEST,
     message_id: str | None = None,
     at: datetime | None = None,
-    idempotency: Idempotency | None = None,
 ) -> RecordMessageCommand:
     id = f"m{next(_numbers)}" if message_id is None else message_id
-    return RecordMessageCommand("rosa", direction, counterparty, id, "key", sent_at=at, idempotency=idempotency)
+    return RecordMessageCommand("rosa", direction, counterparty, id, "key", sent_at=at)
 
 
 def guest(number: int) -> str:
@@ -220,9 +221,9 @@ async def test_another_customers_message_of_the_same_id_is_another_message(rosa:
 
 
 async def test_an_idempotency_key_replays_what_was_stored(rosa: Restaurant) -> None:
-    once = Idempotency("k", b"f", lambda recorded: str(recorded.receipt.message_count).encode())
-    await rosa.sends(message(message_id="m", idempotency=once))
-    assert await rosa.sends(message(message_id="m", idempotency=once)) == [Replay(b"1")]
+    once = Once("k", b"f", lambda recorded: str(recorded.receipt.message_count).encode())
+    await rosa.sends(Call(message(message_id="m"), once))
+    assert await rosa.sends(Call(message(message_id="m"), once)) == [Replay(b"1")]
     assert rosa.store.current()[0].message_count == 1
 
 

@@ -2,7 +2,9 @@
 
 from core.learning.create_learning_plan import CreateLearningPlan, CreateLearningPlanCommand
 from core.metering.account import CustomerNotFound
-from core.metering.idempotency import Idempotency, Replay
+from core.metering.idempotency import Once, Replay
+from core.metering.use_case import Call
+from tests.unit.fakes.calls import calls
 from tests.unit.fakes.examples import NOW
 from tests.unit.fakes.learning import LENA, FakeLearningStore, Learner
 
@@ -20,13 +22,13 @@ async def test_creating_a_plan_books_and_holds_nothing(lena: Learner) -> None:
 
 
 async def test_a_list_of_commands_makes_a_plan_for_each_key_and_each_customer(store: FakeLearningStore) -> None:
-    def command(customer_id: str, key: str | None = None) -> CreateLearningPlanCommand:
-        once = Idempotency(key, b"same input", lambda plan: plan.id.encode()) if key else None
-        return CreateLearningPlanCommand(customer_id, "es", "B1", 8, 2, once)
+    def command(customer_id: str, key: str | None = None) -> Call[CreateLearningPlanCommand]:
+        once = Once(key, b"same input", lambda plan: plan.id.encode()) if key else None
+        return Call(CreateLearningPlanCommand(customer_id, "es", "B1", 8, 2), once)
 
     use_case = CreateLearningPlan(store.unit_of_work, lambda: NOW)
     commands = [command("lena", "k"), command("lena", "k"), command("tom", "k"), command("lena"), command("nobody")]
-    first, again, toms, another, nobodys = await use_case.execute(commands)
+    first, again, toms, another, nobodys = await use_case.execute(calls(*commands))
     assert again == Replay(first.id.encode())  # type: ignore[union-attr]
     assert isinstance(nobodys, CustomerNotFound)
     assert set(store.learning_plans) == {("lena", first.id), ("tom", toms.id), ("lena", another.id)}  # type: ignore[union-attr]

@@ -16,6 +16,7 @@ from core.metering.balance import LimitExceeded
 from core.metering.ledger import Origin
 from core.metering.reservations import ReservationState
 from core.plans.plan import Metered, Plan
+from tests.unit.fakes.calls import calls
 from tests.unit.fakes.examples import NOW, PERIOD
 from tests.unit.fakes.learning import LENA, PRACTICE, FakeLearningStore, FakeLearningUnitOfWork, Learner
 
@@ -189,7 +190,7 @@ async def test_both_screens_at_once_save_one_session(store: FakeLearningStore, l
 
     plan = await lena.creates_plan()
     use_case = SavePracticeSession(lambda: SlowUnitOfWork(store), lambda: NOW)
-    outcomes = await asyncio.gather(*(use_case.execute([lena.to_save("monday", plan)]) for _ in range(10)))
+    outcomes = await asyncio.gather(*(use_case.execute(calls(lena.to_save("monday", plan))) for _ in range(10)))
     saved = [outcome for (outcome,) in outcomes if isinstance(outcome, SavedPractice)]
     assert [item.is_new for item in saved].count(True) == 1
     assert {(item.session, item.plan, item.balance) for item in saved} == {(saved[0].session, saved[0].plan, saved[0].balance)}
@@ -199,7 +200,7 @@ async def test_both_screens_at_once_save_one_session(store: FakeLearningStore, l
 async def test_a_list_of_saves_counts_each_session_once_and_sees_those_before_it(lena: Learner, tom: Learner) -> None:
     plan = await lena.creates_plan()
     commands = [lena.to_save("a", plan), lena.to_save("a", plan), tom.to_save("a"), lena.to_save("b", plan), lena.to_save()]
-    outcomes = [outcome for outcome in await lena.saving.execute(commands) if isinstance(outcome, SavedPractice)]
+    outcomes = [outcome for outcome in await lena.saving.execute(calls(*commands)) if isinstance(outcome, SavedPractice)]
     assert [item.is_new for item in outcomes] == [True, False, True, True, True]
     assert [item.plan and item.plan.completed_sessions for item in outcomes] == [1, 1, None, 2, None]
     assert [item.balance.used for item in outcomes] == [1, 1, 1, 2, 3]
@@ -210,7 +211,7 @@ async def test_a_command_that_is_refused_leaves_its_neighbours_as_they_would_be_
     plan = await lena.creates_plan()
     unknown = replace(lena.to_save("b"), learning_plan_id="unknown")
     nobodys = replace(lena.to_save("b"), customer_id="nobody")
-    outcomes = await lena.saving.execute([unknown, nobodys, lena.to_save("b", plan)])
+    outcomes = await lena.saving.execute(calls(unknown, nobodys, lena.to_save("b", plan)))
     assert [type(outcome) for outcome in outcomes] == [LearningPlanNotFound, CustomerNotFound, SavedPractice]
     assert lena.used() == 1
 
@@ -278,6 +279,6 @@ async def test_where_the_commit_fails_nothing_is_saved_and_nothing_is_booked(sto
     await lena.starts("monday")
     use_case = SavePracticeSession(lambda: FailingUnitOfWork(store), lambda: NOW)
     with pytest.raises(StorageUnavailable):
-        await use_case.execute([lena.to_save("monday")])
+        await use_case.execute(calls(lena.to_save("monday")))
     assert (lena.used(), lena.held(), store.practice_sessions["lena", "monday"].status) == (0, 1, PracticeStatus.STARTED)
     assert (await lena.saves("monday")).session.practice == PRACTICE

@@ -12,6 +12,7 @@ from core.metering.account import CustomerNotFound
 from core.metering.balance import FeatureNotInPlan, LimitExceeded
 from core.metering.reservations import ReservationState
 from core.plans.plan import Metered, Plan
+from tests.unit.fakes.calls import calls
 from tests.unit.fakes.examples import NOW, PERIOD
 from tests.unit.fakes.learning import LENA, FakeLearningStore, Learner
 
@@ -140,7 +141,7 @@ async def test_two_learners_may_name_their_sessions_alike(lena: Learner, tom: Le
 
 
 async def test_commands_on_one_session_within_one_list_hold_one(lena: Learner) -> None:
-    outcomes = await lena.starting.execute([StartPracticeSessionCommand(id, "monday") for id in ("lena", "lena", "tom", "nobody")])
+    outcomes = await lena.starting.execute(calls(*(StartPracticeSessionCommand(id, "monday") for id in ("lena", "lena", "tom", "nobody"))))
     assert [outcome.is_new for outcome in outcomes[:3] if isinstance(outcome, StartedPractice)] == [True, False, True]
     assert isinstance(outcomes[3], CustomerNotFound)
     assert lena.held() == 1
@@ -148,7 +149,7 @@ async def test_commands_on_one_session_within_one_list_hold_one(lena: Learner) -
 
 async def test_a_refused_start_is_forgotten_by_the_rest_of_the_list(lena: Learner) -> None:
     commands = [StartPracticeSessionCommand("lena", id) for id in ("a", "b", "c", "d", "d", "a")]
-    outcomes = await lena.starting.execute(commands)
+    outcomes = await lena.starting.execute(calls(*commands))
     assert [type(outcome) for outcome in outcomes] == [StartedPractice] * 3 + [LimitExceeded] * 2 + [StartedPractice]
     assert lena.held() == 3
 

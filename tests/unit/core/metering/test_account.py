@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import DomainError
-from core.metering.account import USED_PARTS_MAX, Account, static_value
+from core.metering.account import USED_PARTS_MAX, Account
 from core.metering.balance import Amount, FeatureNotInPlan, FeatureNotMetered, LimitExceeded, Usage
+from core.metering.entitlements import static_value
 from core.metering.ledger import UsageRecord
 from core.plans.features import InvalidQuantity
 from tests.unit.fakes.examples import NOW, ORIGIN, PERIOD, PRO, open_account, reservation, standing

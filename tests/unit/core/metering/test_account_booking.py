@@ -11,7 +11,7 @@ from core.metering.account import BACKDATING_MAX, CLOCK_SKEW_MAX, Account
 from core.metering.balance import LimitExceeded
 from core.metering.ledger import InvalidOccurredAt, Origin, UsageRecord
 from core.plans.features import InvalidQuantity
-from tests.unit.fakes.examples import NOW, ORIGIN, PERIOD, open_account, reservation, standing
+from tests.unit.fakes.examples import NOW, ORIGIN, PERIOD, journal_of, open_account, reservation, reservations_of, standing
 
 MICROSECOND = timedelta(microseconds=1)
 
@@ -184,7 +184,7 @@ def test_a_reservation_sets_its_usage_aside_without_booking_it() -> None:
     held = reservation({"sessions": 3, "minutes": 60})
     account.reserve(held)
     assert (standing(account, "sessions"), standing(account, "minutes")) == ((2, 3), (0, 60))
-    assert account.reservations == [held]
+    assert reservations_of(account) == [held]
     assert account.records == []
 
 
@@ -194,7 +194,7 @@ def test_a_reservation_that_does_not_fit_in_one_feature_holds_nothing_of_any() -
         account.reserve(reservation({"sessions": 1, "minutes": 1}))
     assert refused.value.feature == "minutes"
     assert standing(account, "sessions") == (0, 0)
-    assert account.reservations == []
+    assert reservations_of(account) == []
 
 
 def test_holds_count_against_the_next_reservation_and_the_next_usage() -> None:
@@ -222,7 +222,7 @@ def test_a_release_gives_the_whole_hold_back_and_books_nothing() -> None:
     after = before.released(NOW)
     account.settle(before, after)
     assert standing(account, "sessions") == (4, 2)
-    assert account.reservations == [after]
+    assert reservations_of(account) == [after]
     assert account.records == []
 
 
@@ -246,20 +246,20 @@ def test_an_expired_reservation_has_nothing_left_to_give_back() -> None:
 def test_undo_forgets_records_reservations_and_balances_since_the_mark_and_nothing_before() -> None:
     account = open_account()
     kept = account.consume("sessions", 1, ORIGIN)
-    mark = account.mark()
+    mark = journal_of(account).mark()
     account.consume("sessions", 2, ORIGIN)
     account.reserve(reservation({"sessions": 3, "minutes": 60}))
-    account.undo(mark)
+    journal_of(account).undo(mark)
     assert account.records == [kept]
-    assert account.reservations == []
+    assert reservations_of(account) == []
     assert (standing(account, "sessions"), standing(account, "minutes")) == ((1, 0), (0, 0))
 
 
 def test_what_is_booked_after_an_undo_stands() -> None:
     account = open_account()
-    mark = account.mark()
+    mark = journal_of(account).mark()
     account.consume("sessions", 2, ORIGIN)
-    account.undo(mark)
+    journal_of(account).undo(mark)
     account.consume("sessions", 3, ORIGIN)
     assert [record.quantity for record in account.records] == [3]
     assert standing(account, "sessions") == (3, 0)
@@ -267,10 +267,10 @@ def test_what_is_booked_after_an_undo_stands() -> None:
 
 def test_a_mark_can_be_returned_to_more_than_once() -> None:
     account = open_account()
-    mark = account.mark()
+    mark = journal_of(account).mark()
     for _ in range(2):
         account.consume("sessions", 2, ORIGIN)
-        account.undo(mark)
+        journal_of(account).undo(mark)
     assert standing(account, "sessions") == (0, 0)
 
 

@@ -14,6 +14,7 @@ from core.metering.ports import UnitOfWork
 from core.metering.use_case import execute_one
 from core.plans.periods import Period
 from core.plans.plan import Metered, Plan
+from tests.unit.fakes.calls import calls
 from tests.unit.fakes.examples import ACME, NOW, ORIGIN, PERIOD, PRO
 from tests.unit.fakes.metering import Counter, FakeStore, Hold
 
@@ -74,7 +75,7 @@ async def test_enforced_usage_happens_now_though_the_callers_clock_is_off_by_5_m
 
 
 async def test_recorded_usage_is_booked_beyond_the_limit_and_says_so(store: FakeStore) -> None:
-    within, beyond = await consume_usage(store).execute([consume(quantity, mode=Mode.RECORD) for quantity in (10, 2)])
+    within, beyond = await consume_usage(store).execute(calls(*(consume(quantity, mode=Mode.RECORD) for quantity in (10, 2))))
     assert isinstance(within, Consumed)
     assert isinstance(beyond, Consumed)
     assert (within.over_limit, beyond.over_limit) == (False, True)
@@ -86,13 +87,13 @@ async def test_recorded_usage_is_booked_beyond_the_limit_and_says_so(store: Fake
 
 async def test_a_counter_of_the_period_that_is_wanted_is_believed(store: FakeStore) -> None:
     store.counters["acme", "sessions"] = Counter(PERIOD, 9)
-    outcomes = await consume_usage(store).execute([consume(1), consume(1)])
+    outcomes = await consume_usage(store).execute(calls(consume(1), consume(1)))
     assert [type(outcome) for outcome in outcomes] == [Consumed, LimitExceeded]
     assert store.counters["acme", "sessions"] == Counter(PERIOD, 10)
 
 
 async def test_a_counter_that_is_forgotten_is_rebuilt_from_the_ledger(store: FakeStore) -> None:
-    await consume_usage(store).execute([consume(3)])
+    await consume_usage(store).execute(calls(consume(3)))
     store.counters["acme", "sessions"] = Counter(PERIOD, 9)
 
     class RepairingConsumeUsage(ConsumeUsage):
@@ -101,12 +102,12 @@ async def test_a_counter_that_is_forgotten_is_rebuilt_from_the_ledger(store: Fak
             await uow.accounts.forget(claims)
             return claims
 
-    await RepairingConsumeUsage(store.unit_of_work, lambda: NOW).execute([consume(1)])
+    await RepairingConsumeUsage(store.unit_of_work, lambda: NOW).execute(calls(consume(1)))
     assert store.counters["acme", "sessions"] == Counter(PERIOD, 4)
 
 
 async def test_usage_before_the_period_does_not_count(store: FakeStore) -> None:
-    await consume_usage(store).execute([consume(10)])
+    await consume_usage(store).execute(calls(consume(10)))
     outcome = await execute_one(consume_usage(store, PERIOD.end), consume(10))
     assert isinstance(outcome, Consumed)
     assert store.counters["acme", "sessions"] == Counter(outcome.balances["sessions"].period, 10)
@@ -114,7 +115,7 @@ async def test_usage_before_the_period_does_not_count(store: FakeStore) -> None:
 
 async def test_usage_recorded_ahead_counts_once_its_period_has_begun(store: FakeStore) -> None:
     last_moment = PERIOD.end - timedelta(minutes=1)
-    await consume_usage(store, last_moment).execute([consume(4, mode=Mode.RECORD, occurred_at=PERIOD.end)])
+    await consume_usage(store, last_moment).execute(calls(consume(4, mode=Mode.RECORD, occurred_at=PERIOD.end)))
     outcome = await execute_one(consume_usage(store, PERIOD.end), consume(6))
     assert isinstance(outcome, Consumed)
     assert outcome.balances["sessions"].used == 10
@@ -122,8 +123,8 @@ async def test_usage_recorded_ahead_counts_once_its_period_has_begun(store: Fake
 
 async def test_a_moved_anchor_counts_what_the_new_period_contains(store: FakeStore) -> None:
     early = PERIOD.start + timedelta(days=2)
-    await consume_usage(store, early).execute([consume(4)])
-    await consume_usage(store).execute([consume(3)])
+    await consume_usage(store, early).execute(calls(consume(4)))
+    await consume_usage(store).execute(calls(consume(3)))
     store.customers["acme"] = replace(ACME, billing=ACME.billing._replace(anchor=early + timedelta(days=1)))
     outcome = await execute_one(consume_usage(store), consume(1))
     assert isinstance(outcome, Consumed)
@@ -132,20 +133,20 @@ async def test_a_moved_anchor_counts_what_the_new_period_contains(store: FakeSto
 
 
 async def test_a_plan_change_takes_effect_at_once_and_keeps_the_usage(store: FakeStore) -> None:
-    await consume_usage(store).execute([consume(5)])
+    await consume_usage(store).execute(calls(consume(5)))
     store.customers["acme"] = replace(ACME, plan_key="starter", plan_version=1)
-    refused = (await consume_usage(store).execute([consume(1)]))[0]
+    refused = (await consume_usage(store).execute(calls(consume(1))))[0]
     assert isinstance(refused, LimitExceeded)
     assert (refused.facts()["current_usage"], refused.facts()["limit"]) == (5, 3)
 
 
 async def test_a_counter_that_was_rebuilt_is_kept_though_the_command_is_refused(store: FakeStore) -> None:
-    await consume_usage(store).execute([consume(99)])
+    await consume_usage(store).execute(calls(consume(99)))
     assert store.counters["acme", "sessions"] == Counter(PERIOD, 0)
 
 
 @pytest.mark.parametrize(("expires_at", "admitted"), [(NOW + timedelta(microseconds=1), False), (NOW, True)])
 async def test_a_hold_takes_from_the_limit_until_it_expires(store: FakeStore, expires_at: datetime, admitted: bool) -> None:
     store.holds["acme", "sessions", store.new_id()] = Hold(9, expires_at)
-    (outcome,) = await consume_usage(store).execute([consume(2)])
+    (outcome,) = await consume_usage(store).execute(calls(consume(2)))
     assert isinstance(outcome, Consumed) is admitted

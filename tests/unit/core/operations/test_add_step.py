@@ -14,12 +14,14 @@ from core.metering.account import USED_PARTS_MAX, CustomerNotFound
 from core.metering.ledger import Origin
 from core.metering.reservations import ReservationState
 from core.operations.add_step import AddedStep, AddStep
+from core.operations.features import AI_COST, AI_RUNS
 from core.operations.operation import InvalidOperationState, OperationNotFound, OperationStatus
-from core.operations.ports import OperationKey, StepKey, WholeOperation
+from core.operations.ports import StepKey, WholeOperation
 from core.operations.start_operation import HELD_FOR
 from core.operations.step import StepConflict
-from core.plans.features import AI_COST, AI_RUNS, InvalidQuantity
+from core.plans.features import InvalidQuantity
 from core.plans.plan import Metered, Plan
+from tests.unit.fakes.calls import calls
 from tests.unit.fakes.examples import ACME, NOW
 from tests.unit.fakes.operations import CENT, DOLLAR, FakeOperationStore, FakeOperationsUnitOfWork, Scanner
 
@@ -47,7 +49,7 @@ async def test_a_step_is_recorded_with_its_operation(ada: Scanner) -> None:
     await ada.starts()
     added = await ada.adds("0.0015", id="first")
     assert (added.step.id, added.step.position, added.step.occurred_at, added.is_new) == ("first", 1, NOW, True)
-    assert ada.store.steps == {StepKey(OperationKey("ada", "scan"), "first"): added.step}
+    assert ada.store.steps == {StepKey("ada", "scan", "first"): added.step}
     assert ada.operation() == added.operation
 
 
@@ -162,7 +164,7 @@ async def test_the_same_step_again_is_answered_when_the_operation_is_finished(ad
 
 async def test_the_same_step_twice_in_one_batch_is_booked_once(ada: Scanner) -> None:
     await ada.starts()
-    first, second = await ada.adding.execute([ada.to_add("0.01", True, "ocr"), ada.to_add("0.01", True, "ocr")])
+    first, second = await ada.adding.execute(calls(ada.to_add("0.01", True, "ocr"), ada.to_add("0.01", True, "ocr")))
     assert isinstance(first, AddedStep)
     assert isinstance(second, AddedStep)
     assert (first.is_new, second.is_new) == (True, False)
@@ -216,7 +218,7 @@ async def test_a_cost_that_is_no_amount_is_refused(ada: Scanner, cost: str) -> N
 async def test_a_refused_step_leaves_its_neighbours_in_the_batch_alone(ada: Scanner) -> None:
     await ada.starts("scan", "1", 10)
     commands = [ada.to_add("0.01", True), ada.to_add("-1"), ada.to_add("0.02", True), ada.to_add("0.01", to="nowhere")]
-    first, negative, second, nowhere = await ada.adding.execute(commands)
+    first, negative, second, nowhere = await ada.adding.execute(calls(*commands))
     assert isinstance(negative, InvalidQuantity)
     assert isinstance(nowhere, OperationNotFound)
     assert isinstance(first, AddedStep)
@@ -276,7 +278,7 @@ async def test_any_interleaving_of_steps_adds_up_exactly(interleaving: tuple[lis
     costs, runs = [0] * len(estimates), [0] * len(estimates)
     for batch in batches:
         commands = [ada.to_add(str(AI_COST.units(cost)), billable, to=f"op-{n}") for n, cost, billable in batch]
-        outcomes = await ada.adding.execute(commands)
+        outcomes = await ada.adding.execute(calls(*commands))
         assert all(isinstance(outcome, AddedStep) for outcome in outcomes)
         for n, cost, billable in batch:
             costs[n] += cost

@@ -10,9 +10,11 @@ from core.metering.account import CustomerNotFound
 from core.metering.balance import FeatureNotInPlan, LimitExceeded
 from core.metering.ledger import OTHER, SHARES_MAX, Breakdown, Share, bounded
 from core.operations.budget import FeatureSpend
+from core.operations.features import AI_COST, AI_RUNS
 from core.operations.ports import WholeOperation
-from core.plans.features import AI_COST, AI_RUNS, InvalidQuantity
+from core.plans.features import InvalidQuantity
 from core.plans.plan import Metered, Plan
+from tests.unit.fakes.calls import calls
 from tests.unit.fakes.examples import ACME
 from tests.unit.fakes.operations import ADA, CENT, DOLLAR, FakeOperationStore, Scanner
 
@@ -67,7 +69,7 @@ async def test_shares_add_up_to_the_totals_however_many_features_there_are(spent
         commands += [ada.to_add(str(AI_COST.units(cost)), to=feature, feature=feature)]
         commands += [ada.to_add("0", billable_run=True, to=feature, feature=feature)] * runs
     ada.moves_to(Plan("unlimited", 1, "Unlimited", {AI_RUNS.key: Metered(None), AI_COST.key: Metered(None)}))
-    await ada.adding.execute(commands)
+    await ada.adding.execute(calls(*commands))
     budget = await ada.budget()
     assert len(budget.by_feature) <= SHARES_MAX
     assert len({spend.feature for spend in budget.by_feature}) == len(budget.by_feature)
@@ -82,7 +84,9 @@ async def test_features_beyond_the_bound_are_added_up_as_other_with_their_runs(a
     await ada.starts("scan", "0", 0)
     features = [f"feature-{n}" for n in range(SHARES_MAX + 8)] + [OTHER]
     costs = {feature: n for n, feature in enumerate(features, 1)}
-    await ada.adding.execute([ada.to_add(str(AI_COST.units(cost)), billable_run=True, feature=feature) for feature, cost in costs.items()])
+    await ada.adding.execute(
+        calls(*(ada.to_add(str(AI_COST.units(cost)), billable_run=True, feature=feature) for feature, cost in costs.items()))
+    )
     budget = await ada.budget()
     *named, others = budget.by_feature
     assert [spend.feature for spend in named] == features[-2 : -SHARES_MAX - 1 : -1]
@@ -137,7 +141,7 @@ async def test_an_answer_is_what_starting_would_say(cost: str, runs: int, spent:
     ada = Scanner(FakeOperationStore())
     await ada.adds_standalone(spent)
     refusal = (await ada.checks(cost, runs)).refusal
-    (outcome,) = await ada.starting.execute([ada.to_start("scan", cost, runs)])
+    (outcome,) = await ada.starting.execute(calls(ada.to_start("scan", cost, runs)))
     if refusal is None:
         assert isinstance(outcome, WholeOperation)
     else:

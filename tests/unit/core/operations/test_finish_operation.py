@@ -21,7 +21,7 @@ async def test_what_is_left_of_the_hold_is_given_back_and_steps_stay_booked(ada:
     await ada.starts("scan", "1", 3)
     added = await ada.adds("0.10", billable_run=True)
     finished = await end(ada)
-    assert (finished.operation.status, finished.operation.finished_at, finished.steps) == (status, NOW, [added.step])
+    assert (finished.operation.status, finished.operation.finished_at, finished.steps) == (status, NOW, (added.step,))
     assert (finished.operation.total_cost, finished.operation.total_runs) == (10 * CENT, 1)
     assert await ada.stands() == ((1, 0), (10 * CENT, 0))
     (hold,) = ada.store.reservations.values()

@@ -8,11 +8,13 @@ import pytest
 from core.metering.account import CustomerNotFound
 from core.metering.balance import FeatureNotInPlan, LimitExceeded
 from core.metering.reservations import ReservationState
+from core.operations.features import AI_COST, AI_RUNS
 from core.operations.operation import OperationConflict, OperationStatus
 from core.operations.ports import WholeOperation
 from core.operations.start_operation import HELD_FOR
-from core.plans.features import AI_COST, AI_RUNS, InvalidQuantity
+from core.plans.features import InvalidQuantity
 from core.plans.plan import Enforcement, Metered, Plan
+from tests.unit.fakes.calls import calls
 from tests.unit.fakes.examples import ACME, NOW
 from tests.unit.fakes.operations import CENT, DOLLAR, Scanner
 
@@ -90,7 +92,7 @@ async def test_customers_have_budgets_of_their_own_and_may_use_the_same_ids(ada:
 
 
 async def test_operations_started_at_once_are_decided_in_order_and_never_hold_too_much(ada: Scanner) -> None:
-    outcomes = await ada.starting.execute([ada.to_start(f"scan-{n}", "0.70", 1) for n in range(6)])
+    outcomes = await ada.starting.execute(calls(*(ada.to_start(f"scan-{n}", "0.70", 1) for n in range(6))))
     assert [isinstance(outcome, WholeOperation) for outcome in outcomes] == [True] * 4 + [False] * 2
     assert await ada.stands() == ((0, 4), (0, 280 * CENT))
 
@@ -166,7 +168,7 @@ async def test_starting_again_answers_with_the_operation_as_it_stands(ada: Scann
     await ada.starts()
     added = await ada.adds("0.0015")
     again = await ada.starts()
-    assert (again.operation, again.steps, again.is_new) == (added.operation, [added.step], False)
+    assert (again.operation, again.steps, again.is_new) == (added.operation, (added.step,), False)
     assert await ada.stands() == ((0, 1), (1_500_000, 500_000))
     await ada.completes()
     assert (await ada.starts()).operation.status is OperationStatus.COMPLETED
@@ -192,7 +194,7 @@ async def test_a_standalone_operations_id_is_taken(ada: Scanner) -> None:
 
 
 async def test_the_same_start_twice_in_one_batch_holds_once(ada: Scanner) -> None:
-    first, second = await ada.starting.execute([ada.to_start(), ada.to_start()])
+    first, second = await ada.starting.execute(calls(ada.to_start(), ada.to_start()))
     assert isinstance(first, WholeOperation)
     assert isinstance(second, WholeOperation)
     assert (first.is_new, second.is_new, first.operation) == (True, False, second.operation)

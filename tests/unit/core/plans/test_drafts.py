@@ -6,12 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.operations.features import AI_COST
 from core.plans.drafts import EntitlementDraft, MeteredDraft, Mistake, PlanDraft, did_you_mean, is_key
-from core.plans.features import AI_COST, BUILT_IN, Feature, FeatureCatalog
+from core.plans.features import Feature, FeatureCatalog
 from core.plans.periods import Reset
 from core.plans.plan import Boolean, Enforcement, InvalidPlan, Metered, Static, Window
+from core.products import BUILT_IN
 
-CATALOG = FeatureCatalog([Feature("api_calls", "call")])
+CATALOG = FeatureCatalog([*BUILT_IN, Feature("api_calls", "call")])
 
 
 def draft(entitlements: Mapping[str, EntitlementDraft], key: str = "pro", name: str = "Pro") -> PlanDraft:

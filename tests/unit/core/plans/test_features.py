@@ -8,18 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.operations.features import AI_COST
 from core.plans.features import (
-    AI_COST,
-    BUILT_IN,
-    MINUTES,
     QUANTITY_PARTS_MAX,
     RESOLUTION_MAX,
-    SESSIONS,
     SIGNIFICANT_DIGITS_MAX,
     Feature,
     FeatureCatalog,
     InvalidQuantity,
 )
+from core.products import BUILT_IN
+from core.sessions.features import MINUTES, SESSIONS
 
 DIGITS_MAX = 10**SIGNIFICANT_DIGITS_MAX - 1
 features = st.builds(
@@ -161,13 +160,13 @@ def test_the_answer_does_not_depend_on_the_decimal_context_of_the_caller() -> No
 
 def test_a_catalog_has_the_built_in_features_and_those_that_were_declared() -> None:
     bandwidth = Feature("bandwidth", "GB", 1000)
-    catalog = FeatureCatalog([bandwidth])
+    catalog = FeatureCatalog([*BUILT_IN, bandwidth])
     assert set(catalog) == {*BUILT_IN, bandwidth}
     assert (catalog.get("bandwidth"), catalog.get("minutes"), catalog.get("seats")) == (bandwidth, MINUTES, None)
 
 
 def test_a_feature_that_is_added_to_one_catalog_is_unknown_to_another() -> None:
-    catalog, other = FeatureCatalog(), FeatureCatalog()
+    catalog, other = FeatureCatalog(BUILT_IN), FeatureCatalog(BUILT_IN)
     catalog.add(Feature("seats", "seat"))
     assert catalog.get("seats") == Feature("seats", "seat")
     assert other.get("seats") is None

@@ -8,8 +8,9 @@ import pytest
 from core.plans.drafts import MeteredDraft, PlanDraft
 from core.plans.features import FeatureCatalog
 from core.plans.plan import Metered, Window
+from core.products import BUILT_IN
 
-CATALOG = FeatureCatalog()
+CATALOG = FeatureCatalog(BUILT_IN)
 DAY = timedelta(days=1)
 
 

@@ -1,14 +1,18 @@
 """Repairing what the ledger lacks, once: by whoever asks, and however often."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Self
 
 import pytest
 
 from core.metering.account import CustomerNotFound
+from core.metering.journal import Journal
+from core.metering.meters import Meter
 from core.plans.periods import Period
-from core.reconciliation.drift import Drift, DriftReader, MissingUsage
+from core.reconciliation.drift import Missing, MissingOfMeter, MissingUsage
 from core.reconciliation.repair_usage import REASON, RepairCommand, RepairUsage
+from tests.unit.fakes.calls import calls
 from tests.unit.fakes.examples import ACME, NOW, PERIOD, PRO
 from tests.unit.fakes.metering import Counter, FakeStore, FakeUnitOfWork
 
@@ -20,32 +24,26 @@ SHOWN = [
 ]
 
 
-class FakeDrift(DriftReader):
+class FakeMissing(Missing):
     """What SHOWN shows and the ledger does not."""
 
-    def __init__(self, store: FakeStore) -> None:
+    def __init__(self, journal: Journal, store: FakeStore) -> None:
+        super().__init__(journal)
         self._store = store
 
-    async def missing(self, customer_ids: object) -> list[MissingUsage]:
+    async def find(self, keys: Sequence[Meter]) -> list[MissingOfMeter]:
         booked = {(record.feature, record.origin.reference) for record in self._store.ledger}
-        return [item for item in SHOWN if (item.feature, item.reference) not in booked]
-
-    async def customers(self, after: str, limit: int) -> list[str]:
-        raise NotImplementedError
-
-    async def count(self) -> int:
-        raise NotImplementedError
-
-    async def counters(self, customer_ids: object) -> list[Drift]:
-        raise NotImplementedError
+        missing = [item for item in SHOWN if (item.feature, item.reference) not in booked]
+        return [MissingOfMeter(meter, [item for item in missing if item.feature == meter.feature]) for meter in keys]
 
 
 class RepairingUnitOfWork(FakeUnitOfWork):
-    drift: FakeDrift
+    missing: FakeMissing
 
     async def __aenter__(self) -> Self:
-        self.drift = FakeDrift(self.store)
-        return await super().__aenter__()
+        await super().__aenter__()
+        self.missing = FakeMissing(self.journal, self.store)
+        return self
 
 
 @pytest.fixture
@@ -65,22 +63,22 @@ def used(store: FakeStore, period: Period = PERIOD) -> tuple[int, int]:
 
 
 async def test_what_is_missing_is_booked_in_the_period_in_which_it_happened(store: FakeStore, repair: RepairUsage) -> None:
-    assert await repair.execute([RepairCommand("acme", ["sessions", "minutes"])]) == [3]
+    assert await repair.execute(calls(RepairCommand("acme", ["sessions", "minutes"]))) == [3]
     assert used(store) == (1, 90)
     assert used(store, Period(LAST_MONTH, PERIOD.start)) == (1, 0)
     assert {(record.reason, record.origin.source, record.origin.recorded_by) for record in store.ledger} == {(REASON, "product", REASON)}
     assert [record.dimension for record in store.ledger] == [None, None, "eu"]
-    assert store.counters["acme", "sessions"] == Counter(PERIOD, 1)
+    assert store.counters[Meter("acme", "sessions")] == Counter(PERIOD, 1)
 
 
 async def test_a_wrong_counter_is_rebuilt_with_what_was_missing(store: FakeStore, repair: RepairUsage) -> None:
-    store.counters["acme", "sessions"] = Counter(PERIOD, 7)
-    await repair.execute([RepairCommand("acme", ["sessions"])])
-    assert store.counters["acme", "sessions"] == Counter(PERIOD, 1)
+    store.counters[Meter("acme", "sessions")] = Counter(PERIOD, 7)
+    await repair.execute(calls(RepairCommand("acme", ["sessions"])))
+    assert store.counters[Meter("acme", "sessions")] == Counter(PERIOD, 1)
 
 
 async def test_only_the_features_that_are_named_are_repaired(store: FakeStore, repair: RepairUsage) -> None:
-    assert await repair.execute([RepairCommand("acme", ["minutes"])]) == [1]
+    assert await repair.execute(calls(RepairCommand("acme", ["minutes"]))) == [1]
     assert used(store) == (0, 90)
 
 
@@ -88,13 +86,13 @@ async def test_only_the_features_that_are_named_are_repaired(store: FakeStore, r
 async def test_repairing_again_books_nothing_twice(store: FakeStore, repair: RepairUsage, together: bool) -> None:
     commands = [RepairCommand("acme", ["sessions"]), RepairCommand("acme", ["sessions", "minutes"]), RepairCommand("acme", ["minutes"])]
     if together:
-        outcomes = await repair.execute(commands)
+        outcomes = await repair.execute(calls(*commands))
     else:
-        outcomes = [(await repair.execute([command]))[0] for command in commands]
+        outcomes = [(await repair.execute(calls(command)))[0] for command in commands]
     assert outcomes == [2, 1, 0]
     assert used(store) == (1, 90)
 
 
 async def test_a_customer_that_is_gone_is_told_so(repair: RepairUsage) -> None:
-    (outcome,) = await repair.execute([RepairCommand("nobody", ["sessions"])])
+    (outcome,) = await repair.execute(calls(RepairCommand("nobody", ["sessions"])))
     assert isinstance(outcome, CustomerNotFound)

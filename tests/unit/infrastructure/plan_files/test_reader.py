@@ -11,6 +11,7 @@ from core.plans.drafts import MeteredDraft, PlanDraft
 from core.plans.features import Feature, FeatureCatalog
 from core.plans.periods import Reset
 from core.plans.plan import Boolean, Enforcement, Entitlement, Metered, Static, Window
+from core.products import BUILT_IN
 from infrastructure.plan_files.reader import PlanFile, PlanFileError, read_plan_file
 
 SHIPPED = Path(__file__).parents[4] / "plans.yaml"
@@ -24,7 +25,7 @@ def in_an_empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def read(text: str | bytes, *declared: Feature) -> PlanFile:
     path = Path("plans.yaml")
     path.write_bytes(dedent(text).encode() if isinstance(text, str) else text)
-    return read_plan_file(path, declared)
+    return read_plan_file(path, (*BUILT_IN, *declared))
 
 
 def mistakes_in(text: str | bytes, *declared: Feature) -> list[str]:
@@ -394,13 +395,13 @@ def test_a_file_that_cannot_be_read_is_refused_by_name() -> None:
 
     for path, reason in (("missing.yaml", "No such file or directory"), ("directory", "Is a directory")):
         with pytest.raises(PlanFileError) as refusal:
-            read_plan_file(Path(path))
+            read_plan_file(Path(path), BUILT_IN)
         assert str(refusal.value) == f"{path}: expected a readable file: {reason}"
 
 
 def test_the_shipped_plans_hold_those_of_the_reference_products_and_an_example() -> None:
-    plan_file = read_plan_file(SHIPPED)
-    catalog = FeatureCatalog(plan_file.features)
+    plan_file = read_plan_file(SHIPPED, BUILT_IN)
+    catalog = FeatureCatalog([*BUILT_IN, *plan_file.features])
     plans: dict[str, dict[str, Entitlement]] = {plan.key: plan.resolve(catalog) for plan in plan_file.plans}
 
     assert plans["example"]["api_calls"] == Metered(1000, Reset.DAY)

@@ -8,13 +8,14 @@ import pytest
 
 from core.plans.drafts import MeteredDraft
 from core.plans.plan import Window
+from core.products import BUILT_IN
 from infrastructure.plan_files.reader import PlanFileError, read_plan_file
 
 
 def entitlement(tmp_path: Path, window: str, feature: str = "conversations") -> object:
     path = tmp_path / "plans.yaml"
     path.write_text(f"plans:\n  a:\n    entitlements:\n      {feature}: {{type: metered, limit: 1, window: {window}}}\n")
-    return read_plan_file(path).plans[0].entitlements[feature]
+    return read_plan_file(path, BUILT_IN).plans[0].entitlements[feature]
 
 
 @pytest.mark.parametrize(

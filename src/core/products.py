@@ -1,0 +1,14 @@
+"""The products that this service has: what they declare, in one list. A product of your own adds its features here."""
+
+from typing import Final
+
+from core.conversations.features import CONVERSATIONS
+from core.learning.features import ASSESSMENTS, PRACTICE_SESSIONS
+from core.operations.features import AI_COST, AI_RUNS
+from core.sessions.features import MAX_FILE_SIZE_MB, MINUTES, SESSIONS
+
+BUILT_IN: Final = (SESSIONS, MINUTES, PRACTICE_SESSIONS, ASSESSMENTS, AI_RUNS, AI_COST, CONVERSATIONS)
+"""The metered features that need no declaration."""
+
+BUILT_IN_STATIC: Final = (MAX_FILE_SIZE_MB,)
+"""The numbers that plans grant under keys of the products' own; nobody can meter them."""

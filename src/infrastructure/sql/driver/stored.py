@@ -1,0 +1,25 @@
+"""What a package keeps in the database, so that it can be registered in one line."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple, Protocol
+
+from core.metering.journal import Journal
+from infrastructure.sql.driver.rows import Change
+from infrastructure.sql.driver.statements import Driver
+
+
+class Written(Protocol):
+    """A repository that collects changes for the commit to write."""
+
+    def changes(self) -> Iterable[Change]: ...
+
+
+class Stored(NamedTuple):
+    """The repositories, by their names in the unit of work; and the evidence.
+
+    Evidence is a SELECT of the usage that the package's own rows show, as columns customer_id, feature, source, reference, quantity,
+    occurred_at, dimension. Reconciliation compares it with the ledger.
+    """
+
+    repositories: Mapping[str, Callable[[Journal, Driver], Written]]
+    evidence: str | None = None

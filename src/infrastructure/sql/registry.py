@@ -1,0 +1,41 @@
+"""Everything that is stored, in one list: a unit of work takes its repositories from it, and reconciliation its evidence.
+
+A product of your own is a line of it.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Final
+
+from core.metering.journal import Journal
+from infrastructure.sql.driver.statements import Driver
+from infrastructure.sql.driver.stored import Stored, Written
+from infrastructure.sql.engine.customers import SqlCustomers
+from infrastructure.sql.engine.ledger import SqlEvents, SqlRecords
+from infrastructure.sql.engine.replies import SqlReplies
+from infrastructure.sql.engine.reservations import SqlReservations
+from infrastructure.sql.products import conversations, learning, operations, sessions
+from infrastructure.sql.upkeep.drift import SqlMissing, missing_sql
+
+STORED: Final = (
+    Stored(
+        {
+            "customers": SqlCustomers,
+            "replies": SqlReplies,
+            "reservations": SqlReservations,
+            "records": SqlRecords,
+            "events": SqlEvents,
+        }
+    ),
+    sessions.STORED,
+    learning.STORED,
+    operations.STORED,
+    conversations.STORED,
+)
+
+EVIDENCE: Final = tuple(stored.evidence for stored in STORED if stored.evidence is not None)
+
+REPOSITORIES: Final[Mapping[str, Callable[[Journal, Driver], Written]]] = {
+    **{name: repository for stored in STORED for name, repository in stored.repositories.items()},
+    "missing": partial(SqlMissing, missing_sql(EVIDENCE)),
+}
