@@ -134,7 +134,7 @@ class Container(containers.DeclarativeContainer):
     declare_feature = alone(DeclareFeature, unit_of_work, BUILT_IN_STATIC)
 
     account_reader = providers.Singleton(SqlAccountReader, connections, plan_catalog, new_id)
-    ledger_reader = providers.Singleton(SqlLedgerReader, engine)
+    ledger_reader = providers.Singleton(SqlLedgerReader, connections)
     reservation_reader = providers.Singleton(SqlReservationReader, connections)
     check_usage = providers.Factory(CheckUsage, account_reader, clock)
     consume_usage = in_groups(ConsumeUsage, unit_of_work, clock)

@@ -28,6 +28,7 @@ from core.metering.finish_reservation import CommitReservationCommand, ReleaseRe
 from core.metering.ingest_events import IngestEventCommand
 from core.metering.ledger import LedgerQuery, Origin
 from core.metering.reserve_usage import Reserved, ReserveUsageCommand
+from core.metering.use_case import Call
 from core.plans.features import Feature
 from core.plans.periods import END, Billing, Interval
 from core.plans.plan import Metered
@@ -82,8 +83,9 @@ class EngineMachine(RuleBasedStateMachine):
         self.engine.now = start
         for name, plan, owner_zone in (("acme", "small", zone), ("globex", "large", other_zone)):
             owner = self.reference.owners[self.id(name)] = Owner(plan, anchor, interval, ZoneInfo(owner_zone))
-            customer = Customer(self.id(name), plan, 1, Billing(owner.anchor, owner.interval, owner.zone))
-            self.runner.run(self.container.customers().put(customer, start))
+            billing = Billing(owner.anchor, owner.interval, owner.zone)
+            customer = Customer(self.id(name), plan, 1, billing, created_at=start, updated_at=start)
+            self.runner.run(self.engine.put(customer))
 
     @rule(batch=batches(customer=customers, amounts=amounts, dated=st.none() | skews, key=keys))
     def consume(self, batch: list[dict[str, Any]]) -> None:
@@ -267,7 +269,7 @@ class EngineMachine(RuleBasedStateMachine):
 
 @pytest.mark.timeout(1200)  # a failure is made as small as it can be, and that takes its time
 def test_the_engine_answers_as_the_reference_does(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("core.metering.use_case.WRITTEN_AHEAD", 2)  # so that short lists are written in parts, too
+    monkeypatch.setattr("infrastructure.sql.engine.accounts.WRITTEN_AHEAD", 2)  # so that short lists are written in parts, too
     monkeypatch.setattr("core.metering.account.USED_PARTS_MAX", CAPACITY)  # so that it is reached
     with asyncio.Runner() as runner:
         opened = engine_on(database_url)

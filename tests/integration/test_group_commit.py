@@ -18,6 +18,7 @@ from core.metering.consume_usage import Consumed, ConsumeUsage
 from core.metering.idempotency import IdempotencyKeyReused, Replay
 from core.metering.ingest_events import IngestEventCommand
 from core.metering.ledger import Origin
+from core.metering.use_case import Call
 from core.plans.features import Feature
 from infrastructure.sql.driver.connections import Connections
 from infrastructure.sql.driver.pool import create_engine
@@ -84,7 +85,7 @@ async def test_concurrent_calls_share_transactions(engine: Engine, database: Any
 async def test_a_command_that_the_database_cannot_take_fails_alone(engine: Engine, database: Any) -> None:
     acme, globex = await engine.customer(calls=100), await engine.customer(calls=100)
     commands = [consume((acme, globex)[n % 2], "calls") for n in range(40)]
-    commands[17] = commands[17]._replace(origin=Origin("test", reference="no \x00 in a text"))
+    commands[17] = Call(commands[17].command._replace(origin=Origin("test", reference="no \x00 in a text")))
     outcomes = await consumed(engine, *commands)
     assert [n for n, outcome in enumerate(outcomes) if not isinstance(outcome, Consumed)] == [17]
     assert [(await engine.balance(id, "calls")).used for id in (acme, globex)] == [20, 19]
@@ -102,7 +103,7 @@ async def test_transactions_over_many_customers_in_any_order_never_wait_in_a_cir
                 order = choice.sample(customers, len(customers))
                 features = choice.sample(["calls", "seats"], 2)
                 amounts = [Amount(feature, ONE) for feature in features]
-                await use_case.execute(calls(*(consume(id, "calls")._replace(amounts=amounts) for id in order)))
+                await use_case.execute(calls(*(consume(id, "calls").command._replace(amounts=amounts) for id in order)))
 
         await asyncio.gather(*(work((engine, other)[n % 2], Random(n)) for n in range(6)))
     assert {(await engine.balance(id, "seats")).used for id in customers} == {48}
@@ -138,7 +139,7 @@ async def test_a_feature_and_a_customer_that_come_to_be_while_a_lock_is_waited_f
 ) -> None:
     acme = await engine.customer(calls=None)
     await consumed(engine, consume(acme, "calls"))
-    both = record(acme, "calls")._replace(amounts=[Amount("calls", ONE), Amount("new_feature", ONE)])
+    both = record(acme, "calls").command._replace(amounts=[Amount("calls", ONE), Amount("new_feature", ONE)])
     use_case = engine.container.consume_usage()
 
     async with lock_held(database, acme):
@@ -225,14 +226,14 @@ async def test_a_caller_that_goes_away_leaves_its_transaction_to_the_others(engi
     await consumed(engine, consume(acme, "calls"))
     use_case = engine.container.consume_usage()
     async with lock_held(database, acme):
-        calls = [asyncio.create_task(use_case.execute(calls(consume(acme, "calls")))) for _ in range(10)]
+        first = [asyncio.create_task(use_case.execute(calls(consume(acme, "calls")))) for _ in range(10)]
         await waiting(database_url, calls=1)
         later = [asyncio.create_task(use_case.execute(calls(record(acme, "calls")))) for _ in range(10)]
         await asyncio.sleep(0.05)
-        for call in (*calls[::2], *later[::2]):
+        for call in (*first[::2], *later[::2]):
             call.cancel()
         await asyncio.sleep(0.05)
-    stayed = await asyncio.gather(*calls[1::2], *later[1::2])
+    stayed = await asyncio.gather(*first[1::2], *later[1::2])
     assert all(isinstance(outcome, Consumed) for (outcome,) in stayed)
     await use_case.drain()
     assert (await engine.balance(acme, "calls")).used == 1 + 10 + 5

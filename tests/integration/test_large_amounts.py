@@ -40,9 +40,9 @@ async def test_an_overfull_period_is_read_refused_and_corrected(engine: Engine, 
     use_case = engine.container.consume_usage()
     assert (await engine.balance(id, "calls")).remaining == 0
     with pytest.raises(LimitExceeded):
-        await execute_one(use_case, consume(id, "calls"))
+        await execute_one(use_case, *consume(id, "calls"))
     with pytest.raises(InvalidQuantity, match="total would be too large"):
-        await execute_one(use_case, record(id, "calls"))
+        await execute_one(use_case, *record(id, "calls"))
     assert await engine.drift(id) == []
 
     correction = CorrectRecordCommand(id, wrong, Decimal(-QUANTITY_PARTS_MAX), "a slip of the pen", ORIGIN.source)
@@ -54,7 +54,9 @@ async def test_an_overfull_period_is_read_refused_and_corrected(engine: Engine, 
 
 async def test_what_is_set_aside_is_bounded_like_what_is_used(engine: Engine) -> None:
     id = await engine.customer(calls=None)
-    commands = [ReserveUsageCommand(id, consume(id, "calls", QUANTITY_PARTS_MAX).amounts, timedelta(hours=1)) for _ in range(TOO_MANY)]
+    commands = [
+        ReserveUsageCommand(id, consume(id, "calls", QUANTITY_PARTS_MAX).command.amounts, timedelta(hours=1)) for _ in range(TOO_MANY)
+    ]
 
     outcomes = await engine.container.reserve_usage().execute(calls(*commands))
 

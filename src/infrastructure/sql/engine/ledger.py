@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from asyncpg import Record
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -124,7 +125,7 @@ def _row(record: UsageRecord) -> tuple[Any, ...]:
     return customer_id, id, feature, quantity, occurred_at, recorded_at, *origin, *rest
 
 
-def to_record(row: Any) -> UsageRecord:
+def to_record(row: Record) -> UsageRecord:
     """A ledger row as the domain knows it."""
     return UsageRecord(
         id=row["id"],

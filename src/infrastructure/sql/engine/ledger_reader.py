@@ -4,18 +4,15 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
-
 from core.metering.account import CustomerNotFound
 from core.metering.ledger import Breakdown, LedgerQuery, Share, UsageRecord
 from core.metering.ports import LedgerReader
 from core.plans.periods import BEGINNING, END, Period
-from infrastructure.sql.driver.errors import storage_errors
-from infrastructure.sql.driver.pool import autocommitting
+from infrastructure.sql.driver.connections import Connections
+from infrastructure.sql.driver.statements import Driver, HotStatement
 from infrastructure.sql.engine.ledger import SUM_MAX, to_record
 
-_NEWEST: Final = text(
+_NEWEST: Final = HotStatement(
     """
     SELECT r.*
     FROM (
@@ -37,12 +34,12 @@ _NEWEST: Final = text(
 )
 """Feature by feature, so that every page is read off the index that keeps periods, however long the history is."""
 
-_CUSTOMER: Final = text("SELECT 1 FROM customer WHERE customer_id = :customer_id")
+_CUSTOMER: Final = HotStatement("SELECT 1 FROM customer WHERE customer_id = :customer_id")
 
 _LAST_ID: Final = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 
 
-_BREAKDOWN: Final = text(
+_BREAKDOWN: Final = HotStatement(
     f"""
     SELECT wanted.feature, share.dimension, share.quantity, FALSE AS is_hold
     FROM unnest(CAST(:features AS text[]), CAST(:starts AS timestamptz[]), CAST(:ends AS timestamptz[]))
@@ -67,8 +64,8 @@ _BREAKDOWN: Final = text(
 class SqlLedgerReader(LedgerReader):
     """Every record has a counter of its feature, since it was booked under that counter's lock."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = autocommitting(engine)
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
 
     async def newest(self, query: LedgerQuery) -> Sequence[UsageRecord]:
         before_at, before_id = query.before or (END, _LAST_ID)
@@ -82,12 +79,17 @@ class SqlLedgerReader(LedgerReader):
             "before_id": before_id,
             "limit": query.limit,
         }
-        with storage_errors():
-            async with self._engine.connect() as connection:
-                rows = (await connection.execute(_NEWEST, parameters)).all()
-                if not rows and (await connection.execute(_CUSTOMER, {"customer_id": query.customer_id})).one_or_none() is None:
-                    raise CustomerNotFound(query.customer_id)
-        return [to_record(row) for row in rows]
+
+        async def ask(driver: Driver) -> Sequence[UsageRecord] | None:
+            rows = await _NEWEST.fetch(driver, parameters)
+            if not rows and not await _CUSTOMER.fetch(driver, {"customer_id": query.customer_id}):
+                return None
+            return [to_record(row) for row in rows]
+
+        records = await self._connections.ask(ask)
+        if records is None:
+            raise CustomerNotFound(query.customer_id)
+        return records
 
     async def breakdown(self, customer_id: str, periods: Mapping[str, Period], at: datetime) -> Mapping[str, Breakdown]:
         parameters = {
@@ -99,11 +101,9 @@ class SqlLedgerReader(LedgerReader):
         }
         shares: dict[str, list[Share]] = {feature: [] for feature in periods}
         held: dict[str, int] = {}
-        with storage_errors():
-            async with self._engine.connect() as connection:
-                for row in await connection.execute(_BREAKDOWN, parameters):
-                    if row.is_hold:
-                        held[row.feature] = row.quantity
-                    else:
-                        shares[row.feature].append(Share(row.dimension, row.quantity))
+        for row in await self._connections.ask(lambda driver: _BREAKDOWN.fetch(driver, parameters)):
+            if row["is_hold"]:
+                held[row["feature"]] = row["quantity"]
+            else:
+                shares[row["feature"]].append(Share(row["dimension"], row["quantity"]))
         return {feature: Breakdown(found, held.get(feature, 0)) for feature, found in shares.items()}

@@ -77,6 +77,7 @@ class SqlPlans(Plans):
     def __init__(self, driver: Driver, catalog: PlanCatalog) -> None:
         self._driver = driver
         self._catalog = catalog
+        self._declared: list[Feature] = []
 
     async def latest(self, key: str) -> Plan | None:
         rows = await _LATEST.fetch(self._driver, {"key": key})
@@ -96,7 +97,13 @@ class SqlPlans(Plans):
     async def declare(self, feature: Feature) -> Feature:
         await write(self._driver, [_DECLARED.put([feature])])
         (declared,) = await _DECLARED.find(self._driver, [(feature.key,)])
+        self._declared.append(declared)
         return declared
+
+    def committed(self) -> None:
+        """What was declared stands: from now on the process counts it."""
+        for feature in self._declared:
+            self._catalog.features.add(feature)
 
 
 class SqlPlanReader(PlanReader):
@@ -147,7 +154,7 @@ def _to_window(stored: dict[str, Any]) -> Window:
 
 
 def _to_plan(row: Record) -> Plan:
-    entitlements = {key: _to_entitlement(value) for key, value in json.loads(row["entitlements"]).items()}
+    entitlements = {key: _to_entitlement(value) for key, value in row["entitlements"].items()}
     return Plan(key=row["plan_key"], version=row["version"], name=row["name"], entitlements=entitlements)
 
 

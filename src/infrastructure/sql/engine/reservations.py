@@ -67,14 +67,14 @@ def _to_reservation(row: Record) -> Reservation:
     return Reservation(
         id=row["id"],
         customer_id=row["customer_id"],
-        usage=json.loads(row["usage"]),
-        held=json.loads(row["held"]),
+        usage=row["usage"],
+        held=row["held"],
         created_at=row["created_at"],
         expires_at=row["expires_at"],
         reference=row["reference"],
         state=ReservationState(row["state"]),
         finished_at=row["finished_at"],
-        actual=None if row["actual"] is None else json.loads(row["actual"]),
+        actual=row["actual"],
         late=row["late"],
     )
 

@@ -68,6 +68,7 @@ class SqlUnitOfWork:
         with storage_errors(committing=True):
             await self._live.driver.execute("COMMIT")
         self._committed = True
+        self.plans.committed()
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         try:

@@ -60,8 +60,7 @@ message: Final = Table(
 )
 """From `conversation_id` on: the receipt, as it was when the message was counted."""
 
-_FIND_OF: Final = HotStatement(
-    """
+FIND_OF: Final = """
     SELECT c.*
     FROM unnest(
         CAST(:customer_ids AS text[]), CAST(:counterparties AS text[]), CAST(:ends_after AS timestamptz[]),
@@ -74,11 +73,12 @@ _FIND_OF: Final = HotStatement(
         ORDER BY c.expires_at
         OFFSET 0
     ) AS c
-    """
-)
+"""
 """The order is only asked for because one index has it: while the table has no statistics, any index that begins with the customer
 would seem as good, and read all of a customer's conversations.
 """
+
+_FIND_OF: Final = HotStatement(FIND_OF)
 
 _GET: Final = HotStatement(
     """
