@@ -96,7 +96,7 @@ def consume(customer_id: str, feature: str, quantity: int = 1, key: str | None =
     """A call to consume so much of one feature; the same key with the same input is a repeat."""
     asked = f"{customer_id} {feature} {quantity} {fields}".encode()
     once = Once(key, asked, lambda result: b"booked") if key else None
-    return Call(ConsumeUsageCommand(customer_id, [Amount(feature, Decimal(quantity))], ORIGIN, **fields), once)
+    return Call(ConsumeUsageCommand(customer_id=customer_id, amounts=[Amount(feature, Decimal(quantity))], origin=ORIGIN, **fields), once)
 
 
 def record(customer_id: str, feature: str, quantity: int = 1, key: str | None = None, **fields: Any) -> Call[ConsumeUsageCommand]:

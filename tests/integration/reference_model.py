@@ -18,6 +18,7 @@ from core.metering.finish_reservation import CommitReservationCommand, ReleaseRe
 from core.metering.ingest_events import IngestEventCommand
 from core.metering.ledger import Origin
 from core.metering.reserve_usage import ReserveUsageCommand
+from core.metering.use_case import Call
 from core.plans.drafts import MeteredDraft
 from core.plans.periods import END
 from core.plans.plan import Boolean, Enforcement, Static
@@ -76,11 +77,11 @@ class Reference:
         self.holds: list[Hold] = []
         self.replies: dict[tuple[str, str], tuple[bytes, bytes]] = {}
 
-    def outcome(self, command: Any) -> Any:
+    def outcome(self, call: Call[Any]) -> Any:
         """What the engine has to answer; the effect is in the lists afterwards."""
+        command, once = call
         if command.customer_id not in self.owners:
             return "CustomerNotFound", {}
-        once = command.idempotency
         if once and (command.customer_id, once.key) in self.replies:
             fingerprint, reply = self.replies[command.customer_id, once.key]
             return ("Replay", reply) if fingerprint == once.fingerprint else ("IdempotencyKeyReused", {"idempotency_key": once.key})

@@ -186,7 +186,7 @@ async def test_twenty_use_cases_on_two_pools_take_what_there_is_and_no_more(pool
     def use_case(unit_of_work: UnitsOfWork) -> ConsumeUsage:
         return ConsumeUsage(unit_of_work, lambda: datetime.now(UTC))  # noqa: TID251
 
-    command = ConsumeUsageCommand("ada", [Amount(SESSIONS.key, Decimal(1))], ORIGIN)
+    command = ConsumeUsageCommand(customer_id="ada", amounts=[Amount(SESSIONS.key, Decimal(1))], origin=ORIGIN)
     outcomes = await asyncio.gather(*[use_case(pools[n % 2]).execute(calls(command)) for n in range(20)])
     assert Counter(type(outcome).__name__ for (outcome,) in outcomes) == {"Consumed": LIMIT, "LimitExceeded": 20 - LIMIT}
     assert await asyncio.to_thread(Database(database_url).used, "ada", SESSIONS.key) == (LIMIT, LIMIT)

@@ -48,7 +48,9 @@ async def send(
     engine: Engine, id: str, at: datetime | None = None, counterparty: str = GUEST, direction: Direction = Direction.INBOUND
 ) -> Receipt:
     """At that moment, or sent then and arriving now."""
-    command = RecordMessageCommand(id, direction, counterparty, f"m{next(_ids)}", "test", sent_at=at)
+    command = RecordMessageCommand(
+        customer_id=id, direction=direction, counterparty=counterparty, message_id=f"m{next(_ids)}", recorded_by="test", sent_at=at
+    )
     recorded = await execute_one(engine.container.record_message(), command)
     assert isinstance(recorded, Recorded)
     return recorded.receipt

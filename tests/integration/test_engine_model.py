@@ -98,7 +98,16 @@ class EngineMachine(RuleBasedStateMachine):
     def consume_command(self, customer: str, amounts: Sequence[Amount], dated: Dated, key: str | None, mode: Mode) -> Any:
         origin = Origin("api", "tests", f"order {len(amounts)}")
         once = written_once(key, customer, amounts, dated, mode)
-        return Call(ConsumeUsageCommand(self.id(customer), amounts, origin, mode, self.moment(dated, customer, amounts[0])), once)
+        return Call(
+            ConsumeUsageCommand(
+                customer_id=self.id(customer),
+                amounts=amounts,
+                origin=origin,
+                mode=mode,
+                occurred_at=self.moment(dated, customer, amounts[0]),
+            ),
+            once,
+        )
 
     @rule(batch=batches(customer=customers, amounts=amounts, seconds=st.sampled_from([1, 300, 3600, 86_400]), key=keys))
     def reserve(self, batch: list[dict[str, Any]]) -> None:
@@ -106,7 +115,9 @@ class EngineMachine(RuleBasedStateMachine):
 
     def reserve_command(self, customer: str, amounts: Sequence[Amount], seconds: int, key: str | None) -> Any:
         once = written_once(key, customer, amounts, seconds)
-        return Call(ReserveUsageCommand(self.id(customer), amounts, timedelta(seconds=seconds), "order 8"), once)
+        return Call(
+            ReserveUsageCommand(customer_id=self.id(customer), amounts=amounts, ttl=timedelta(seconds=seconds), reference="order 8"), once
+        )
 
     @precondition(lambda self: self.reference.holds)
     @rule(batch=batches(age=ages, halves=st.sampled_from([None, None, 0, 1, 2, 3]), extra=st.just([]) | amounts, stolen=is_rare, key=keys))
@@ -119,7 +130,10 @@ class EngineMachine(RuleBasedStateMachine):
         actual = None
         if halves is not None:
             actual = [*(Amount(feature, Decimal(held * halves // 2) / RESOLUTIONS[feature]) for feature, held in usage.items()), *extra]
-        return Call(CommitReservationCommand(customer, id, "tests", actual), written_once(key, customer, id, actual))
+        return Call(
+            CommitReservationCommand(customer_id=customer, reservation_id=id, recorded_by="tests", amounts=actual),
+            written_once(key, customer, id, actual),
+        )
 
     @precondition(lambda self: self.reference.holds)
     @rule(batch=batches(age=ages, stolen=is_rare, key=keys))
@@ -140,7 +154,10 @@ class EngineMachine(RuleBasedStateMachine):
         entry = self.named()[-1 - age % len(self.named())]
         quantity = Decimal(-self.reference.total(entry) if parts is None else parts) / RESOLUTIONS[entry.feature]
         customer, id = self.id("globex") if stolen else entry.customer_id, entry.id or NOBODYS
-        return Call(CorrectRecordCommand(customer, id, quantity, "refund", "admin"), written_once(key, customer, id, quantity))
+        return Call(
+            CorrectRecordCommand(customer_id=customer, record_id=id, quantity=quantity, reason="refund", recorded_by="admin"),
+            written_once(key, customer, id, quantity),
+        )
 
     def named(self) -> list[Entry]:
         """The records whose ids the engine has told."""
@@ -153,7 +170,14 @@ class EngineMachine(RuleBasedStateMachine):
         self.carry_out("ingest_events", [self.event_command(**item) for item in batch])
 
     def event_command(self, customer: str, amount: Amount, source: str, id: int, dated: Dated) -> Any:
-        return IngestEventCommand(self.id(customer), amount, source, f"event {id}", "tests", self.moment(dated, customer, amount))
+        return IngestEventCommand(
+            customer_id=self.id(customer),
+            amount=amount,
+            source=source,
+            event_id=f"event {id}",
+            recorded_by="tests",
+            occurred_at=self.moment(dated, customer, amount),
+        )
 
     @precondition(lambda self: self.done)
     @rule(age=ages)
@@ -231,7 +255,7 @@ class EngineMachine(RuleBasedStateMachine):
     def carry_out(self, name: str, commands: Sequence[Any]) -> None:
         """In one call, and so in one transaction."""
         entries, holds = len(self.reference.entries), len(self.reference.holds)
-        answers = [self.reference.outcome(command) for command in commands]
+        answers = [self.reference.outcome(call) for call in calls(*commands)]
         outcomes = self.runner.run(getattr(self.container, name)().execute(calls(*commands)))
         assert [told(outcome) for outcome in outcomes] == answers
         self.done.append((name, commands))

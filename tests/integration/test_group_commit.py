@@ -115,7 +115,13 @@ async def test_a_race_that_was_lost_in_the_database_is_run_again_and_nobody_noti
     async with engine_on(database_url) as other:
         workers = [(engine.container.ingest_events(), "calls"), (other.container.ingest_events(), "seats")]
         for n in range(10):
-            events = [(use_case, IngestEventCommand(acme, Amount(feature, ONE), "meter", f"{n}", "test")) for use_case, feature in workers]
+            events = [
+                (
+                    use_case,
+                    IngestEventCommand(customer_id=acme, amount=Amount(feature, ONE), source="meter", event_id=f"{n}", recorded_by="test"),
+                )
+                for use_case, feature in workers
+            ]
             outcomes = await asyncio.gather(*(use_case.execute(calls(event)) for use_case, event in events * 5))
             assert [outcome for (outcome,) in outcomes].count(True) == 1
     assert sum([(await engine.balance(acme, feature)).used for feature in ("calls", "seats")]) == 10

@@ -45,7 +45,9 @@ async def test_an_overfull_period_is_read_refused_and_corrected(engine: Engine, 
         await execute_one(use_case, *record(id, "calls"))
     assert await engine.drift(id) == []
 
-    correction = CorrectRecordCommand(id, wrong, Decimal(-QUANTITY_PARTS_MAX), "a slip of the pen", ORIGIN.source)
+    correction = CorrectRecordCommand(
+        customer_id=id, record_id=wrong, quantity=Decimal(-QUANTITY_PARTS_MAX), reason="a slip of the pen", recorded_by=ORIGIN.source
+    )
     corrected = await execute_one(engine.container.correct_record(), correction)
 
     assert isinstance(corrected, Corrected)
@@ -55,7 +57,8 @@ async def test_an_overfull_period_is_read_refused_and_corrected(engine: Engine, 
 async def test_what_is_set_aside_is_bounded_like_what_is_used(engine: Engine) -> None:
     id = await engine.customer(calls=None)
     commands = [
-        ReserveUsageCommand(id, consume(id, "calls", QUANTITY_PARTS_MAX).command.amounts, timedelta(hours=1)) for _ in range(TOO_MANY)
+        ReserveUsageCommand(customer_id=id, amounts=consume(id, "calls", QUANTITY_PARTS_MAX).command.amounts, ttl=timedelta(hours=1))
+        for _ in range(TOO_MANY)
     ]
 
     outcomes = await engine.container.reserve_usage().execute(calls(*commands))

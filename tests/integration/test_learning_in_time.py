@@ -30,7 +30,7 @@ async def start(engine: Engine, customer_id: str, id: str | None = None) -> Star
 
 
 async def save(engine: Engine, customer_id: str, id: str | None = None) -> SavedPractice:
-    command = SavePracticeSessionCommand(customer_id, Practice(540), "app", id)
+    command = SavePracticeSessionCommand(customer_id=customer_id, practice=Practice(540), recorded_by="app", id=id)
     saved = await execute_one(engine.container.save_practice_session(), command)
     assert isinstance(saved, SavedPractice)
     return saved
@@ -73,7 +73,9 @@ async def test_a_new_billing_period_has_everything_left_at_its_first_instant(eng
     lena = await engine.customer(practice_sessions=30, assessments=2)
     for id in ("a", "b"):
         await save(engine, lena, id)
-    await execute_one(engine.container.take_assessment(), TakeAssessmentCommand(lena, "speaking", None, "app"))
+    await execute_one(
+        engine.container.take_assessment(), TakeAssessmentCommand(customer_id=lena, kind="speaking", score=None, recorded_by="app")
+    )
     for now, left in ((PERIOD_END - INSTANT, [28, 1]), (PERIOD_END, [30, 2])):
         engine.now = now
         assert await remaining(engine, lena) == left

@@ -33,10 +33,15 @@ class Vienna:
         self.engine = engine
 
     async def starts(self, cost: str, runs: int = 1, id: str = "scan") -> None:
-        await execute_one(self.engine.container.start_operation(), StartOperationCommand("v", "scan", Decimal(cost), runs, id))
+        await execute_one(
+            self.engine.container.start_operation(),
+            StartOperationCommand(customer_id="v", feature="scan", estimated_cost=Decimal(cost), estimated_runs=runs, operation_id=id),
+        )
 
     async def adds(self, cost: str, billable_run: bool = True) -> Any:
-        command = AddStepCommand("v", "scan", "ocr", Decimal(cost), billable_run, "app")
+        command = AddStepCommand(
+            customer_id="v", operation_id="scan", feature="ocr", cost=Decimal(cost), billable_run=billable_run, recorded_by="app"
+        )
         return await execute_one(self.engine.container.add_step(), command)
 
     async def completes(self) -> Any:

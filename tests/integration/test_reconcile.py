@@ -63,7 +63,9 @@ class Behind(Database):
 
 
 async def create_session(engine: Engine, customer_id: str) -> Session:
-    command = CreateSessionCommand(customer_id, "Weekly", "en-US", SttProvider.AUTO, "test")
+    command = CreateSessionCommand(
+        customer_id=customer_id, title="Weekly", language="en-US", stt_provider=SttProvider.AUTO, recorded_by="test"
+    )
     (session,) = await engine.container.create_session().execute(calls(command))
     assert isinstance(session, Session), session
     return session
@@ -77,7 +79,9 @@ async def repair(engine: Engine, *customer_ids: str) -> int:
 
 async def test_where_nothing_went_wrong_nothing_is_found(engine: Engine, acme: str) -> None:
     session = await create_session(engine, acme)
-    await engine.container.complete_session().execute(calls(CompleteSessionCommand(acme, session.id, 1830, "test")))
+    await engine.container.complete_session().execute(
+        calls(CompleteSessionCommand(customer_id=acme, session_id=session.id, duration_seconds=1830, recorded_by="test"))
+    )
     await engine.container.consume_usage().execute(calls(consume(acme, "ai_runs", 5), record(acme, "minutes", occurred_at=OCTOBER.start)))
     assert await engine.drift(acme) == []
 
@@ -224,7 +228,9 @@ async def test_work_in_progress_is_never_taken_for_drift(engine: Engine, acme: s
                 session = await create_session(worker, acme)
                 late = record(acme, "ai_runs", occurred_at=worker.time() - timedelta(days=34))
                 await worker.container.consume_usage().execute(calls(consume(acme, "ai_runs"), late))
-                await worker.container.complete_session().execute(calls(CompleteSessionCommand(acme, session.id, 7, "test")))
+                await worker.container.complete_session().execute(
+                    calls(CompleteSessionCommand(customer_id=acme, session_id=session.id, duration_seconds=7, recorded_by="test"))
+                )
                 booked += 1
             return booked
 

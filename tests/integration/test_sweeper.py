@@ -93,12 +93,12 @@ async def test_a_key_repeats_its_answer_for_30_days_and_is_free_after_the_sweep(
 
 async def test_a_reservation_whose_hold_was_swept_can_still_be_committed_late(engine: Engine, database: Any) -> None:
     acme = await engine.customer(calls=100)
-    command = ReserveUsageCommand(acme, [Amount("calls", Decimal(4))], timedelta(seconds=1))
+    command = ReserveUsageCommand(customer_id=acme, amounts=[Amount("calls", Decimal(4))], ttl=timedelta(seconds=1))
     (reserved,) = await engine.container.reserve_usage().execute(calls(command))
     engine.now = NOW + timedelta(hours=2)
     assert await engine.container.sweeper().sweep() == 1
     (committed,) = await engine.container.commit_reservation().execute(
-        calls(CommitReservationCommand(acme, reserved.reservation.id, "test"))
+        calls(CommitReservationCommand(customer_id=acme, reservation_id=reserved.reservation.id, recorded_by="test"))
     )
     assert isinstance(committed, Reserved)
     assert (committed.reservation.late, committed.balances["calls"].used) == (True, 4)

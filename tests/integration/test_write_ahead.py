@@ -25,7 +25,10 @@ class BreaksInTheMiddle(ConsumeUsage):
 
 
 def commands(customer: str) -> list[ConsumeUsageCommand]:
-    return [ConsumeUsageCommand(customer, [Amount("calls", Decimal(1))], Origin("api", None, str(n))) for n in range(LIMIT + 100)]
+    return [
+        ConsumeUsageCommand(customer_id=customer, amounts=[Amount("calls", Decimal(1))], origin=Origin("api", None, str(n)))
+        for n in range(LIMIT + 100)
+    ]
 
 
 async def records(engine: Engine, customer: str) -> int:

@@ -257,7 +257,14 @@ async def _events(request: Request) -> list[Any]:
 def _to_event(event: Event, recorded_by: str) -> IngestEventCommand:
     data = event.get("data") or EventData()
     amount = Amount(event["type"], data.get("quantity", ONE), data.get("dimension"))
-    return IngestEventCommand(event["subject"], amount, event["source"], event["id"], recorded_by, event.get("time"))
+    return IngestEventCommand(
+        customer_id=event["subject"],
+        amount=amount,
+        source=event["source"],
+        event_id=event["id"],
+        recorded_by=recorded_by,
+        occurred_at=event.get("time"),
+    )
 
 
 def schemas() -> dict[str, Any]:

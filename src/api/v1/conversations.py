@@ -127,7 +127,13 @@ async def record_message(request: Request, body: NewMessage, caller: ProductWrit
     """
     container = container_of(request)
     command = RecordMessageCommand(
-        caller.customer_id, body.direction, body.counterparty, body.message_id, caller.name, body.channel, body.sent_at
+        customer_id=caller.customer_id,
+        direction=body.direction,
+        counterparty=body.counterparty,
+        message_id=body.message_id,
+        recorded_by=caller.name,
+        channel=body.channel,
+        sent_at=body.sent_at,
     )
     return await reply(request, container.record_message(), command, _recorded, body)
 

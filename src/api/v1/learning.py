@@ -56,7 +56,13 @@ def _taken(taken: TakenAssessment) -> Reply:
 async def create_learning_plan(request: Request, body: NewLearningPlan, caller: ProductWriter) -> Response:
     """Create a learning plan. It books nothing: the practice sessions do, when they are saved."""
     container = container_of(request)
-    command = CreateLearningPlanCommand(caller.customer_id, body.language, body.level, body.total_sessions, body.sessions_per_week)
+    command = CreateLearningPlanCommand(
+        customer_id=caller.customer_id,
+        language=body.language,
+        level=body.level,
+        total_sessions=body.total_sessions,
+        sessions_per_week=body.sessions_per_week,
+    )
     return await reply(request, container.create_learning_plan(), command, _created, body)
 
 
@@ -112,7 +118,9 @@ async def save_practice_session(request: Request, body: FinishedPractice, caller
     """
     container = container_of(request)
     practice = Practice(body.duration_seconds, body.conversation_type, body.summary)
-    command = SavePracticeSessionCommand(caller.customer_id, practice, caller.name, body.id, body.learning_plan_id)
+    command = SavePracticeSessionCommand(
+        customer_id=caller.customer_id, practice=practice, recorded_by=caller.name, id=body.id, learning_plan_id=body.learning_plan_id
+    )
     return await reply(request, container.save_practice_session(), command, _saved, body)
 
 
@@ -130,7 +138,7 @@ async def save_practice_session(request: Request, body: FinishedPractice, caller
 async def take_assessment(request: Request, body: NewAssessment, caller: ProductWriter) -> Response:
     """Take an assessment and book one of the plan's assessments for it. Refused where none is left in this billing period."""
     container = container_of(request)
-    command = TakeAssessmentCommand(caller.customer_id, body.kind, body.score, caller.name, body.id)
+    command = TakeAssessmentCommand(customer_id=caller.customer_id, kind=body.kind, score=body.score, recorded_by=caller.name, id=body.id)
     return await reply(request, container.take_assessment(), command, _taken, body)
 
 

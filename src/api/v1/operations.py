@@ -158,7 +158,13 @@ async def start_operation(request: Request, body: NewOperation, caller: ProductW
     operation as it stands.
     """
     container = container_of(request)
-    command = StartOperationCommand(caller.customer_id, body.feature, body.estimated_cost, body.estimated_runs, body.id)
+    command = StartOperationCommand(
+        customer_id=caller.customer_id,
+        feature=body.feature,
+        estimated_cost=body.estimated_cost,
+        estimated_runs=body.estimated_runs,
+        operation_id=body.id,
+    )
     return await reply(request, container.start_operation(), command, _started, body)
 
 
@@ -174,7 +180,15 @@ async def start_operation(request: Request, body: NewOperation, caller: ProductW
 async def record_standalone(request: Request, body: NewStep, caller: ProductWriter) -> Response:
     """An operation of one step that is already done: it is booked, above the limit too, and complete."""
     container = container_of(request)
-    command = AddStepCommand(caller.customer_id, body.id, body.feature, body.cost, body.billable_run, caller.name, standalone=True)
+    command = AddStepCommand(
+        customer_id=caller.customer_id,
+        operation_id=body.id,
+        feature=body.feature,
+        cost=body.cost,
+        billable_run=body.billable_run,
+        recorded_by=caller.name,
+        standalone=True,
+    )
     return await reply(request, container.add_step(), command, _standalone, body)
 
 
@@ -200,7 +214,15 @@ async def add_step(request: Request, id: OperationId, body: NewStep, caller: Pro
     The same id and content again answers 200 with what is stored, also when the operation is finished.
     """
     container = container_of(request)
-    command = AddStepCommand(caller.customer_id, id, body.feature, body.cost, body.billable_run, caller.name, step_id=body.id)
+    command = AddStepCommand(
+        customer_id=caller.customer_id,
+        operation_id=id,
+        feature=body.feature,
+        cost=body.cost,
+        billable_run=body.billable_run,
+        recorded_by=caller.name,
+        step_id=body.id,
+    )
     return await reply(request, container.add_step(), command, _added, body)
 
 

@@ -145,7 +145,7 @@ async def put_feature(request: Request, key: Annotated[Key, Path()], body: Featu
 def _draft(body: MeteredBody | StaticBody | BooleanBody) -> EntitlementDraft:
     match body:
         case MeteredBody():
-            return MeteredDraft(body.limit, body.reset, body.enforcement, _window(body.window))
+            return MeteredDraft(limit=body.limit, reset=body.reset, enforcement=body.enforcement, window=_window(body.window))
         case StaticBody():
             return Static(body.value)
         case BooleanBody():

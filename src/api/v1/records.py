@@ -102,7 +102,15 @@ async def list_records(
 ) -> Page[LedgerEntry]:
     """The ledger, newest first by when the usage occurred. Entries that arrive while you page neither repeat nor hide others."""
     container = container_of(request)
-    query = LedgerQuery(caller.customer_id, limit + 1, feature, dimension, since, until, from_cursor(cursor))
+    query = LedgerQuery(
+        customer_id=caller.customer_id,
+        limit=limit + 1,
+        feature=feature,
+        dimension=dimension,
+        since=since,
+        until=until,
+        before=from_cursor(cursor),
+    )
     records = await container.ledger_reader().newest(query)
     page = records[:limit]
     following = to_cursor(page[-1].occurred_at, page[-1].id) if len(records) > limit else None
@@ -125,5 +133,7 @@ async def correct_record(
 ) -> Response:
     """Book a compensating record with a reason, in the period of the record that it corrects."""
     container = container_of(request)
-    command = CorrectRecordCommand(caller.customer_id, record_id, body.quantity, body.reason, caller.name)
+    command = CorrectRecordCommand(
+        customer_id=caller.customer_id, record_id=record_id, quantity=body.quantity, reason=body.reason, recorded_by=caller.name
+    )
     return await reply(request, container.correct_record(), command, _corrected, body)

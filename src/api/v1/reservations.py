@@ -114,10 +114,10 @@ async def reserve_usage(request: Request, body: ReservationBody, caller: Custome
     """Set one or several features aside, all or none. What is held counts against the limit until it is committed, released or expires."""
     container = container_of(request)
     command = ReserveUsageCommand(
-        caller.customer_id,
-        [Amount(item.feature, item.quantity) for item in body.usage],
-        timedelta(seconds=body.ttl_seconds),
-        body.reference,
+        customer_id=caller.customer_id,
+        amounts=[Amount(item.feature, item.quantity) for item in body.usage],
+        ttl=timedelta(seconds=body.ttl_seconds),
+        reference=body.reference,
     )
     return await reply(request, container.reserve_usage(), command, _held, body)
 
@@ -142,7 +142,7 @@ async def commit_reservation(request: Request, id: ReservationId, caller: Custom
     """Book what was really used. Always booked: above the hold, above the limit, and late."""
     container = container_of(request)
     actual = None if body is None or body.usage is None else amounts(body.usage)
-    command = CommitReservationCommand(caller.customer_id, id, caller.name, actual)
+    command = CommitReservationCommand(customer_id=caller.customer_id, reservation_id=id, recorded_by=caller.name, amounts=actual)
     return await reply(request, container.commit_reservation(), command, _finished, body)
 
 

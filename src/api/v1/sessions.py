@@ -125,7 +125,9 @@ async def create_session(request: Request, body: NewSession, caller: ProductWrit
     Refused where the plan has no session left in this billing period, or no minutes to transcribe it with.
     """
     container = container_of(request)
-    command = CreateSessionCommand(caller.customer_id, body.title, body.language, body.stt_provider, caller.name)
+    command = CreateSessionCommand(
+        customer_id=caller.customer_id, title=body.title, language=body.language, stt_provider=body.stt_provider, recorded_by=caller.name
+    )
     return await reply(request, container.create_session(), command, _created, body)
 
 
@@ -154,7 +156,9 @@ async def get_session(request: Request, id: SessionId, caller: ProductReader) ->
 async def request_upload(request: Request, id: SessionId, body: NewUpload, caller: ProductWriter) -> Response:
     """A signed URL for one file of this type and at most this size, good for 15 minutes."""
     container = container_of(request)
-    command = RequestUploadCommand(caller.customer_id, id, body.content_type, body.size_bytes)
+    command = RequestUploadCommand(
+        customer_id=caller.customer_id, session_id=id, content_type=body.content_type, size_bytes=body.size_bytes
+    )
     return await reply(request, container.request_upload(), command, _target, body)
 
 
@@ -177,7 +181,9 @@ async def confirm_upload(request: Request, id: SessionId, caller: ProductWriter)
 async def complete_session(request: Request, id: SessionId, body: Completion, caller: ProductWriter) -> Response:
     """Complete a session and book its duration, to the second, once; minutes above the limit are booked as overage."""
     container = container_of(request)
-    command = CompleteSessionCommand(caller.customer_id, id, body.duration_seconds, caller.name)
+    command = CompleteSessionCommand(
+        customer_id=caller.customer_id, session_id=id, duration_seconds=body.duration_seconds, recorded_by=caller.name
+    )
     return await reply(request, container.complete_session(), command, _changed, body)
 
 

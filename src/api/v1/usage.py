@@ -216,7 +216,9 @@ def balances(found: Mapping[str, Balance]) -> dict[str, BalanceAnswer]:
 def to_command(customer_id: str, body: UsageBody, recorded_by: str) -> ConsumeUsageCommand:
     """A request to consume, as the domain knows it."""
     origin = Origin("api", recorded_by, body.reference)
-    return ConsumeUsageCommand(customer_id, amounts(body.usage), origin, body.mode, body.occurred_at)
+    return ConsumeUsageCommand(
+        customer_id=customer_id, amounts=amounts(body.usage), origin=origin, mode=body.mode, occurred_at=body.occurred_at
+    )
 
 
 def consumed(result: Consumed) -> Reply:

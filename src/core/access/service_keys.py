@@ -70,7 +70,7 @@ def generate(id: UUID, scope: Scope, at: datetime, name: str | None = None) -> t
     if name is not None and (not 1 <= len(name) <= NAME_LENGTH_MAX or not name.isprintable() or name == BOOTSTRAP_NAME):
         raise InvalidKeyName(name)
     text = f"{KEY_PREFIX}{id.hex}_{secrets.token_urlsafe(_SECRET_BYTES)}"
-    return ServiceKey(id, name, scope, digest(text), at), text
+    return ServiceKey(id=id, name=name, scope=scope, secret_hash=digest(text), created_at=at), text
 
 
 def key_id_of(text: str) -> UUID | None:

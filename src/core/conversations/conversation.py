@@ -115,4 +115,6 @@ def place(sent_at: datetime, conversations: Iterable[Conversation], window: Wind
 
 def open_conversation(id: UUID, customer_id: str, counterparty: str, sent_at: datetime, window: Window) -> Conversation:
     """The conversation that a message opens."""
-    return Conversation(id, customer_id, counterparty, sent_at, sent_at + window.length, message_count=1)
+    return Conversation(
+        id=id, customer_id=customer_id, counterparty=counterparty, started_at=sent_at, expires_at=sent_at + window.length, message_count=1
+    )

@@ -48,7 +48,7 @@ class SavePracticeSession(PracticeUseCase[SavePracticeSessionCommand, SavedPract
         plan_id = session.plan_id(command.learning_plan_id)
         plan = self.plan(command.customer_id, plan_id, uow)
         if session.repeats_save(plan_id, command.practice):
-            return SavedPractice(session, plan, account.balance(PRACTICE_SESSIONS.key), is_new=False)
+            return SavedPractice(session=session, plan=plan, balance=account.balance(PRACTICE_SESSIONS.key), is_new=False)
         hold = account.reservation(session.reservation_id)
         if hold and hold.state is ReservationState.HELD:
             account.settle(hold, hold.committed({PRACTICE_SESSIONS.key: 1}, account.now))
@@ -58,4 +58,4 @@ class SavePracticeSession(PracticeUseCase[SavePracticeSessionCommand, SavedPract
         if plan is not None:
             plan = plan.practised()
             uow.learning_plans.save(plan)
-        return SavedPractice(saved, plan, account.balance(PRACTICE_SESSIONS.key), is_new=True)
+        return SavedPractice(session=saved, plan=plan, balance=account.balance(PRACTICE_SESSIONS.key), is_new=True)

@@ -52,8 +52,8 @@ class StartPracticeSession(PracticeUseCase[StartPracticeSessionCommand, StartedP
         hold = account.reservation(session.reservation_id)
         if hold and hold.state_at(account.now) is ReservationState.HELD:
             session.require_started_for(plan_id)
-            return StartedPractice(session, hold, account.balance(PRACTICE_SESSIONS.key), is_new=False)
+            return StartedPractice(session=session, hold=hold, balance=account.balance(PRACTICE_SESSIONS.key), is_new=False)
         hold = account.hold({PRACTICE_SESSIONS.key: 1}, HELD_FOR, session.id)
         started = session.started(plan_id, hold.id, account.now)
         uow.practice_sessions.save(started)
-        return StartedPractice(started, hold, account.balance(PRACTICE_SESSIONS.key), is_new=True)
+        return StartedPractice(session=started, hold=hold, balance=account.balance(PRACTICE_SESSIONS.key), is_new=True)

@@ -186,7 +186,15 @@ class Account:
 
     def hold(self, usage: Mapping[str, int], ttl: timedelta, reference: str | None = None) -> Reservation:
         """Sets usage aside for a time, by feature in smallest parts: all of it, or raises as `consume_all` does."""
-        reservation = Reservation(self.new_id(), self.customer_id, usage, usage, self.now, self.now + ttl, reference)
+        reservation = Reservation(
+            id=self.new_id(),
+            customer_id=self.customer_id,
+            usage=usage,
+            held=usage,
+            created_at=self.now,
+            expires_at=self.now + ttl,
+            reference=reference,
+        )
         self.reserve(reservation)
         return reservation
 

@@ -28,7 +28,7 @@ class AnswerOnce:
         given = await answer()
         try:
             async with self._unit_of_work() as uow:
-                uow.replies.save(StoredReply(owner, key, fingerprint, given, self._clock()))
+                uow.replies.save(StoredReply(customer_id=owner, key=key, fingerprint=fingerprint, reply=given, answered_at=self._clock()))
                 await uow.commit()
         except ConcurrentUpdate:
             return await self._stored(owner, key, fingerprint) or given, True
@@ -44,7 +44,7 @@ class AnswerOnce:
             return
         try:
             async with self._unit_of_work() as uow:
-                uow.replies.save(StoredReply(owner, key, fingerprint, b"", self._clock()))
+                uow.replies.save(StoredReply(customer_id=owner, key=key, fingerprint=fingerprint, reply=b"", answered_at=self._clock()))
                 await uow.commit()
         except ConcurrentUpdate:
             await self._stored(owner, key, fingerprint)

@@ -105,7 +105,11 @@ class AccountUseCase(ABC, Generic[C, R, U]):
             if stored := uow.replies.get(ReplyKey(command.customer_id, once.key)):
                 return stored.replayed(once)
             result = self.decide(command, account, uow)
-            uow.replies.save(StoredReply(command.customer_id, once.key, once.fingerprint, once.encode(result), now))
+            uow.replies.save(
+                StoredReply(
+                    customer_id=command.customer_id, key=once.key, fingerprint=once.fingerprint, reply=once.encode(result), answered_at=now
+                )
+            )
             return result
         except DomainError as refusal:
             uow.journal.undo(mark)

@@ -50,10 +50,10 @@ class ReadBudget:
         found = await self._ledger.breakdown(customer_id, periods, at=account.now)
         runs, cost = found[AI_RUNS.key], found[AI_COST.key]
         return Budget(
-            account.plan.key,
-            balances[AI_RUNS.key].seen(runs),
-            balances[AI_COST.key].seen(cost),
-            _by_feature(cost.shares, {share.dimension: share.quantity for share in runs.shares}),
+            plan=account.plan.key,
+            runs=balances[AI_RUNS.key].seen(runs),
+            cost=balances[AI_COST.key].seen(cost),
+            by_feature=_by_feature(cost.shares, {share.dimension: share.quantity for share in runs.shares}),
         )
 
 

@@ -204,7 +204,7 @@ class _Reader:
                 metered = self._read(_Metered, value, location)
                 window = self._window(fields.get("window"), (*location, "window"))
                 if metered:
-                    return MeteredDraft(metered.limit, metered.reset, metered.enforcement, window)
+                    return MeteredDraft(limit=metered.limit, reset=metered.reset, enforcement=metered.enforcement, window=window)
                 limit = fields.get("limit")
                 return MeteredDraft(limit if isinstance(limit, Decimal) else Decimal(0))
             case {"type": "static"}:

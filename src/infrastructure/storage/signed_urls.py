@@ -34,7 +34,7 @@ class SignedUploadUrls:
     def target(self, grant: UploadGrant) -> UploadTarget:
         """What the caller is told: where the content goes, and with which header."""
         token = jwt.encode(_to_claims(grant), self._key, _ALGORITHM)
-        return UploadTarget(self._url + token, "PUT", {"Content-Type": grant.content_type}, grant)
+        return UploadTarget(url=self._url + token, method="PUT", headers={"Content-Type": grant.content_type}, grant=grant)
 
     def grant(self, token: str, content_type: str | None, now: datetime) -> UploadGrant:
         """What the token grants. Raises InvalidUploadUrl, also where the content is of another type, and UploadUrlExpired."""
@@ -66,10 +66,10 @@ def _to_claims(grant: UploadGrant) -> dict[str, Any]:
 
 def _to_grant(claims: dict[str, Any]) -> UploadGrant:
     return UploadGrant(
-        claims["sub"],
-        UUID(claims["session"]),
-        claims["type"],
-        claims["bytes"],
-        Decimal(claims["megabytes"]),
-        datetime.fromisoformat(claims["until"]),
+        customer_id=claims["sub"],
+        session_id=UUID(claims["session"]),
+        content_type=claims["type"],
+        max_size_bytes=claims["bytes"],
+        max_file_size_mb=Decimal(claims["megabytes"]),
+        expires_at=datetime.fromisoformat(claims["until"]),
     )

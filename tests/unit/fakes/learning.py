@@ -96,7 +96,9 @@ class Learner:
         self.saving, self.taking = SavePracticeSession(*parts), TakeAssessment(*parts)
 
     async def creates_plan(self, total_sessions: int = 8, sessions_per_week: int = 2) -> LearningPlan:
-        command = CreateLearningPlanCommand(self.customer.id, "es", "B1", total_sessions, sessions_per_week)
+        command = CreateLearningPlanCommand(
+            customer_id=self.customer.id, language="es", level="B1", total_sessions=total_sessions, sessions_per_week=sessions_per_week
+        )
         return new(await execute_one(self.creating, command))
 
     async def starts(self, id: str | None = None, plan: LearningPlan | None = None) -> StartedPractice:
@@ -106,10 +108,16 @@ class Learner:
         return new(await execute_one(self.saving, self.to_save(id, plan, practice)))
 
     async def takes(self, id: str | None = None, kind: str = "speaking", score: Decimal | None = None) -> TakenAssessment:
-        return new(await execute_one(self.taking, TakeAssessmentCommand(self.customer.id, kind, score, "app", id)))
+        return new(
+            await execute_one(
+                self.taking, TakeAssessmentCommand(customer_id=self.customer.id, kind=kind, score=score, recorded_by="app", id=id)
+            )
+        )
 
     def to_save(self, id: str | None = None, plan: LearningPlan | None = None, practice: Practice = PRACTICE) -> SavePracticeSessionCommand:
-        return SavePracticeSessionCommand(self.customer.id, practice, "app", id, plan and plan.id)
+        return SavePracticeSessionCommand(
+            customer_id=self.customer.id, practice=practice, recorded_by="app", id=id, learning_plan_id=plan and plan.id
+        )
 
     def used(self, feature: str = "practice_sessions") -> int:
         """The ledger's sum in the period of the examples, with which the counter has to agree."""

@@ -132,7 +132,9 @@ class Scanner:
         return new(await execute_one(self.starting, self.to_start(id, cost, runs, feature)))
 
     def to_start(self, id: str | None = "scan", cost: str = "0.002", runs: int = 1, feature: str = "scan") -> StartOperationCommand:
-        return StartOperationCommand(self.customer.id, feature, Decimal(cost), runs, id)
+        return StartOperationCommand(
+            customer_id=self.customer.id, feature=feature, estimated_cost=Decimal(cost), estimated_runs=runs, operation_id=id
+        )
 
     async def adds(self, cost: str, billable_run: bool = False, id: str | None = None, **fields: Any) -> AddedStep:
         return new(await execute_one(self.adding, self.to_add(cost, billable_run, id, **fields)))
@@ -140,10 +142,26 @@ class Scanner:
     def to_add(
         self, cost: str, billable_run: bool = False, id: str | None = None, to: str = "scan", feature: str = "ocr"
     ) -> AddStepCommand:
-        return AddStepCommand(self.customer.id, to, feature, Decimal(cost), billable_run, "app", id)
+        return AddStepCommand(
+            customer_id=self.customer.id,
+            operation_id=to,
+            feature=feature,
+            cost=Decimal(cost),
+            billable_run=billable_run,
+            recorded_by="app",
+            step_id=id,
+        )
 
     async def adds_standalone(self, cost: str, billable_run: bool = True, id: str | None = None, feature: str = "summary") -> AddedStep:
-        command = AddStepCommand(self.customer.id, id, feature, Decimal(cost), billable_run, "app", standalone=True)
+        command = AddStepCommand(
+            customer_id=self.customer.id,
+            operation_id=id,
+            feature=feature,
+            cost=Decimal(cost),
+            billable_run=billable_run,
+            recorded_by="app",
+            standalone=True,
+        )
         return new(await execute_one(self.adding, command))
 
     async def completes(self, id: str = "scan") -> WholeOperation:

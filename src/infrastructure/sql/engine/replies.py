@@ -29,5 +29,11 @@ class SqlReplies(SqlRepository[ReplyKey, StoredReply], Replies):
     rows = Rows(
         idempotency_key,
         lambda reply: (reply.customer_id, reply.key, reply.fingerprint, reply.reply, reply.answered_at),
-        lambda row: StoredReply(row["customer_id"], row["key"], row["fingerprint"], row["reply"], row["created_at"]),
+        lambda row: StoredReply(
+            customer_id=row["customer_id"],
+            key=row["key"],
+            fingerprint=row["fingerprint"],
+            reply=row["reply"],
+            answered_at=row["created_at"],
+        ),
     )

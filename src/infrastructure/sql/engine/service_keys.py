@@ -71,4 +71,6 @@ def _to_row(key: ServiceKey) -> dict[str, Any]:
 
 
 def _to_key(row: Row[Any]) -> ServiceKey:
-    return ServiceKey(row.id, row.name, Scope(row.scope), row.secret_hash, row.created_at, row.revoked_at)
+    return ServiceKey(
+        id=row.id, name=row.name, scope=Scope(row.scope), secret_hash=row.secret_hash, created_at=row.created_at, revoked_at=row.revoked_at
+    )

@@ -85,7 +85,9 @@ def message(
     at: datetime | None = None,
 ) -> RecordMessageCommand:
     id = f"m{next(_numbers)}" if message_id is None else message_id
-    return RecordMessageCommand("rosa", direction, counterparty, id, "key", sent_at=at)
+    return RecordMessageCommand(
+        customer_id="rosa", direction=direction, counterparty=counterparty, message_id=id, recorded_by="key", sent_at=at
+    )
 
 
 def guest(number: int) -> str:

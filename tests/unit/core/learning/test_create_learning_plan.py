@@ -24,7 +24,9 @@ async def test_creating_a_plan_books_and_holds_nothing(lena: Learner) -> None:
 async def test_a_list_of_commands_makes_a_plan_for_each_key_and_each_customer(store: FakeLearningStore) -> None:
     def command(customer_id: str, key: str | None = None) -> Call[CreateLearningPlanCommand]:
         once = Once(key, b"same input", lambda plan: plan.id.encode()) if key else None
-        return Call(CreateLearningPlanCommand(customer_id, "es", "B1", 8, 2), once)
+        return Call(
+            CreateLearningPlanCommand(customer_id=customer_id, language="es", level="B1", total_sessions=8, sessions_per_week=2), once
+        )
 
     use_case = CreateLearningPlan(store.unit_of_work, lambda: NOW)
     commands = [command("lena", "k"), command("lena", "k"), command("tom", "k"), command("lena"), command("nobody")]

@@ -59,7 +59,11 @@ async def test_assessments_and_practice_sessions_are_counted_apart_though_their_
 
 async def test_a_list_of_commands_takes_each_assessment_once_and_no_more_than_there_are(lena: Learner, tom: Learner) -> None:
     named = [("lena", "a"), ("lena", "a"), ("tom", "a"), ("lena", "b"), ("lena", "c"), ("lena", "c"), ("lena", "b")]
-    outcomes = await lena.taking.execute(calls(*(TakeAssessmentCommand(customer, "speaking", None, "app", id) for customer, id in named)))
+    outcomes = await lena.taking.execute(
+        calls(
+            *(TakeAssessmentCommand(customer_id=customer, kind="speaking", score=None, recorded_by="app", id=id) for customer, id in named)
+        )
+    )
     told = [outcome.is_new if isinstance(outcome, TakenAssessment) else type(outcome) for outcome in outcomes]
     assert told == [True, False, True, True, LimitExceeded, LimitExceeded, False]
     assert (lena.used("assessments"), tom.used("assessments")) == (2, 1)

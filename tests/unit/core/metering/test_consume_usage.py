@@ -31,11 +31,15 @@ def consume_usage(store: FakeStore, now: datetime = NOW) -> ConsumeUsage:
 
 
 def consume(quantity: int, *, mode: Mode = Mode.ENFORCE, occurred_at: datetime | None = None) -> ConsumeUsageCommand:
-    return ConsumeUsageCommand("acme", [Amount("sessions", Decimal(quantity))], ORIGIN, mode, occurred_at)
+    return ConsumeUsageCommand(
+        customer_id="acme", amounts=[Amount("sessions", Decimal(quantity))], origin=ORIGIN, mode=mode, occurred_at=occurred_at
+    )
 
 
 async def test_several_amounts_are_booked_together_with_where_they_then_stand(store: FakeStore) -> None:
-    command = ConsumeUsageCommand("acme", [Amount("sessions", Decimal(1)), Amount("minutes", Decimal("30.5"))], ORIGIN)
+    command = ConsumeUsageCommand(
+        customer_id="acme", amounts=[Amount("sessions", Decimal(1)), Amount("minutes", Decimal("30.5"))], origin=ORIGIN
+    )
     consumed = await execute_one(consume_usage(store), command)
     assert isinstance(consumed, Consumed)
     assert consumed.records == store.ledger
@@ -44,7 +48,9 @@ async def test_several_amounts_are_booked_together_with_where_they_then_stand(st
 
 
 async def test_where_one_amount_does_not_fit_none_is_booked(store: FakeStore) -> None:
-    command = ConsumeUsageCommand("acme", [Amount("sessions", Decimal(1)), Amount("minutes", Decimal("500.1"))], ORIGIN)
+    command = ConsumeUsageCommand(
+        customer_id="acme", amounts=[Amount("sessions", Decimal(1)), Amount("minutes", Decimal("500.1"))], origin=ORIGIN
+    )
     with pytest.raises(LimitExceeded) as refused:
         await execute_one(consume_usage(store), command)
     assert refused.value.feature == "minutes"
@@ -53,7 +59,9 @@ async def test_where_one_amount_does_not_fit_none_is_booked(store: FakeStore) ->
 
 async def test_usage_is_over_the_limit_where_one_of_its_amounts_is(store: FakeStore) -> None:
     amounts = [Amount("sessions", Decimal(1)), Amount("assessments", Decimal(1)), Amount("ai_runs", Decimal(1))]
-    consumed = await execute_one(consume_usage(store), ConsumeUsageCommand("acme", amounts, ORIGIN, Mode.RECORD))
+    consumed = await execute_one(
+        consume_usage(store), ConsumeUsageCommand(customer_id="acme", amounts=amounts, origin=ORIGIN, mode=Mode.RECORD)
+    )
     assert isinstance(consumed, Consumed)
     assert consumed.over_limit is True
 

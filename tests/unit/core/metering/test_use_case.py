@@ -38,7 +38,7 @@ def consume(
     quantity: int, *, customer: str = "acme", key: str | None = None, fingerprint: bytes = b"same input"
 ) -> Call[ConsumeUsageCommand]:
     once = Once(key, fingerprint, written_down) if key else None
-    return Call(ConsumeUsageCommand(customer, [Amount("sessions", Decimal(quantity))], ORIGIN), once)
+    return Call(ConsumeUsageCommand(customer_id=customer, amounts=[Amount("sessions", Decimal(quantity))], origin=ORIGIN), once)
 
 
 def written_down(consumed: Consumed) -> bytes:
@@ -76,7 +76,9 @@ async def test_a_refused_command_leaves_its_neighbours_as_they_would_be_without_
 async def test_a_command_that_is_refused_half_way_books_nothing(store: FakeStore) -> None:
     store.counters[Meter("acme", "ai_runs")] = Counter(PERIOD, USED_PARTS_MAX)
     one_fits = [Amount("sessions", Decimal(1)), Amount("ai_runs", Decimal(1))]
-    refused, booked = await consume_usage(store).execute(calls(ConsumeUsageCommand("acme", one_fits, ORIGIN, mode=Mode.RECORD), consume(2)))
+    refused, booked = await consume_usage(store).execute(
+        calls(ConsumeUsageCommand(customer_id="acme", amounts=one_fits, origin=ORIGIN, mode=Mode.RECORD), consume(2))
+    )
     assert isinstance(refused, InvalidQuantity)
     assert isinstance(booked, Consumed)
     assert used(store) == 2
