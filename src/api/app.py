@@ -16,7 +16,8 @@ from api import docs, errors, operational
 from api.body_limit import BodyLimit
 from api.container import Container, running
 from api.settings import Settings
-from api.v1 import budget, bulk, conversations, customers, learning, operations, plans, records, reservations, sessions, uploads, usage
+from api.v1 import bulk
+from api.v1.routers import ROUTERS
 
 
 def create_app(container: Container) -> FastAPI:
@@ -34,24 +35,10 @@ def create_app(container: Container) -> FastAPI:
     app.add_middleware(BodyLimit)
     errors.install(app)
     docs.install(app, bulk.schemas())
-    # Routes are tried in this order for each request: the busiest come first. The routes themselves and not their routers: FastAPI
-    # goes through an included router twice, once to find that it has the route, and once to find the route.
-    for part in (
-        usage,
-        reservations,
-        bulk,
-        conversations,
-        sessions,
-        learning,
-        operations,
-        budget,
-        records,
-        uploads,
-        customers,
-        plans,
-        operational,
-    ):
-        app.router.routes.extend(part.router.routes)
+    # The routes themselves and not their routers: FastAPI goes through an included router twice, once to find that it has the route,
+    # and once to find the route.
+    for router in (*ROUTERS, operational.router):
+        app.router.routes.extend(router.routes)
     return app
 
 

@@ -10,9 +10,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 from api.dependencies import ProductReader, container_of
 from api.docs import refusals
 from api.errors import code_of
-from api.v1.customers import PeriodBody
-from api.v1.operations import RUNS_MAX
-from api.v1.usage import BalanceAnswer, to_balance
+from api.v1.bodies import RUNS_MAX, BalanceAnswer, PeriodBody, to_balance
 from api.wire import Answer, Number, number
 from core.metering.balance import Balance
 from core.operations.budget import FeatureSpend

@@ -18,7 +18,7 @@ from api.dependencies import container_of, writer
 from api.docs import refusals
 from api.errors import mistakes, told
 from api.replies import REPLAYED, Reply, idempotency_key
-from api.v1.usage import UsageBody, consumed, to_command
+from api.v1.bodies import UsageBody, consumed, to_command
 from api.wire import Answer, CustomerId, ExactNumber, Instant, Key, Label, Wire
 from core.access.principal import Principal
 from core.errors import DomainError, Overloaded, StorageUnavailable

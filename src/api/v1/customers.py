@@ -8,10 +8,11 @@ from pydantic import AfterValidator, Field
 
 from api.dependencies import CustomerAdmin, CustomerReader, container_of
 from api.docs import refusals
+from api.v1.bodies import PeriodBody
 from api.wire import Answer, Instant, Key, Label, Wire
 from core.customers.customer import Customer
 from core.customers.put_customer import CustomerChanges, PutCustomerCommand
-from core.plans.periods import Interval, Period, Reset
+from core.plans.periods import Interval, Reset
 
 router = APIRouter(prefix="/api/v1/customers", tags=["customers"])
 
@@ -43,17 +44,6 @@ class CustomerPatch(Wire):
     billing_interval: Interval = Field(default_factory=lambda: Interval.MONTH)
     time_zone: Label = Field(default_factory=str)
     phone_region: Region | None = None
-
-
-class PeriodBody(Answer):
-    """Half-open: start <= t < end. Null: open on that side."""
-
-    start: datetime | None
-    end: datetime | None
-
-    @classmethod
-    def of(cls, period: Period) -> "PeriodBody":
-        return cls(start=period.starts_at, end=period.resets_at)
 
 
 class CustomerAnswer(Answer):

@@ -12,6 +12,7 @@ from pydantic import Field
 from api.dependencies import ProductReader, ProductWriter, container_of
 from api.docs import refusals
 from api.replies import Reply, reply
+from api.v1.bodies import RUNS_MAX, OwnId
 from api.wire import Answer, ExactNumber, Label, Number, Wire, number
 from core.operations.add_step import AddedStep, AddStepCommand
 from core.operations.features import AI_COST
@@ -23,11 +24,8 @@ from core.operations.step import Step
 
 router = APIRouter(prefix="/api/v1/operations", tags=["AI operations"])
 
-RUNS_MAX = 1_000_000_000
-
 # The caller's ids may hold any printable character, and so a slash.
 OperationId = Annotated[Label, Path(description="the operation's id")]
-OwnId = Annotated[Label | None, Field(description="yours, to name it by when it is sent again; null: it gets one")]
 FeatureName = Annotated[Label, Field(max_length=64, description="what usage is broken down by", examples=["business_card_scan"])]
 Dollars = Annotated[ExactNumber, Field(description="in dollars, to the nano-dollar", examples=[0.0015])]
 

@@ -10,7 +10,7 @@ from pydantic import Field
 from api.dependencies import CustomerAdmin, CustomerReader, container_of
 from api.docs import refusals
 from api.replies import Reply, reply
-from api.v1.usage import BalanceAnswer, to_balance
+from api.v1.bodies import BalanceAnswer, to_balance
 from api.wire import (
     Answer,
     Cursor,

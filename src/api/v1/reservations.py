@@ -12,7 +12,7 @@ from pydantic import Field
 from api.dependencies import CustomerReader, CustomerWriter, container_of
 from api.docs import refusals
 from api.replies import Reply, reply
-from api.v1.usage import FEATURES_MAX, AmountBody, BalanceAnswer, amounts, balances
+from api.v1.bodies import FEATURES_MAX, AmountBody, BalanceAnswer, amounts, balances
 from api.wire import Answer, ExactNumber, Key, Label, Number, Wire, identified, number
 from core.metering.balance import Amount, Balance
 from core.metering.finish_reservation import CommitReservationCommand, ReleaseReservationCommand
@@ -45,7 +45,7 @@ class ReservationBody(Wire):
 class CommitBody(Wire):
     """What was really used; absent: what was held."""
 
-    usage: Annotated[list[AmountBody] | None, Field(max_length=20)] = None
+    usage: Annotated[list[AmountBody] | None, Field(max_length=FEATURES_MAX)] = None
 
 
 class ReservedAmount(Answer):
