@@ -112,10 +112,8 @@ def _recorded(recorded: Recorded) -> Reply:
         **refusals(
             "conversation_quota_exceeded",
             "feature_not_in_plan",
-            "customer_not_found",
             "invalid_phone_number",
             "invalid_sent_at",
-            "idempotency_key_reused",
         ),
     },
 )
@@ -138,7 +136,7 @@ async def record_message(request: Request, body: NewMessage, caller: ProductWrit
     return await reply(request, container.record_message(), command, _recorded, body)
 
 
-@router.get("/conversations", responses=refusals())
+@router.get("/conversations")
 async def list_conversations(
     request: Request,
     caller: ProductReader,

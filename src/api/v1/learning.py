@@ -51,7 +51,6 @@ def _taken(taken: TakenAssessment) -> Reply:
     "/learning-plans",
     status_code=201,
     response_model=LearningPlanAnswer,
-    responses=refusals("customer_not_found", "idempotency_key_reused"),
 )
 async def create_learning_plan(request: Request, body: NewLearningPlan, caller: ProductWriter) -> Response:
     """Create a learning plan. It books nothing: the practice sessions do, when they are saved."""
@@ -84,10 +83,8 @@ async def get_learning_plan(
         **refusals(
             "practice_session_limit_exceeded",
             "feature_not_in_plan",
-            "customer_not_found",
             "learning_plan_not_found",
             "practice_session_conflict",
-            "idempotency_key_reused",
         ),
     },
 )
@@ -107,7 +104,7 @@ async def start_practice_session(request: Request, body: PracticeStart, caller: 
     response_model=SavedAnswer,
     responses={
         200: {"model": SavedAnswer, "description": "It was saved before: this is what is stored."},
-        **refusals("customer_not_found", "learning_plan_not_found", "practice_session_conflict", "idempotency_key_reused"),
+        **refusals("learning_plan_not_found", "practice_session_conflict"),
     },
 )
 async def save_practice_session(request: Request, body: FinishedPractice, caller: ProductWriter) -> Response:
@@ -130,9 +127,7 @@ async def save_practice_session(request: Request, body: FinishedPractice, caller
     response_model=AssessmentAnswer,
     responses={
         200: {"model": AssessmentAnswer, "description": "It was taken before: this is what is stored."},
-        **refusals(
-            "assessment_limit_exceeded", "feature_not_in_plan", "customer_not_found", "assessment_conflict", "idempotency_key_reused"
-        ),
+        **refusals("assessment_limit_exceeded", "feature_not_in_plan", "assessment_conflict"),
     },
 )
 async def take_assessment(request: Request, body: NewAssessment, caller: ProductWriter) -> Response:
@@ -142,7 +137,7 @@ async def take_assessment(request: Request, body: NewAssessment, caller: Product
     return await reply(request, container.take_assessment(), command, _taken, body)
 
 
-@router.get("/subscription-status", responses=refusals("customer_not_found"))
+@router.get("/subscription-status")
 async def get_subscription_status(request: Request, caller: ProductReader) -> SubscriptionStatus:
     """What is left of the customer's practice sessions and assessments, at this moment."""
     container = container_of(request)

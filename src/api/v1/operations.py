@@ -142,10 +142,8 @@ def _location(id: str) -> str:
             "run_limit_exceeded",
             "budget_exceeded",
             "feature_not_in_plan",
-            "customer_not_found",
             "operation_conflict",
             "invalid_quantity",
-            "idempotency_key_reused",
         ),
     },
 )
@@ -172,7 +170,7 @@ async def start_operation(request: Request, body: NewOperation, caller: ProductW
     response_model=OperationAnswer,
     responses={
         200: {"model": OperationAnswer, "description": "It was recorded before: this is what is stored."},
-        **refusals("customer_not_found", "operation_conflict", "step_conflict", "invalid_quantity", "idempotency_key_reused"),
+        **refusals("operation_conflict", "step_conflict", "invalid_quantity"),
     },
 )
 async def record_standalone(request: Request, body: NewStep, caller: ProductWriter) -> Response:
@@ -198,11 +196,9 @@ async def record_standalone(request: Request, body: NewStep, caller: ProductWrit
         200: {"model": AddedStepAnswer, "description": "It was added before: this is what is stored."},
         **refusals(
             "operation_not_found",
-            "customer_not_found",
             "invalid_operation_state",
             "step_conflict",
             "invalid_quantity",
-            "idempotency_key_reused",
         ),
     },
 )
@@ -224,7 +220,7 @@ async def add_step(request: Request, id: OperationId, body: NewStep, caller: Pro
     return await reply(request, container.add_step(), command, _added, body)
 
 
-_FINISHING = refusals("operation_not_found", "customer_not_found", "invalid_operation_state", "idempotency_key_reused")
+_FINISHING = refusals("operation_not_found", "invalid_operation_state")
 
 
 @router.post("/{id:path}/complete", response_model=OperationAnswer, responses=_FINISHING)

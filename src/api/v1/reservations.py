@@ -104,10 +104,8 @@ def _finished(result: Reserved) -> Reply:
         "budget_exceeded",
         "conversation_quota_exceeded",
         "feature_not_in_plan",
-        "customer_not_found",
         "invalid_quantity",
         "feature_not_metered",
-        "idempotency_key_reused",
     ),
 )
 async def reserve_usage(request: Request, body: ReservationBody, caller: CustomerWriter) -> Response:
@@ -122,7 +120,7 @@ async def reserve_usage(request: Request, body: ReservationBody, caller: Custome
     return await reply(request, container.reserve_usage(), command, _held, body)
 
 
-@router.get("/{id}", responses=refusals("reservation_not_found", "customer_not_found"))
+@router.get("/{id}", responses=refusals("reservation_not_found"))
 async def get_reservation(request: Request, id: ReservationId, caller: CustomerReader) -> ReservationAnswer:
     """A reservation in its present state, and where its features stand."""
     container = container_of(request)
@@ -136,7 +134,7 @@ async def get_reservation(request: Request, id: ReservationId, caller: CustomerR
 @router.post(
     "/{id}/commit",
     response_model=ReservationAnswer,
-    responses=refusals("reservation_not_found", "customer_not_found", "reservation_not_held", "invalid_quantity", "feature_not_in_plan"),
+    responses=refusals("reservation_not_found", "reservation_not_held", "invalid_quantity", "feature_not_in_plan"),
 )
 async def commit_reservation(request: Request, id: ReservationId, caller: CustomerWriter, body: CommitBody | None = None) -> Response:
     """Book what was really used. Always booked: above the hold, above the limit, and late."""
@@ -149,7 +147,7 @@ async def commit_reservation(request: Request, id: ReservationId, caller: Custom
 @router.post(
     "/{id}/release",
     response_model=ReservationAnswer,
-    responses=refusals("reservation_not_found", "customer_not_found", "reservation_not_held"),
+    responses=refusals("reservation_not_found", "reservation_not_held"),
 )
 async def release_reservation(request: Request, id: ReservationId, caller: CustomerWriter) -> Response:
     """Give back what is held. Releasing again changes nothing."""

@@ -115,9 +115,7 @@ def _target(target: UploadTarget) -> Reply:
     "",
     status_code=201,
     response_model=SessionAnswer,
-    responses=refusals(
-        "session_limit_exceeded", "transcription_limit_exceeded", "feature_not_in_plan", "customer_not_found", "idempotency_key_reused"
-    ),
+    responses=refusals("session_limit_exceeded", "transcription_limit_exceeded", "feature_not_in_plan"),
 )
 async def create_session(request: Request, body: NewSession, caller: ProductWriter) -> Response:
     """Create a coaching session and book one of the plan's sessions for it.
@@ -131,7 +129,7 @@ async def create_session(request: Request, body: NewSession, caller: ProductWrit
     return await reply(request, container.create_session(), command, _created, body)
 
 
-@router.get("", responses=refusals("customer_not_found"))
+@router.get("")
 async def list_sessions(request: Request, caller: ProductReader, limit: Limit = 50, cursor: Cursor = None) -> Page[SessionAnswer]:
     """The customer's sessions, newest first."""
     container = container_of(request)

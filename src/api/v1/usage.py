@@ -88,11 +88,9 @@ class StatusAnswer(Answer):
         "budget_exceeded",
         "conversation_quota_exceeded",
         "feature_not_in_plan",
-        "customer_not_found",
         "invalid_quantity",
         "invalid_occurred_at",
         "feature_not_metered",
-        "idempotency_key_reused",
     ),
 )
 async def consume_usage(request: Request, body: UsageBody, caller: CustomerWriter) -> Response:
@@ -101,7 +99,7 @@ async def consume_usage(request: Request, body: UsageBody, caller: CustomerWrite
     return await reply(request, container.consume_usage(), to_command(caller.customer_id, body, caller.name), consumed, body)
 
 
-@router.get("", response_model=StatusAnswer, responses=refusals("customer_not_found"))
+@router.get("", response_model=StatusAnswer)
 async def get_usage(request: Request, caller: CustomerReader, breakdown: bool = False) -> Response:
     """Where every feature of the customer's plan stands, at this moment; with `?breakdown=true` also by dimension."""
     container = container_of(request)
@@ -120,7 +118,7 @@ async def get_usage(request: Request, caller: CustomerReader, breakdown: bool = 
     return Reply.of(answer).response()
 
 
-@router.post("/check", responses=refusals("customer_not_found", "invalid_quantity"))
+@router.post("/check", responses=refusals("invalid_quantity"))
 async def check_usage(request: Request, body: UsageBody, caller: CustomerReader) -> CheckAnswer:
     """Would this be admitted now? Books nothing, and locks nothing."""
     container = container_of(request)
