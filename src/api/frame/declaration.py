@@ -118,7 +118,7 @@ def _dependency(dependant: Dependant) -> Dependency:
         call=call,
         request_name=dependant.request_param_name,
         path=[_parameter(field) for field in dependant.path_params],
-        is_coroutine=inspect.iscoroutinefunction(call),
+        is_coroutine=inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(type(call).__call__),  # a function, or an instance
     )
 
 

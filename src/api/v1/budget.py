@@ -80,7 +80,7 @@ class AffordAnswer(Answer):
     cost: BudgetStanding
 
 
-@router.get("", responses=refusals("customer_not_found"))
+@router.get("")
 async def get_budget(request: Request, caller: ProductReader) -> BudgetAnswer:
     """Where runs and cost stand at this moment, and which features they were for, the most expensive first."""
     container = container_of(request)
@@ -94,7 +94,7 @@ async def get_budget(request: Request, caller: ProductReader) -> BudgetAnswer:
     )
 
 
-@router.get("/can-afford", responses=refusals("customer_not_found", "invalid_quantity"))
+@router.get("/can-afford", responses=refusals("invalid_quantity"))
 async def can_afford(
     request: Request,
     caller: ProductReader,

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any, Final, NotRequired
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import Field, TypeAdapter, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 from pydantic_core import from_json
 from starlette.exceptions import HTTPException
 from typing_extensions import TypedDict
 
 from api.container import Container
-from api.dependencies import container_of, writer
+from api.dependencies import ServiceWriter, container_of
 from api.docs import refusals
 from api.errors import mistakes, told
 from api.frame.route import FrameRoute
@@ -41,8 +41,6 @@ MANY_EVENTS: Final = "application/cloudevents-batch+json"
 ONE: Final = Decimal(1)
 PASSING: Final = (StorageUnavailable, Overloaded)
 """Troubles that a repeat may not meet."""
-
-Writer = Annotated[Principal, Depends(writer)]
 
 
 class BatchItem(UsageBody):
@@ -126,8 +124,8 @@ class EventsAnswer(Answer):
     rejected: list[Rejected]
 
 
-@router.post("/usage/batch", max_body_size=BULK_BYTES_MAX, response_model=BatchAnswer, responses=refusals("idempotency_key_reused"))
-async def consume_batch(request: Request, body: BatchBody, who: Writer) -> Response:
+@router.post("/usage/batch", max_body_size=BULK_BYTES_MAX, response_model=BatchAnswer)
+async def consume_batch(request: Request, body: BatchBody, who: ServiceWriter) -> Response:
     """Decide up to 1,000 requests to consume, each on its own, in order: for gateways and workers that gather decisions themselves."""
     container = container_of(request)
     key = idempotency_key(request)
@@ -179,7 +177,7 @@ def _result(outcome: Consumed | Replay | DomainError | Malformed) -> bytes:
     "/events",
     max_body_size=BULK_BYTES_MAX,
     response_model=EventsAnswer,
-    responses=refusals("unsupported_media_type", "idempotency_key_reused"),
+    responses=refusals("unsupported_media_type"),
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -190,7 +188,7 @@ def _result(outcome: Consumed | Replay | DomainError | Malformed) -> bytes:
         }
     },
 )
-async def ingest_events(request: Request, who: Writer) -> Response:
+async def ingest_events(request: Request, who: ServiceWriter) -> Response:
     """Book CloudEvents 1.0, each (source, id) once for ever; good events are booked though others are rejected."""
     container = container_of(request)
     key = idempotency_key(request)

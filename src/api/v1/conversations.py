@@ -114,10 +114,8 @@ def _recorded(recorded: Recorded) -> Reply:
         **refusals(
             "conversation_quota_exceeded",
             "feature_not_in_plan",
-            "customer_not_found",
             "invalid_phone_number",
             "invalid_sent_at",
-            "idempotency_key_reused",
         ),
     },
 )
@@ -139,7 +137,7 @@ def record_message(body: NewMessage, caller: ProductWriter) -> RecordMessageComm
     )
 
 
-@router.get("/conversations", responses=refusals())
+@router.get("/conversations")
 async def list_conversations(
     request: Request,
     caller: ProductReader,

@@ -53,7 +53,6 @@ def _taken(taken: TakenAssessment) -> Reply:
     "/learning-plans",
     status_code=201,
     response_model=LearningPlanAnswer,
-    responses=refusals("customer_not_found", "idempotency_key_reused"),
 )
 @carried_out(by=lambda container: container.create_learning_plan(), answered=_created)
 def create_learning_plan(body: NewLearningPlan, caller: ProductWriter) -> CreateLearningPlanCommand:
@@ -85,10 +84,8 @@ async def get_learning_plan(
         **refusals(
             "practice_session_limit_exceeded",
             "feature_not_in_plan",
-            "customer_not_found",
             "learning_plan_not_found",
             "practice_session_conflict",
-            "idempotency_key_reused",
         ),
     },
 )
@@ -107,7 +104,7 @@ def start_practice_session(body: PracticeStart, caller: ProductWriter) -> StartP
     response_model=SavedAnswer,
     responses={
         200: {"model": SavedAnswer, "description": "It was saved before: this is what is stored."},
-        **refusals("customer_not_found", "learning_plan_not_found", "practice_session_conflict", "idempotency_key_reused"),
+        **refusals("learning_plan_not_found", "practice_session_conflict"),
     },
 )
 @carried_out(by=lambda container: container.save_practice_session(), answered=_saved)
@@ -129,9 +126,7 @@ def save_practice_session(body: FinishedPractice, caller: ProductWriter) -> Save
     response_model=AssessmentAnswer,
     responses={
         200: {"model": AssessmentAnswer, "description": "It was taken before: this is what is stored."},
-        **refusals(
-            "assessment_limit_exceeded", "feature_not_in_plan", "customer_not_found", "assessment_conflict", "idempotency_key_reused"
-        ),
+        **refusals("assessment_limit_exceeded", "feature_not_in_plan", "assessment_conflict"),
     },
 )
 @carried_out(by=lambda container: container.take_assessment(), answered=_taken)
@@ -140,7 +135,7 @@ def take_assessment(body: NewAssessment, caller: ProductWriter) -> TakeAssessmen
     return TakeAssessmentCommand(customer_id=caller.customer_id, kind=body.kind, score=body.score, recorded_by=caller.name, id=body.id)
 
 
-@router.get("/subscription-status", responses=refusals("customer_not_found"))
+@router.get("/subscription-status")
 async def get_subscription_status(request: Request, caller: ProductReader) -> SubscriptionStatus:
     """What is left of the customer's practice sessions and assessments, at this moment."""
     container = container_of(request)

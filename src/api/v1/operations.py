@@ -144,10 +144,8 @@ def _location(id: str) -> str:
             "run_limit_exceeded",
             "budget_exceeded",
             "feature_not_in_plan",
-            "customer_not_found",
             "operation_conflict",
             "invalid_quantity",
-            "idempotency_key_reused",
         ),
     },
 )
@@ -173,7 +171,7 @@ def start_operation(body: NewOperation, caller: ProductWriter) -> StartOperation
     response_model=OperationAnswer,
     responses={
         200: {"model": OperationAnswer, "description": "It was recorded before: this is what is stored."},
-        **refusals("customer_not_found", "operation_conflict", "step_conflict", "invalid_quantity", "idempotency_key_reused"),
+        **refusals("operation_conflict", "step_conflict", "invalid_quantity"),
     },
 )
 @carried_out(by=lambda container: container.add_step(), answered=_standalone)
@@ -198,11 +196,9 @@ def record_standalone(body: NewStep, caller: ProductWriter) -> AddStepCommand:
         200: {"model": AddedStepAnswer, "description": "It was added before: this is what is stored."},
         **refusals(
             "operation_not_found",
-            "customer_not_found",
             "invalid_operation_state",
             "step_conflict",
             "invalid_quantity",
-            "idempotency_key_reused",
         ),
     },
 )
@@ -223,7 +219,7 @@ def add_step(id: OperationId, body: NewStep, caller: ProductWriter) -> AddStepCo
     )
 
 
-_FINISHING = refusals("operation_not_found", "customer_not_found", "invalid_operation_state", "idempotency_key_reused")
+_FINISHING = refusals("operation_not_found", "invalid_operation_state")
 
 
 @router.post("/{id:path}/complete", response_model=OperationAnswer, responses=_FINISHING)

@@ -110,7 +110,7 @@ async def put_plan(request: Request, key: Annotated[Key, Path()], body: PlanBody
     return PlanAnswer.of(published.plan, await container.plan_reader().features())
 
 
-@router.get("/plans", dependencies=[Depends(reader)], responses=refusals())
+@router.get("/plans", dependencies=[Depends(reader)])
 async def list_plans(request: Request, limit: Limit = 50, cursor: Cursor = None) -> Page[PlanAnswer]:
     """The newest version of every plan, by key."""
     container = container_of(request)

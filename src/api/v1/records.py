@@ -91,7 +91,7 @@ def _corrected(result: Corrected) -> Reply:
     return Reply.of(CorrectionAnswer(**dict(entry), balance=to_balance(result.balance)), 201)
 
 
-@router.get("", responses=refusals("customer_not_found"))
+@router.get("")
 async def list_records(
     request: Request,
     caller: CustomerReader,
@@ -125,7 +125,7 @@ async def list_records(
     "/{record_id}/corrections",
     status_code=201,
     response_model=CorrectionAnswer,
-    responses=refusals("record_not_found", "customer_not_found", "invalid_quantity", "feature_not_metered", "idempotency_key_reused"),
+    responses=refusals("record_not_found", "invalid_quantity", "feature_not_metered"),
 )
 @carried_out(by=lambda container: container.correct_record(), answered=_corrected)
 def correct_record(

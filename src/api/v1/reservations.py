@@ -106,10 +106,8 @@ def _finished(result: Reserved) -> Reply:
         "budget_exceeded",
         "conversation_quota_exceeded",
         "feature_not_in_plan",
-        "customer_not_found",
         "invalid_quantity",
         "feature_not_metered",
-        "idempotency_key_reused",
     ),
 )
 @carried_out(by=lambda container: container.reserve_usage(), answered=_held)
@@ -123,7 +121,7 @@ def reserve_usage(body: ReservationBody, caller: CustomerWriter) -> ReserveUsage
     )
 
 
-@router.get("/{id}", responses=refusals("reservation_not_found", "customer_not_found"))
+@router.get("/{id}", responses=refusals("reservation_not_found"))
 async def get_reservation(request: Request, id: ReservationId, caller: CustomerReader) -> ReservationAnswer:
     """A reservation in its present state, and where its features stand."""
     container = container_of(request)
@@ -137,7 +135,7 @@ async def get_reservation(request: Request, id: ReservationId, caller: CustomerR
 @router.post(
     "/{id}/commit",
     response_model=ReservationAnswer,
-    responses=refusals("reservation_not_found", "customer_not_found", "reservation_not_held", "invalid_quantity", "feature_not_in_plan"),
+    responses=refusals("reservation_not_found", "reservation_not_held", "invalid_quantity", "feature_not_in_plan"),
 )
 @carried_out(by=lambda container: container.commit_reservation(), answered=_finished)
 def commit_reservation(id: ReservationId, caller: CustomerWriter, body: CommitBody | None = None) -> CommitReservationCommand:
@@ -149,7 +147,7 @@ def commit_reservation(id: ReservationId, caller: CustomerWriter, body: CommitBo
 @router.post(
     "/{id}/release",
     response_model=ReservationAnswer,
-    responses=refusals("reservation_not_found", "customer_not_found", "reservation_not_held"),
+    responses=refusals("reservation_not_found", "reservation_not_held"),
 )
 @carried_out(by=lambda container: container.release_reservation(), answered=_finished)
 def release_reservation(id: ReservationId, caller: CustomerWriter) -> ReleaseReservationCommand:

@@ -117,9 +117,7 @@ def _target(target: UploadTarget) -> Reply:
     "",
     status_code=201,
     response_model=SessionAnswer,
-    responses=refusals(
-        "session_limit_exceeded", "transcription_limit_exceeded", "feature_not_in_plan", "customer_not_found", "idempotency_key_reused"
-    ),
+    responses=refusals("session_limit_exceeded", "transcription_limit_exceeded", "feature_not_in_plan"),
 )
 @carried_out(by=lambda container: container.create_session(), answered=_created)
 def create_session(body: NewSession, caller: ProductWriter) -> CreateSessionCommand:
@@ -132,7 +130,7 @@ def create_session(body: NewSession, caller: ProductWriter) -> CreateSessionComm
     )
 
 
-@router.get("", responses=refusals("customer_not_found"))
+@router.get("")
 async def list_sessions(request: Request, caller: ProductReader, limit: Limit = 50, cursor: Cursor = None) -> Page[SessionAnswer]:
     """The customer's sessions, newest first."""
     container = container_of(request)

@@ -91,11 +91,9 @@ class StatusAnswer(Answer):
         "budget_exceeded",
         "conversation_quota_exceeded",
         "feature_not_in_plan",
-        "customer_not_found",
         "invalid_quantity",
         "invalid_occurred_at",
         "feature_not_metered",
-        "idempotency_key_reused",
     ),
 )
 @carried_out(by=lambda container: container.consume_usage(), answered=consumed)
@@ -104,7 +102,7 @@ def consume_usage(body: UsageBody, caller: CustomerWriter) -> ConsumeUsageComman
     return to_command(caller.customer_id, body, caller.name)
 
 
-@router.get("", response_model=StatusAnswer, responses=refusals("customer_not_found"))
+@router.get("", response_model=StatusAnswer)
 async def get_usage(request: Request, caller: CustomerReader, breakdown: bool = False) -> Response:
     """Where every feature of the customer's plan stands, at this moment; with `?breakdown=true` also by dimension."""
     container = container_of(request)
@@ -123,7 +121,7 @@ async def get_usage(request: Request, caller: CustomerReader, breakdown: bool = 
     return Reply.of(answer).response()
 
 
-@router.post("/check", responses=refusals("customer_not_found", "invalid_quantity"))
+@router.post("/check", responses=refusals("invalid_quantity"))
 async def check_usage(request: Request, body: UsageBody, caller: CustomerReader) -> CheckAnswer:
     """Would this be admitted now? Books nothing, and locks nothing."""
     container = container_of(request)
