@@ -241,7 +241,7 @@ class FakeUnitOfWork:
         self._written.append(repository)
         return repository
 
-    async def decided(self) -> None:
+    def decided(self) -> None:
         """Everything is written by the commit."""
 
     async def commit(self) -> None:

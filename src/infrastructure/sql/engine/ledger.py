@@ -145,7 +145,7 @@ def to_record(row: Record) -> UsageRecord:
 
 RECORDS: Final = Rows(usage_record, _row, to_record)
 
-COUNTERS: Final = Rows[tuple[Meter, Balance]](
+COUNTERS: Final = Rows[tuple[tuple[str, str], Balance]](
     usage_counter,
     lambda counted: (*counted[0], counted[1].used, counted[1].period.start, counted[1].period.end),
     lambda row: NotImplemented,
