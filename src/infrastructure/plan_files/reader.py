@@ -1,4 +1,4 @@
-"""Plans as code: reads a plan file, and says of every mistake in it where it is and what belongs there."""
+"""Plans as code: reads a plan file, and says for every mistake in it where it is and what is expected there."""
 
 import reprlib
 from collections.abc import Iterable
@@ -69,7 +69,7 @@ def _read_document(path: Path) -> Document:
 
 
 class _Part(BaseModel):
-    """A mapping in a plan file. `shape` says what it looks like; the description of each field, what belongs there."""
+    """A mapping in a plan file. `shape` says what it looks like, and the description of each field what is expected there."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -106,7 +106,7 @@ class _Plan(_Part):
 
 
 class _Entitlement(_Part):
-    """What is read where the type is none of those that follow, so as to say so."""
+    """What is read where the type is not one of those that follow, so that the mistake is reported."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -149,7 +149,7 @@ class _Reader:
     def __init__(self, document: Document, catalog: FeatureCatalog) -> None:
         self._document = document
         self._catalog = catalog
-        self._unclear: set[str] = set()  # features whose declaration is itself mistaken: what a limit of them means is not known
+        self._unclear: set[str] = set()  # features whose own declaration has a mistake, so that the meaning of their limits is not known
         self.mistakes = [
             (duplicate.line, f"{_dotted(duplicate.location)}: expected only once, and is on line {duplicate.first_line} already")
             for duplicate in document.duplicates
@@ -195,7 +195,7 @@ class _Reader:
         return draft
 
     def _entitlement(self, value: object, location: Location) -> EntitlementDraft:
-        """One that cannot be read is noted and has a stand-in of its type, so that its feature and its limit are looked at too.
+        """Where one cannot be read, its mistake is kept and a stand-in of its type returned, so that feature and limit are checked too.
 
         A stand-in never leaves this module: its mistake keeps the file from being read.
         """
@@ -239,13 +239,13 @@ class _Reader:
 
 
 def _entries(value: object, name: str) -> Iterable[tuple[str, object]]:
-    """What a mapping holds under a name, if that is a mapping too; where it is none, reading the part has said so."""
+    """The entries of a mapping within a mapping. Where it is not a mapping, `_read` has already reported that."""
     inner = value.get(name) if isinstance(value, dict) else None
     return inner.items() if isinstance(inner, dict) else ()
 
 
 def _expected(part: type[_Part], error: ErrorDetails) -> str:
-    """What belongs where pydantic found something else, in the words of the part and not of the library."""
+    """What is expected where pydantic found something else, in the words of the part and not of the library."""
     if not error["loc"]:
         return f"expected {part.shape}, got {_shown(error['input'])}"
     name, fields = str(error["loc"][0]), part.model_fields
