@@ -17,7 +17,7 @@ from starlette.responses import Response
 from api.wire import decimal_number, instant
 from core.access.ports import IdentityProviderUnavailable
 from core.access.principal import Forbidden, Unauthenticated
-from core.access.service_keys import InvalidKeyName
+from core.access.service_keys import InvalidKeyName, ServiceKeyNotFound
 from core.conversations.conversation import ConversationNotFound
 from core.conversations.message import InvalidPhoneNumber, InvalidSentAt
 from core.customers.put_customer import InvalidBillingAnchor, InvalidTimeZone
@@ -63,6 +63,7 @@ TABLE: Final[Mapping[type[DomainError], Told]] = {
     RecordNotFound: Told(404, "record_not_found"),
     ReservationNotFound: Told(404, "reservation_not_found"),
     OperationNotFound: Told(404, "operation_not_found"),
+    ServiceKeyNotFound: Told(404, "service_key_not_found"),
     SessionNotFound: Told(404, "session_not_found"),
     AssessmentConflict: Told(409, "assessment_conflict"),
     FeatureConflict: Told(409, "feature_conflict"),
