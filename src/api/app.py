@@ -15,6 +15,7 @@ from fastapi.telemetry import TelemetryConfig
 from api import docs, errors, operational
 from api.body_limit import BodyLimit
 from api.container import Container, running
+from api.frame.service import Service
 from api.settings import Settings
 from api.v1 import bulk
 from api.v1.routers import ROUTERS
@@ -30,7 +31,7 @@ def create_app(container: Container) -> FastAPI:
         async with running(container):
             yield
 
-    app = FastAPI(title="Tollgate", version=version("tollgate"), lifespan=whole_life, redoc_url=None, telemetry=telemetry(os.environ))
+    app = Service(title="Tollgate", version=version("tollgate"), lifespan=whole_life, redoc_url=None, telemetry=telemetry(os.environ))
     app.state.container = container
     app.add_middleware(BodyLimit)
     errors.install(app)

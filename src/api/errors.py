@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from itertools import islice
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
@@ -171,7 +172,7 @@ _MESSAGES: Final = {
 }
 """Where the validator's own words speak of its own classes."""
 
-_HTTP_CODES: Final = {
+HTTP_CODES: Final = {
     404: "not_found",
     405: "method_not_allowed",
     413: "request_too_large",
@@ -180,11 +181,20 @@ _HTTP_CODES: Final = {
 }
 
 
+INTERNAL_ERROR: Final = {
+    "detail": {"error": "internal_error", "message": "Something went wrong on our side, and it has been logged."},
+}
+
+MISTAKES_MAX: Final = 20
+"""So many mistakes of a request are told at most: nobody reads more, and a body may have hundreds of thousands."""
+
+
 def mistakes(errors: Iterable[Any]) -> Any:
     """Structural mistakes in FastAPI's form, but only what is wrong and where: the input may be large, secret, or no JSON at all."""
-    return jsonable_encoder(
-        [{"type": item["type"], "loc": item["loc"], "msg": _MESSAGES.get(item["type"], item["msg"])} for item in errors]
-    )
+    told = [
+        {"type": item["type"], "loc": item["loc"], "msg": _MESSAGES.get(item["type"], item["msg"])} for item in islice(errors, MISTAKES_MAX)
+    ]
+    return jsonable_encoder(told)
 
 
 def install(app: FastAPI) -> None:
@@ -204,12 +214,11 @@ def install(app: FastAPI) -> None:
 
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        code = _HTTP_CODES.get(error.status_code, "bad_request")
+        code = HTTP_CODES.get(error.status_code, "bad_request")
         return JSONResponse({"detail": {"error": code, "message": error.detail}}, error.status_code, error.headers)
 
     async def unexpected(request: Request, error: Exception) -> Response:
-        detail = {"error": "internal_error", "message": "Something went wrong on our side, and it has been logged."}
-        return JSONResponse({"detail": detail}, 500)
+        return JSONResponse(INTERNAL_ERROR, 500)
 
     app.add_exception_handler(DomainError, refuse)
     app.add_exception_handler(ConcurrentUpdate, lost_race)

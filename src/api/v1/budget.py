@@ -10,13 +10,14 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 from api.dependencies import ProductReader, container_of
 from api.docs import refusals
 from api.errors import code_of
+from api.frame.route import FrameRoute
 from api.v1.bodies import RUNS_MAX, BalanceAnswer, PeriodBody, to_balance
 from api.wire import Answer, Number, number
 from core.metering.balance import Balance
 from core.operations.budget import FeatureSpend
 from core.operations.features import AI_COST, AI_RUNS
 
-router = APIRouter(prefix="/api/v1/budget", tags=["AI operations"])
+router = APIRouter(prefix="/api/v1/budget", tags=["AI operations"], route_class=FrameRoute)
 
 UNLIMITED = "unlimited"
 CENT = Decimal("0.01")

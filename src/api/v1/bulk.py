@@ -17,6 +17,7 @@ from api.container import Container
 from api.dependencies import ServiceWriter, container_of
 from api.docs import refusals
 from api.errors import mistakes, told
+from api.frame.route import FrameRoute
 from api.replies import REPLAYED, Reply, idempotency_key
 from api.v1.bodies import UsageBody, consumed, to_command
 from api.wire import Answer, CustomerId, ExactNumber, Instant, Key, Label, Wire
@@ -28,9 +29,10 @@ from core.metering.idempotency import Once, Replay
 from core.metering.ingest_events import IngestEventCommand
 from core.metering.use_case import Call
 
-router = APIRouter(prefix="/api/v1", tags=["bulk"])
+router = APIRouter(prefix="/api/v1", tags=["bulk"], route_class=FrameRoute)
 
 ITEMS_MAX: Final = 1_000
+BULK_BYTES_MAX: Final = 8 * 1024 * 1024
 READ_AT_ONCE: Final = 100
 """After so many events the other requests get their turn."""
 
@@ -122,7 +124,7 @@ class EventsAnswer(Answer):
     rejected: list[Rejected]
 
 
-@router.post("/usage/batch", response_model=BatchAnswer)
+@router.post("/usage/batch", max_body_size=BULK_BYTES_MAX, response_model=BatchAnswer)
 async def consume_batch(request: Request, body: BatchBody, who: ServiceWriter) -> Response:
     """Decide up to 1,000 requests to consume, each on its own, in order: for gateways and workers that gather decisions themselves."""
     container = container_of(request)
@@ -174,6 +176,7 @@ def _result(outcome: Consumed | Replay | DomainError | Malformed) -> bytes:
 
 @router.post(
     "/events",
+    max_body_size=BULK_BYTES_MAX,
     response_model=EventsAnswer,
     responses=refusals("unsupported_media_type"),
     openapi_extra={

@@ -8,13 +8,14 @@ from pydantic import AfterValidator, Field
 
 from api.dependencies import CustomerAdmin, CustomerReader, container_of
 from api.docs import refusals
+from api.frame.route import FrameRoute
 from api.v1.bodies import PeriodBody
 from api.wire import Answer, Instant, Key, Label, Wire
 from core.customers.customer import Customer
 from core.customers.put_customer import CustomerChanges, PutCustomerCommand
 from core.plans.periods import Interval, Reset
 
-router = APIRouter(prefix="/api/v1/customers", tags=["customers"])
+router = APIRouter(prefix="/api/v1/customers", tags=["customers"], route_class=FrameRoute)
 
 
 def _region(value: str) -> str:

@@ -9,13 +9,14 @@ from pydantic import Field
 
 from api.dependencies import admin, container_of, reader
 from api.docs import refusals
+from api.frame.route import FrameRoute
 from api.wire import Answer, Cursor, ExactNumber, Key, Limit, Number, Page, Wire, decimal_number, number
 from core.plans.drafts import WINDOW_MESSAGES_MAX, WINDOW_SECONDS_MAX, EntitlementDraft, MeteredDraft, PlanDraft, is_key
 from core.plans.features import Feature, FeatureCatalog
 from core.plans.periods import Reset
 from core.plans.plan import Boolean, Enforcement, Entitlement, Metered, Plan, PlanNotFound, Static, Window
 
-router = APIRouter(prefix="/api/v1", tags=["plans"])
+router = APIRouter(prefix="/api/v1", tags=["plans"], route_class=FrameRoute)
 
 
 class WindowBody(Wire):

@@ -8,9 +8,10 @@ from starlette.requests import ClientDisconnect
 
 from api.dependencies import container_of
 from api.docs import refusals
+from api.frame.route import FrameRoute
 from core.sessions.uploads import UploadInterrupted
 
-router = APIRouter(prefix="/api/v1/uploads", tags=["coaching sessions"])
+router = APIRouter(prefix="/api/v1/uploads", tags=["coaching sessions"], route_class=FrameRoute)
 
 
 @router.put(

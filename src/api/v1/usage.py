@@ -10,16 +10,19 @@ from pydantic import Field
 from api.dependencies import CustomerReader, CustomerWriter, container_of
 from api.docs import refusals
 from api.errors import code_of
-from api.replies import Reply, reply
+from api.frame.commands import carried_out
+from api.frame.route import FrameRoute
+from api.replies import Reply
 from api.v1.bodies import BalanceAnswer, PeriodBody, UsageAnswer, UsageBody, amounts, balances, consumed, display, to_balance, to_command
 from api.wire import Answer, Number, decimal_number, number
 from core.metering.account import Account
 from core.metering.balance import Balance
+from core.metering.consume_usage import ConsumeUsageCommand
 from core.metering.ledger import Breakdown, bounded
 from core.plans.periods import Reset
 from core.plans.plan import Boolean, Metered, Static
 
-router = APIRouter(prefix="/api/v1/customers/{customer_id}/usage", tags=["usage"])
+router = APIRouter(prefix="/api/v1/customers/{customer_id}/usage", tags=["usage"], route_class=FrameRoute)
 
 
 class CheckAnswer(Answer):
@@ -93,10 +96,10 @@ class StatusAnswer(Answer):
         "feature_not_metered",
     ),
 )
-async def consume_usage(request: Request, body: UsageBody, caller: CustomerWriter) -> Response:
+@carried_out(by=lambda container: container.consume_usage(), answered=consumed)
+def consume_usage(body: UsageBody, caller: CustomerWriter) -> ConsumeUsageCommand:
     """Consume one or several features at once: all of them, or none; the refusal names the one that bound."""
-    container = container_of(request)
-    return await reply(request, container.consume_usage(), to_command(caller.customer_id, body, caller.name), consumed, body)
+    return to_command(caller.customer_id, body, caller.name)
 
 
 @router.get("", response_model=StatusAnswer)
