@@ -9,6 +9,7 @@ from fastapi.routing import APIRoute
 from pydantic import TypeAdapter, ValidationError
 
 from api.container import Container
+from api.errors import NO_CREDENTIALS
 from api.wire import CustomerId
 from core.access.principal import Principal, Unauthenticated
 from core.access.service_keys import Scope
@@ -30,7 +31,7 @@ async def principal(request: Request) -> Principal:
     kind, _, credential = request.headers.get("authorization", "").partition(" ")
     credential = credential.strip()
     if kind.lower() != "bearer" or not credential:
-        raise Unauthenticated
+        raise Unauthenticated(NO_CREDENTIALS)
     return await container_of(request).authenticator().authenticate(credential)
 
 

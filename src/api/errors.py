@@ -18,7 +18,7 @@ from starlette.responses import Response
 from api.wire import decimal_number, instant
 from core.access.ports import IdentityProviderUnavailable
 from core.access.principal import Forbidden, Unauthenticated
-from core.access.service_keys import InvalidKeyName
+from core.access.service_keys import InvalidKeyName, ServiceKeyNotFound
 from core.conversations.conversation import ConversationNotFound
 from core.conversations.message import InvalidPhoneNumber, InvalidSentAt
 from core.customers.put_customer import InvalidBillingAnchor, InvalidTimeZone
@@ -64,6 +64,7 @@ TABLE: Final[Mapping[type[DomainError], Told]] = {
     RecordNotFound: Told(404, "record_not_found"),
     ReservationNotFound: Told(404, "reservation_not_found"),
     OperationNotFound: Told(404, "operation_not_found"),
+    ServiceKeyNotFound: Told(404, "service_key_not_found"),
     SessionNotFound: Told(404, "session_not_found"),
     AssessmentConflict: Told(409, "assessment_conflict"),
     FeatureConflict: Told(409, "feature_conflict"),
@@ -134,10 +135,34 @@ class Refusal:
         return {"detail": self.detail}
 
 
+NO_CREDENTIALS: Final = "Authenticate with a user token or a service key, as 'Authorization: Bearer …'."
+
+
+def message_of(error: DomainError) -> str:
+    """The domain's own words; where a route or a header has to be named, which the domain does not know, a sentence from here."""
+    match error:
+        case StorageUnavailable(outcome_unknown=True):
+            return "The storage went away during the commit: repeat the request with the same Idempotency-Key."
+        case IdempotencyKeyReused():
+            return f"Idempotency-Key {error.key!r} was used before with different input: use a new key for a new request."
+        case FeatureNotInPlan(declared=False, feature=feature):
+            where = f"under 'features:' in the plan file, or by PUT /api/v1/features/{feature}"
+            return f"{feature!r} is not a declared feature: declare it {where}."
+        case FeatureNotMetered():
+            return f"{error.feature!r} is not metered in plan {error.plan!r}: ask by POST …/usage/check whether it is granted."
+        case InvalidPlan(undeclared=str() as feature):
+            return f"{error.message}, or by PUT /api/v1/features/{feature}"
+        case InvalidUploadUrl():
+            how = "ask for one by POST …/sessions/{id}/upload-url and send the headers that it names"
+            return f"This upload URL is not valid for this upload: {how}."
+        case _:
+            return error.message
+
+
 def told(error: DomainError) -> Refusal:
     """Looks the error up in the tables. An error that is in none is a mistake in this file: KeyError."""
     entry = TABLE[type(error)]
-    status, code, headers, message = entry.status, entry.code, dict(entry.headers), error.message
+    status, code, headers, message = entry.status, entry.code, dict(entry.headers), message_of(error)
     if isinstance(error, LimitExceeded) and (limit := LIMITS.get(error.feature)):
         status, code = limit.status, limit.code
         if limit.message:

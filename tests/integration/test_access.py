@@ -2,16 +2,16 @@
 
 import asyncio
 import time
-from datetime import UTC, datetime
 from uuid import uuid4
 
 import httpx
 import pytest
 
+from api.container import Container, closed
 from api.dependencies import CustomerInHeader, CustomerInPath, access_rules
-from core.access.service_keys import Scope, ServiceKey, generate
-from infrastructure.sql.driver.pool import create_engine
-from infrastructure.sql.engine.service_keys import SqlServiceKeys
+from api.settings import Settings
+from core.access.create_key import CreatedKey, CreateKeyCommand
+from core.access.service_keys import Scope, ServiceKey
 from tests.integration.coaching import NEW_SESSION, Customer
 from tests.integration.contract import CONTRACT, OF_CUSTOMER, OPEN, OPERATIONS, ROUTES, Operation, publish_everything, rule_of
 from tests.integration.service import ADMIN_KEY, Service, new_id, refused, user_token
@@ -35,16 +35,14 @@ def plans(service: Service) -> None:
 
 
 def new_key(service: Service, scope: Scope) -> tuple[ServiceKey, str]:
-    now = datetime.now(UTC)  # noqa: TID251
-    key, text = generate(uuid4(), scope, now)
+    async def create() -> CreatedKey:
+        container = Container(settings=Settings(database_url=service.database.url))
+        created: CreatedKey = await container.create_key().execute(CreateKeyCommand(scope=scope))
+        await closed(container)
+        return created
 
-    async def store() -> None:
-        engine = create_engine(service.database.url)
-        await SqlServiceKeys(engine).add(key)
-        await engine.dispose()
-
-    asyncio.run(store())
-    return key, text
+    created = asyncio.run(create())
+    return created.key, created.text
 
 
 def unauthenticated(response: httpx.Response) -> None:

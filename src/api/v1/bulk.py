@@ -135,8 +135,9 @@ async def consume_batch(request: Request, body: BatchBody, who: ServiceWriter) -
     items: list[BatchItem | Malformed] = list(body.items)
     calls = [_to_call(item, index, who.name, key, whole) for index, item in enumerate(items) if isinstance(item, BatchItem)]
     outcomes = await container.consume_usage().execute(calls) if calls else ()
-    if outcomes and all(isinstance(outcome, PASSING) for outcome in outcomes):
-        raise outcomes[0]
+    troubles = [outcome for outcome in outcomes if isinstance(outcome, PASSING)]
+    if troubles and len(troubles) == len(outcomes):
+        raise troubles[0]
     decided = iter(outcomes)
     results = [item if isinstance(item, Malformed) else next(decided) for item in items]
     content = b'{"results":[' + b",".join(map(_result, results)) + b"]}"
