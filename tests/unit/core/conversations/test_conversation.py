@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.conversations.conversation import Conversation, Placement, open_conversation, place
-from core.plans.plan import Window
+from core.conversations.message import Direction
+from core.conversations.window import Window
 from tests.unit.fakes.conversations_in_order import Span, conversations_in_order
 from tests.unit.fakes.examples import NOW
 
@@ -32,12 +33,12 @@ class Counterparty:
         self.booked = 0
         self._opened = 0
 
-    def receive(self, minute: float) -> Placement:
+    def receive(self, minute: float, direction: Direction = Direction.INBOUND) -> Placement:
         def opened() -> Conversation:
             self._opened += 1
             return open_conversation(UUID(int=self._opened), "acme", "+1", DAY + after(minute), self.window)
 
-        placement = place(DAY + after(minute), self.conversations.values(), self.window, opened)
+        placement = place(DAY + after(minute), direction, self.conversations.values(), self.window, opened)
         self.conversations |= {item.id: item for item in placement.changed()}
         for merged in placement.merged:
             del self.conversations[merged.id]

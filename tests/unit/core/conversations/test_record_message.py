@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from core.conversations.message import Channel, Direction, InvalidPhoneNumber, InvalidSentAt
 from core.conversations.record_message import Recorded, RecordMessage, RecordMessageCommand
+from core.conversations.window import Window
 from core.customers.customer import Customer
 from core.errors import DomainError
 from core.metering.account import CustomerNotFound
@@ -20,7 +21,7 @@ from core.metering.balance import FeatureNotInPlan, LimitExceeded
 from core.metering.idempotency import Once, Replay
 from core.metering.use_case import Call
 from core.plans.periods import ALWAYS, Billing, Interval, Period, Reset
-from core.plans.plan import Enforcement, Metered, Plan, Window
+from core.plans.plan import Enforcement, Metered, Plan
 from tests.unit.fakes.calls import calls
 from tests.unit.fakes.conversations import ConversationsStore, FakePhoneNumbers
 from tests.unit.fakes.conversations_in_order import Span, conversations_in_order
@@ -35,10 +36,10 @@ PLANS = {
     "three": Metered(3, Reset.MONTH),
     "soft": Metered(0, Reset.MONTH, Enforcement.SOFT),
     "unlimited": Metered(None, Reset.MONTH),
-    "hourly": Metered(None, Reset.MONTH, window=Window(HOUR)),
-    "fixed": Metered(None, Reset.MONTH, window=Window(HOUR, extending=False)),
-    "pairs": Metered(None, Reset.MONTH, window=Window(messages_max=2)),
-    "daily": Metered(None, Reset.DAY, window=Window(HOUR)),
+    "hourly": Metered(None, Reset.MONTH, options=(Window(HOUR),)),
+    "fixed": Metered(None, Reset.MONTH, options=(Window(HOUR, extending=False),)),
+    "pairs": Metered(None, Reset.MONTH, options=(Window(messages_max=2),)),
+    "daily": Metered(None, Reset.DAY, options=(Window(HOUR),)),
 }
 BILLING = Billing(None, Interval.MONTH, ZoneInfo("UTC"))
 GUEST = "+14155552671"

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from core.conversations.window import Window
 from core.plans.drafts import MeteredDraft
-from core.plans.plan import Window
-from core.products import BUILT_IN
+from core.products import BUILT_IN, OPTIONS
 from infrastructure.plan_files.reader import PlanFileError, read_plan_file
 
 
 def entitlement(tmp_path: Path, window: str, feature: str = "conversations") -> object:
     path = tmp_path / "plans.yaml"
     path.write_text(f"plans:\n  a:\n    entitlements:\n      {feature}: {{type: metered, limit: 1, window: {window}}}\n")
-    return read_plan_file(path, BUILT_IN).plans[0].entitlements[feature]
+    return read_plan_file(path, BUILT_IN, OPTIONS).plans[0].entitlements[feature]
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def entitlement(tmp_path: Path, window: str, feature: str = "conversations") -> 
     ],
 )
 def test_a_window_is_read_with_its_defaults(tmp_path: Path, written: str, window: Window | None) -> None:
-    assert entitlement(tmp_path, written) == MeteredDraft(Decimal(1), window=window)
+    assert entitlement(tmp_path, written) == MeteredDraft(Decimal(1), options=() if window is None else (window,))
 
 
 @pytest.mark.parametrize(
