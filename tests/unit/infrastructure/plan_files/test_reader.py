@@ -204,7 +204,7 @@ def test_a_byte_order_mark_and_windows_line_ends_are_no_mistake() -> None:
         ),
         (
             "conversations: {type: metered, limit: 1, window: {hours: 24}}",
-            "conversations.window.hours: unknown field, expected one of length_seconds, extending, messages_max",
+            "conversations.window.hours: unknown field, expected one of length_seconds, extending, messages_max, extends",
         ),
         ("sessions: {type: metred, limit: 1}", "sessions.type: expected one of metered, static, boolean, got 'metred'"),
         ("sessions: {type: [metered], limit: 1}", "sessions.type: expected one of metered, static, boolean, got a list"),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from core.conversations.window import Window
+from core.conversations.window import Extends, Window
 from core.plans.drafts import MeteredDraft
 from core.products import BUILT_IN, OPTIONS
 from infrastructure.plan_files.reader import PlanFileError, read_plan_file
@@ -26,6 +26,8 @@ def entitlement(tmp_path: Path, window: str, feature: str = "conversations") -> 
         ("{length_seconds: 3600}", Window(timedelta(hours=1))),
         ("{extending: false, messages_max: 100}", Window(extending=False, messages_max=100)),
         ("{messages_max: null}", Window()),
+        ("{extends: inbound}", Window(extends=Extends.INBOUND)),
+        ("{extends: any}", Window()),
     ],
 )
 def test_a_window_is_read_with_its_defaults(tmp_path: Path, written: str, window: Window | None) -> None:
@@ -40,7 +42,8 @@ def test_a_window_is_read_with_its_defaults(tmp_path: Path, written: str, window
         ("{length_seconds: 1.5}", "window.length_seconds: expected a whole number from 1 to 2678400, got 1.5"),
         ("{extending: often}", "window.extending: expected true or false, got 'often'"),
         ("{messages_max: 0}", "window.messages_max: expected a whole number from 1 to 1000000, or null, got 0"),
-        ("{hours: 24}", "window.hours: unknown field, expected one of length_seconds, extending, messages_max"),
+        ("{extends: outbound}", "window.extends: expected one of inbound, any, got 'outbound'"),
+        ("{hours: 24}", "window.hours: unknown field, expected one of length_seconds, extending, messages_max, extends"),
     ],
 )
 def test_a_mistaken_window_is_told_with_its_line(tmp_path: Path, written: str, mistake: str) -> None:
