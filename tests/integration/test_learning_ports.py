@@ -13,7 +13,7 @@ from core.learning.learning_plan import LearningPlan
 from core.learning.ports import LearnerKey, LearningUnitOfWork
 from core.learning.practice_session import Practice, PracticeSession
 from core.metering.repository import Repository
-from core.products import BUILT_IN
+from core.products import BUILT_IN, OPTIONS
 from infrastructure.ids import new_id
 from infrastructure.sql.driver.connections import Connections
 from infrastructure.sql.driver.pool import create_engine
@@ -38,7 +38,7 @@ async def units_of_work(request: pytest.FixtureRequest, database_url: str) -> As
         return
     engine = create_engine(database_url)
     connections = Connections(engine)
-    yield lambda: SqlUnitOfWork(connections, PlanCatalog(BUILT_IN), new_id, REPOSITORIES)
+    yield lambda: SqlUnitOfWork(connections, PlanCatalog(BUILT_IN, OPTIONS), new_id, REPOSITORIES)
     await connections.close()
     await engine.dispose()
 

@@ -17,7 +17,7 @@ from core.metering.ports import UnitOfWork
 from core.metering.reservations import Reservation
 from core.plans.periods import Billing, Interval, Period
 from core.plans.plan import Metered, Plan, Static
-from core.products import BUILT_IN
+from core.products import BUILT_IN, OPTIONS
 from infrastructure.ids import new_id
 from infrastructure.sql.driver.connections import Connections
 from infrastructure.sql.engine.plans import PlanCatalog
@@ -55,7 +55,7 @@ class Storage(ABC):
 
 class SqlStorage(Storage):
     def __init__(self, engine: AsyncEngine, connections: Connections) -> None:
-        self._engine, self._connections, self._catalog = engine, connections, PlanCatalog(BUILT_IN)
+        self._engine, self._connections, self._catalog = engine, connections, PlanCatalog(BUILT_IN, OPTIONS)
 
     def open(self) -> SqlUnitOfWork:
         return SqlUnitOfWork(self._connections, self._catalog, new_id, REPOSITORIES)
