@@ -29,7 +29,9 @@ def create_app(container: Container) -> FastAPI:
         async with running(container):
             yield
 
-    app = FastAPI(title="Tollgate", version=version("tollgate"), lifespan=whole_life, redoc_url=None, telemetry=telemetry(os.environ))
+    app = FastAPI(
+        title="Tollgate", version=version("tollgate-service"), lifespan=whole_life, redoc_url=None, telemetry=telemetry(os.environ)
+    )
     app.state.container = container
     app.add_middleware(BodyLimit)
     errors.install(app)
