@@ -31,7 +31,9 @@ def create_app(container: Container) -> FastAPI:
         async with running(container):
             yield
 
-    app = Service(title="Tollgate", version=version("tollgate"), lifespan=whole_life, redoc_url=None, telemetry=telemetry(os.environ))
+    app = Service(
+        title="Tollgate", version=version("tollgate-service"), lifespan=whole_life, redoc_url=None, telemetry=telemetry(os.environ)
+    )
     app.state.container = container
     app.add_middleware(BodyLimit)
     errors.install(app)

@@ -153,8 +153,8 @@ async def test_a_lock_waits_for_the_one_before_it_and_sees_what_that_booked(stor
         second = asyncio.create_task(standing(storage))
         await asyncio.sleep(0.1)
         assert not second.done()
-        assert await asyncio.wait_for(standing(storage, "ai_runs"), 5) == (0, 0)
-        assert await asyncio.wait_for(standing(storage, customer="globex"), 5) == (0, 0)
+        assert await asyncio.wait_for(standing(storage, "ai_runs"), 30) == (0, 0)
+        assert await asyncio.wait_for(standing(storage, customer="globex"), 30) == (0, 0)
         await first.commit()
     assert await second == (3, 0)
 
