@@ -1,10 +1,13 @@
 """Turn what a caller brought along into who the caller is."""
 
 import hmac
+from typing import Final
 
 from core.access.ports import ServiceKeyReader, UserTokens
 from core.access.principal import Principal, Unauthenticated
 from core.access.service_keys import BOOTSTRAP_NAME, KEY_PREFIX, Scope, digest, key_id_of
+
+_BOOTSTRAP: Final = Principal.service(BOOTSTRAP_NAME, Scope.ADMIN)
 
 
 class Authenticator:
@@ -24,7 +27,7 @@ class Authenticator:
         """Raises Unauthenticated; IdentityProviderUnavailable and StorageUnavailable where it cannot be told."""
         # Digests are compared, since comparing the texts in constant time would still give away the length.
         if self._bootstrap_digest is not None and hmac.compare_digest(self._bootstrap_digest, digest(credential)):
-            return Principal.service(BOOTSTRAP_NAME, Scope.ADMIN)
+            return _BOOTSTRAP
         if credential.startswith(KEY_PREFIX):
             return await self._service(credential)
         return Principal.user(await self._user_tokens.verify(credential))

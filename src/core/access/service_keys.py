@@ -30,8 +30,10 @@ class Scope(StrEnum):
     ADMIN = "admin"
 
     def covers(self, other: "Scope") -> bool:
-        rank = list(Scope).index
-        return rank(self) >= rank(other)
+        return _RANK[self] >= _RANK[other]
+
+
+_RANK: Final = {scope: rank for rank, scope in enumerate(Scope)}
 
 
 class InvalidKeyName(DomainError):
