@@ -8,6 +8,7 @@ from pydantic import Field
 
 from api.dependencies import admin, container_of, reader
 from api.docs import refusals
+from api.frame.route import FrameRoute
 from api.option_bodies import options_in, with_options
 from api.wire import Answer, Cursor, ExactNumber, Key, Limit, Number, Page, Wire, decimal_number, number
 from core.plans.drafts import EntitlementDraft, MeteredDraft, PlanDraft, is_key
@@ -16,7 +17,7 @@ from core.plans.periods import Reset
 from core.plans.plan import Boolean, Enforcement, Entitlement, Metered, Plan, PlanNotFound, Static
 from core.products import OPTIONS
 
-router = APIRouter(prefix="/api/v1", tags=["plans"])
+router = APIRouter(prefix="/api/v1", tags=["plans"], route_class=FrameRoute)
 
 
 @with_options(OPTIONS)
@@ -102,7 +103,7 @@ async def put_plan(request: Request, key: Annotated[Key, Path()], body: PlanBody
     return PlanAnswer.of(published.plan, await container.plan_reader().features())
 
 
-@router.get("/plans", dependencies=[Depends(reader)], responses=refusals())
+@router.get("/plans", dependencies=[Depends(reader)])
 async def list_plans(request: Request, limit: Limit = 50, cursor: Cursor = None) -> Page[PlanAnswer]:
     """The newest version of every plan, by key."""
     container = container_of(request)

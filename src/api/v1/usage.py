@@ -10,16 +10,19 @@ from pydantic import Field
 from api.dependencies import CustomerReader, CustomerWriter, container_of
 from api.docs import refusals
 from api.errors import code_of
-from api.replies import Reply, reply
+from api.frame.commands import carried_out
+from api.frame.route import FrameRoute
+from api.replies import Reply
 from api.v1.bodies import BalanceAnswer, PeriodBody, UsageAnswer, UsageBody, amounts, balances, consumed, display, to_balance, to_command
 from api.wire import Answer, Number, decimal_number, number
 from core.metering.account import Account
 from core.metering.balance import Balance
+from core.metering.consume_usage import ConsumeUsageCommand
 from core.metering.ledger import Breakdown, bounded
 from core.plans.periods import Reset
 from core.plans.plan import Boolean, Metered, Static
 
-router = APIRouter(prefix="/api/v1/customers/{customer_id}/usage", tags=["usage"])
+router = APIRouter(prefix="/api/v1/customers/{customer_id}/usage", tags=["usage"], route_class=FrameRoute)
 
 
 class CheckAnswer(Answer):
@@ -88,20 +91,18 @@ class StatusAnswer(Answer):
         "budget_exceeded",
         "conversation_quota_exceeded",
         "feature_not_in_plan",
-        "customer_not_found",
         "invalid_quantity",
         "invalid_occurred_at",
         "feature_not_metered",
-        "idempotency_key_reused",
     ),
 )
-async def consume_usage(request: Request, body: UsageBody, caller: CustomerWriter) -> Response:
+@carried_out(by=lambda container: container.consume_usage(), answered=consumed)
+def consume_usage(body: UsageBody, caller: CustomerWriter) -> ConsumeUsageCommand:
     """Consume one or several features at once: all of them, or none; the refusal names the one that bound."""
-    container = container_of(request)
-    return await reply(request, container.consume_usage(), to_command(caller.customer_id, body, caller.name), consumed, body)
+    return to_command(caller.customer_id, body, caller.name)
 
 
-@router.get("", response_model=StatusAnswer, responses=refusals("customer_not_found"))
+@router.get("", response_model=StatusAnswer)
 async def get_usage(request: Request, caller: CustomerReader, breakdown: bool = False) -> Response:
     """Where every feature of the customer's plan stands, at this moment; with `?breakdown=true` also by dimension."""
     container = container_of(request)
@@ -120,7 +121,7 @@ async def get_usage(request: Request, caller: CustomerReader, breakdown: bool = 
     return Reply.of(answer).response()
 
 
-@router.post("/check", responses=refusals("customer_not_found", "invalid_quantity"))
+@router.post("/check", responses=refusals("invalid_quantity"))
 async def check_usage(request: Request, body: UsageBody, caller: CustomerReader) -> CheckAnswer:
     """Would this be admitted now? Books nothing, and locks nothing."""
     container = container_of(request)

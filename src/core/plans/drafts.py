@@ -43,10 +43,14 @@ def did_you_mean(given: str, known: Iterable[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """What has to be mended before a plan can be published. `location` are the keys that lead there; none for the plan's own key."""
+    """What has to be mended before a plan can be published.
+
+    `location` are the keys that lead there; none for the plan's own key. `undeclared` is a feature that has to be declared first.
+    """
 
     location: tuple[str, ...]
     expected: str
+    undeclared: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,7 @@ EntitlementDraft = MeteredDraft | Static | Boolean
 
 @dataclass(frozen=True, slots=True)
 class PlanDraft:
-    """A plan that somebody wants published, out of a file or by HTTP."""
+    """A plan that somebody wants published, out of a file or by a request."""
 
     key: str
     name: str
@@ -73,7 +77,8 @@ class PlanDraft:
     def resolve(self, catalog: FeatureCatalog) -> dict[str, Entitlement]:
         """The entitlements as they are published, limits in smallest parts. Raises InvalidPlan for the first mistake."""
         if mistakes := self.mistakes(catalog):
-            raise InvalidPlan(".".join(mistakes[0].location) or "key", mistakes[0].expected)
+            first = mistakes[0]
+            raise InvalidPlan(".".join(first.location) or "key", first.expected, first.undeclared)
         features = {feature.key: feature for feature in catalog}
         return {key: _resolved(key, entitlement, features) for key, entitlement in self.entitlements.items()}
 
@@ -95,8 +100,8 @@ def _mistakes(key: str, entitlement: EntitlementDraft, catalog: FeatureCatalog) 
         yield Mistake(location, f"expected {EXPECTED_KEY}")
     elif isinstance(entitlement, MeteredDraft) and feature is None:
         known = did_you_mean(key, (declared.key for declared in catalog))
-        how = known or f": declare it under 'features:' in the plan file, or by PUT /api/v1/features/{key}"
-        yield Mistake(location, f"expected a declared metered feature{how}")
+        how = known or ": declare it under 'features:' in the plan file"
+        yield Mistake(location, f"expected a declared metered feature{how}", undeclared=None if known else key)
     elif not isinstance(entitlement, MeteredDraft) and feature is not None:
         yield Mistake((*location, "type"), f"expected 'metered', since {key!r} is a declared metered feature")
     match entitlement:

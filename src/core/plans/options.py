@@ -1,7 +1,7 @@
 """What a metered entitlement may say beyond its limit: options, which the products declare.
 
 A product whose feature needs more of a plan than a limit subclasses Option beside its other code, and `core/products.py` lists it. An
-option is made of plain values, and says of each which values it takes. That is all that plan files, HTTP bodies and the database need
+option is made of plain values, and says of each which values it takes. That is all that plan files, request bodies and the database need
 to know, so that none of them knows any particular option.
 """
 
@@ -74,7 +74,7 @@ class Option(ABC):
     __slots__ = ()
 
     name: ClassVar[str]
-    """The key in an entitlement, in plan files, over HTTP and in the database."""
+    """The key in an entitlement, in plan files, requests and the database."""
 
     features: ClassVar[tuple[str, ...]]
     """The features that take it."""

@@ -32,11 +32,14 @@ class PlanVersionConflict(DomainError):
 
 
 class InvalidPlan(DomainError):
-    """A plan that cannot be published: `path` says where in the plan, `expected` what belongs there."""
+    """A plan that cannot be published: `path` says where in the plan, `expected` what belongs there.
 
-    def __init__(self, path: str, expected: str) -> None:
+    `undeclared` is the feature that has to be declared first, where that is what is wrong.
+    """
+
+    def __init__(self, path: str, expected: str, undeclared: str | None = None) -> None:
         super().__init__(path, expected)
-        self.path, self.expected = path, expected
+        self.path, self.expected, self.undeclared = path, expected, undeclared
         self.message = f"{path}: {expected}"
 
     def facts(self) -> Mapping[str, object]:

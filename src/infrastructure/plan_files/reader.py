@@ -1,4 +1,4 @@
-"""Plans as code: reads a plan file, and says of every mistake in it where it is and what belongs there."""
+"""Plans as code: reads a plan file, and says for every mistake in it where it is and what is expected there."""
 
 import reprlib
 from collections.abc import Iterable, Mapping
@@ -120,7 +120,7 @@ class _Reader:
         return draft
 
     def _entitlement(self, value: object, location: Location) -> EntitlementDraft:
-        """One that cannot be read is noted and has a stand-in of its type, so that its feature and its limit are looked at too.
+        """Where one cannot be read, its mistake is kept and a stand-in of its type returned, so that feature and limit are checked too.
 
         A stand-in never leaves this module: its mistake keeps the file from being read.
         """
@@ -165,7 +165,7 @@ class _Reader:
 
 
 def _entries(value: object, name: str) -> Iterable[tuple[str, object]]:
-    """What a mapping holds under a name, if that is a mapping too; where it is none, reading the part has said so."""
+    """The entries of a mapping within a mapping. Where it is not a mapping, `_read` has already reported that."""
     inner = value.get(name) if isinstance(value, dict) else None
     return inner.items() if isinstance(inner, dict) else ()
 

@@ -120,7 +120,7 @@ def test_a_limit_that_is_shown_rounded_can_be_published_again() -> None:
         (
             {"tokens": MeteredDraft(None)},
             "entitlements.tokens",
-            "expected a declared metered feature: declare it under 'features:' in the plan file, or by PUT /api/v1/features/tokens",
+            "expected a declared metered feature: declare it under 'features:' in the plan file",
         ),
         (
             {"sessions": Static(Decimal(3))},
@@ -146,6 +146,7 @@ def test_an_entitlement_that_cannot_be_published_is_refused_with_what_belongs_th
         draft(entitlements).resolve(CATALOG)
 
     assert (refusal.value.path, refusal.value.expected) == (path, expected)
+    assert refusal.value.undeclared == ("tokens" if "tokens" in entitlements else None)
 
 
 @pytest.mark.parametrize("key", ["", "Pro", "1pro", "_pro", "pro plan", "pro\n", "pró", "p" * 65])
