@@ -64,8 +64,8 @@ def told(entitlement: Entitlement, feature: Feature | None) -> str:
     match entitlement:
         case Metered(limit, reset, enforcement, window):
             assert feature is not None
-            amount = "unlimited" if limit is None else f"{feature.units(limit):f}"
-            return f"{amount} {feature.unit} per {reset.value} ({enforcement.value})" + (f" of {_told_window(window)}" if window else "")
+            amount = f"unlimited {feature.plural}" if limit is None else feature.amount(limit)
+            return f"{amount} per {reset.value} ({enforcement.value})" + (f" of {_told_window(window)}" if window else "")
         case Static(value):
             return f"{value:f}"
         case Boolean(enabled):

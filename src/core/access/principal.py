@@ -25,7 +25,7 @@ class Forbidden(DomainError):
     def __init__(self, required: Scope) -> None:
         super().__init__(required)
         self.required = required
-        self.message = f"This takes a service key with the scope {required.value!r}."
+        self.message = f"A service key with the scope {required.value!r} is required."
 
     def facts(self) -> Mapping[str, object]:
         return {"required_scope": self.required.value}
