@@ -31,7 +31,9 @@ def create_app(container: Container) -> FastAPI:
         async with running(container):
             yield
 
-    app = Service(title="Tollgate", version=version("tollgate"), lifespan=whole_life, redoc_url=None, telemetry=telemetry(os.environ))
+    app = Service(
+        title="Tollgate", version=version("tollgate-service"), lifespan=whole_life, redoc_url=None, telemetry=telemetry(os.environ)
+    )
     app.state.container = container
     app.add_middleware(BodyLimit)
     errors.install(app)
@@ -52,7 +54,7 @@ def telemetry(environment: Iterable[str]) -> TelemetryConfig:
 def _spare_the_collector() -> None:
     """What was made at the start stays: the garbage collector need not look at it again, nor look so often at what requests make.
 
-    On a batch of a thousand decisions this is worth a third of the time (docs/architecture/decisions/0006-group-commit.md).
+    On a batch of a thousand decisions this is worth a third of the time (docs/architecture/measurements.md).
     """
     gc.collect()
     gc.freeze()

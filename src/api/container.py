@@ -37,7 +37,7 @@ from core.operations.check_budget import CheckBudget
 from core.operations.finish_operation import FinishOperation
 from core.operations.start_operation import StartOperation
 from core.plans.publish_plan import DeclareFeature, PublishPlan
-from core.products import BUILT_IN, BUILT_IN_STATIC
+from core.products import BUILT_IN, BUILT_IN_STATIC, OPTIONS
 from core.reconciliation.reconcile import Reconcile
 from core.reconciliation.repair_usage import RepairUsage
 from core.sessions.complete_session import CompleteSession
@@ -130,7 +130,8 @@ class Container(containers.DeclarativeContainer):
     http_client = providers.Singleton(http_client, settings)
     health = providers.Singleton(SqlHealth, engine)
 
-    plan_catalog = providers.Singleton(PlanCatalog, BUILT_IN)
+    plan_options = providers.Object(OPTIONS)
+    plan_catalog = providers.Singleton(PlanCatalog, BUILT_IN, plan_options)
     unit_of_work = providers.Factory(SqlUnitOfWork, connections, plan_catalog, new_id, providers.Object(REPOSITORIES))
 
     service_keys = providers.Singleton(GatheredServiceKeys, providers.Singleton(SqlServiceKeyReader, connections))

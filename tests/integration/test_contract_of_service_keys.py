@@ -11,7 +11,7 @@ import pytest
 from core.access.ports import AccessUnitOfWork, ServiceKeyReader
 from core.access.revoke_key import RevokeKey
 from core.access.service_keys import Scope, ServiceKey, generate
-from core.products import BUILT_IN
+from core.products import BUILT_IN, OPTIONS
 from infrastructure.ids import new_id
 from infrastructure.sql.driver.connections import Connections
 from infrastructure.sql.driver.pool import create_engine
@@ -40,7 +40,7 @@ async def keys(request: pytest.FixtureRequest, database_url: str) -> AsyncIterat
         return
     engine = create_engine(database_url)
     connections = Connections(engine)
-    catalog = PlanCatalog(BUILT_IN)
+    catalog = PlanCatalog(BUILT_IN, OPTIONS)
     yield Keys(lambda: SqlUnitOfWork(connections, catalog, new_id, REPOSITORIES), SqlServiceKeyReader(connections))
     await connections.close()
     await engine.dispose()

@@ -205,6 +205,6 @@ def test_a_request_that_is_no_http_is_refused_and_the_service_goes_on(service: S
     ):
         with socket.create_connection(("127.0.0.1", service.port)) as connection:
             connection.sendall(garbage)
-            connection.settimeout(5)
+            connection.settimeout(30)
             connection.recv(100)
     until(lambda: service.anyone.get("/healthz").status_code == 200)
