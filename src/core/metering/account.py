@@ -169,8 +169,8 @@ class Account:
         """
         balance = self.balance(record.feature)
         if corrected_total + quantity < 0:
-            left = balance.feature.units(corrected_total)
-            raise InvalidQuantity(record.feature, f"the record stands at {left:f} {balance.feature.unit} and cannot go below zero")
+            left = balance.feature.amount(corrected_total)
+            raise InvalidQuantity(record.feature, f"the record stands at {left} and cannot go below zero")
         if record.occurred_at in balance.period and balance.used + quantity < 0:
             raise InvalidQuantity(record.feature, "the period's usage cannot go below zero")
         return self._book(

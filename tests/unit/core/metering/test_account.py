@@ -119,7 +119,7 @@ def test_a_refusal_tells_in_units_what_bound_and_when_it_resets() -> None:
         "remaining": Decimal("29.5"),
         "resets_at": PERIOD.end,
     }
-    assert str(refused.value) == "Usage limit exceeded: 500 minute of minutes."
+    assert str(refused.value) == "Usage limit exceeded: 500 minutes."
 
 
 def test_a_record_says_who_used_what_when_and_on_whose_word() -> None:
