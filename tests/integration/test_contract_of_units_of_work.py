@@ -1,7 +1,6 @@
 """What a unit of work promises, kept by PostgreSQL and by the fake that the unit tests trust."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -16,8 +15,6 @@ from core.metering.ledger import EventKey, RecordKey, UsageRecord
 from core.metering.meters import Meter
 from core.metering.repository import Repository
 from core.metering.reservations import ReservationKey, ReservationState
-from infrastructure.sql.driver.connections import Connections
-from infrastructure.sql.driver.pool import create_engine
 from infrastructure.sql.engine.accounts import WRITTEN_AHEAD
 from tests.integration.units_of_work import (
     ACME,
@@ -27,8 +24,6 @@ from tests.integration.units_of_work import (
     NOW,
     ORIGIN,
     PLAN,
-    FakeStorage,
-    SqlStorage,
     Storage,
     book,
     hold,
@@ -51,17 +46,12 @@ def record_key(record: UsageRecord) -> RecordKey:
     return RecordKey(record.customer_id, record.id)
 
 
-@pytest.fixture(params=["PostgreSQL", "fake"])
-async def storage(request: pytest.FixtureRequest, database_url: str) -> AsyncIterator[Storage]:
-    engine = create_engine(database_url)
-    connections = Connections(engine)
-    storage: Storage = FakeStorage() if request.param == "fake" else SqlStorage(engine, connections)
+@pytest.fixture
+async def storage(storage: Storage) -> Storage:
     await storage.publish(PLAN)
     await storage.put(ACME)
     await storage.put(GLOBEX)
-    yield storage
-    await connections.close()
-    await engine.dispose()
+    return storage
 
 
 # Visibility: all at the commit, or nothing.
@@ -114,7 +104,8 @@ async def test_what_is_written_ahead_is_part_of_the_transaction(storage: Storage
             mark = uow.journal.mark()
             account.consume("ai_runs", 1, ORIGIN)
             uow.journal.undo(mark)
-            await uow.decided()
+            if (pause := uow.decided()) is not None:
+                await pause
         async with storage.open() as other:
             assert await found(other.records, *map(record_key, records)) == []
         if committed:

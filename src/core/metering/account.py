@@ -78,7 +78,7 @@ class Account:
         self._catalog = catalog
         self._journal = journal
         self._reservations = reservations
-        self._balances: dict[Meter, Balance] = {}
+        self._balances: dict[str, Balance] = {}  # of this customer's meters, by feature
 
     def balance(self, key: str) -> Balance:
         """Where the feature stands, with all that was booked through this account.
@@ -86,18 +86,17 @@ class Account:
         A feature that the plan does not have stands at a limit of zero. Raises FeatureNotMetered, and FeatureNotInPlan for a feature
         that was never declared or that the plan switches off.
         """
-        meter = Meter(self.customer_id, key)
-        balance = self._balances.get(meter)
+        balance = self._balances.get(key)
         if balance is None:
             feature = self._catalog.get(key)
             entitlement = metered_entitlement(self.plan, key)
             if feature is None:
                 raise FeatureNotInPlan(self.plan.key, key, declared=False)
-            counter = self._counters[meter]
+            counter = self._counters[Meter(self.customer_id, key)]
             period = self.billing.period(entitlement.reset, self.now)
             hard = entitlement.enforcement is Enforcement.HARD
             balance = Balance(feature, entitlement.limit, hard, period, counter.used, counter.held)
-            self._balances[meter] = balance
+            self._balances[key] = balance
         return balance
 
     def knows(self, feature: str) -> bool:
@@ -237,7 +236,7 @@ class Account:
         return self._balances.values()
 
     def _put(self, feature: str, balance: Balance) -> None:
-        self._journal.put(self._balances, Meter(self.customer_id, feature), balance)
+        self._journal.put(self._balances, feature, balance)
 
     def _require_in_plan(self, feature: str) -> None:
         if feature not in self.plan.entitlements:
@@ -260,7 +259,7 @@ class Account:
         if occurred_at in before.period:
             after = before.plus(quantity)
             overage = after.overage - before.overage
-            self._put(feature, after)
+            self._journal.put(self._balances, feature, after)
         record = UsageRecord(
             self.new_id(),
             self.customer_id,

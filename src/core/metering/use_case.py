@@ -89,7 +89,8 @@ class AccountUseCase(ABC, Generic[C, R, U]):
             outcomes = []
             for call in calls:
                 outcomes.append(self._outcome(call, accounts, uow, now))
-                await uow.decided()
+                if (pause := uow.decided()) is not None:
+                    await pause
             await uow.commit()
         return outcomes
 
