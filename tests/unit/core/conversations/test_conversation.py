@@ -117,6 +117,10 @@ def test_windows_that_only_meet_stay_two() -> None:
     assert received([0, 90, 30]) == [(0, 90, 2), (90, 150, 1)]
 
 
+def test_windows_that_met_become_one_once_a_late_message_brings_the_first_past_the_start_of_the_second() -> None:
+    assert received([0, 60, 30]) == [(0, 120, 3)]
+
+
 def test_a_fixed_window_ends_a_length_after_it_was_opened_whatever_comes() -> None:
     assert received([0, 30, 59, 60], FIXED_HOUR) == [(0, 60, 3), (60, 120, 1)]
 
