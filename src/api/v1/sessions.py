@@ -50,9 +50,12 @@ class Completion(Wire):
 
 
 class Failure(Wire):
-    """Why the session could not be transcribed."""
+    """Why the session could not be transcribed, and whether it is to count all the same."""
 
     reason: Annotated[Prose, Field(min_length=1)]
+    give_back: Annotated[
+        bool, Field(strict=True, description="true: the session's unit is given back, by a correction with the reason")
+    ] = False
 
 
 class SessionAnswer(Answer):
@@ -189,6 +192,12 @@ async def complete_session(request: Request, id: SessionId, body: Completion, ca
 
 @router.post("/{id}/fail", response_model=SessionAnswer, responses=refusals("session_not_found", "invalid_session_state"))
 async def fail_session(request: Request, id: SessionId, body: Failure, caller: ProductWriter) -> Response:
-    """Give a session up. No minutes are booked; the session stays counted, since it was created."""
+    """Give a session up. No minutes are booked; the session stays counted, since it was created, unless `give_back` is true.
+
+    It is given back once: where it has been already, by whomever, nothing changes.
+    """
     container = container_of(request)
-    return await reply(request, container.fail_session(), FailSessionCommand(caller.customer_id, id, body.reason), _changed, body)
+    command = FailSessionCommand(
+        customer_id=caller.customer_id, session_id=id, reason=body.reason, recorded_by=caller.name, give_back=body.give_back
+    )
+    return await reply(request, container.fail_session(), command, _changed, body)
