@@ -16,25 +16,21 @@ from core.metering.ledger import CorrectedRecord, EventKey, RecordKey, UsageReco
 from core.metering.meters import Meter
 from core.metering.repository import Repository
 from core.metering.reservations import ReservationKey, ReservationState
-from infrastructure.sql.driver.connections import Connections
-from infrastructure.sql.driver.pool import create_engine
 from infrastructure.sql.engine.accounts import WRITTEN_AHEAD
 from tests.integration.units_of_work import (
     ACME,
-    GLOBEX,
     INSTANT,
     NOVEMBER,
     NOW,
     ORIGIN,
     PLAN,
-    FakeStorage,
-    SqlStorage,
     Storage,
     book,
     hold,
     locked,
     reservation,
     standing,
+    storage_of,
 )
 
 K = TypeVar("K")
@@ -53,15 +49,8 @@ def record_key(record: UsageRecord) -> RecordKey:
 
 @pytest.fixture(params=["PostgreSQL", "fake"])
 async def storage(request: pytest.FixtureRequest, database_url: str) -> AsyncIterator[Storage]:
-    engine = create_engine(database_url)
-    connections = Connections(engine)
-    storage: Storage = FakeStorage() if request.param == "fake" else SqlStorage(engine, connections)
-    await storage.publish(PLAN)
-    await storage.put(ACME)
-    await storage.put(GLOBEX)
-    yield storage
-    await connections.close()
-    await engine.dispose()
+    async with storage_of(request.param, database_url) as storage:
+        yield storage
 
 
 # Visibility: all at the commit, or nothing.

@@ -1,6 +1,8 @@
 """Units of work over PostgreSQL and over the fake that the unit tests trust, and what tests do with either."""
 
 from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -20,6 +22,7 @@ from core.plans.plan import Metered, Plan, Static
 from core.products import BUILT_IN
 from infrastructure.ids import new_id
 from infrastructure.sql.driver.connections import Connections
+from infrastructure.sql.driver.pool import create_engine
 from infrastructure.sql.engine.plans import PlanCatalog
 from infrastructure.sql.engine.unit_of_work import SqlUnitOfWork
 from infrastructure.sql.registry import REPOSITORIES
@@ -93,6 +96,20 @@ class FakeStorage(Storage):
         self._store.counters[Meter("acme", "sessions")] = Counter(NOVEMBER, used)
 
 
+@asynccontextmanager
+async def storage_of(kind: str, database_url: str) -> AsyncIterator[Storage]:
+    """PostgreSQL, or the fake, with ACME and GLOBEX on PLAN."""
+    engine = create_engine(database_url)
+    connections = Connections(engine)
+    storage: Storage = FakeStorage() if kind == "fake" else SqlStorage(engine, connections)
+    await storage.publish(PLAN)
+    await storage.put(ACME)
+    await storage.put(GLOBEX)
+    yield storage
+    await connections.close()
+    await engine.dispose()
+
+
 async def locked(uow: UnitOfWork, customer: str = "acme", feature: str = "sessions", at: datetime = NOW) -> Account:
     return (await uow.accounts.lock({customer: [Meter(customer, feature)]}, at))[customer]
 
@@ -101,7 +118,9 @@ async def book(
     storage: Storage, quantity: int, customer: str = "acme", at: datetime = NOW, occurred_at: datetime | None = None
 ) -> UsageRecord:
     async with storage.open() as uow:
-        record = (await locked(uow, customer, at=at)).record("sessions", quantity, ORIGIN, occurred_at=occurred_at)
+        account = await locked(uow, customer, at=at)
+        await uow.accounts.load_periods([(Meter(customer, "sessions"), occurred_at or at)])
+        record = account.record("sessions", quantity, ORIGIN, occurred_at=occurred_at)
         await uow.commit()
     return record
 

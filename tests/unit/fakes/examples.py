@@ -12,9 +12,10 @@ from core.metering.account import Account
 from core.metering.balance import Balance
 from core.metering.counters import CounterState, PeriodNotLoaded
 from core.metering.journal import Journal
-from core.metering.ledger import Origin
+from core.metering.ledger import CorrectedRecord, Origin, RecordKey
 from core.metering.meters import Meter
 from core.metering.records import NoRecords
+from core.metering.repository import Repository
 from core.metering.reservations import NoReservations, Reservation
 from core.plans.features import FeatureCatalog
 from core.plans.periods import Billing, Interval, Period
@@ -82,6 +83,8 @@ class InformedAccount(Account):
 
     __slots__ = ("used_before",)
 
+    used_before: Mapping[str, int]
+
     def balance_at(self, key: str, at: datetime) -> Balance:
         try:
             return super().balance_at(key, at)
@@ -98,6 +101,11 @@ def journal_of(account: Account) -> Journal:
 def reservations_of(account: Account) -> list[Reservation]:
     """The last states of the reservations that the account made or settled."""
     return list(account._reservations.saved())
+
+
+def corrected_of(account: Account) -> Repository[RecordKey, CorrectedRecord]:
+    """Where the account saves what its corrections leave of records."""
+    return account._corrected
 
 
 def standing(account: Account, feature: str) -> tuple[int, int]:
