@@ -42,7 +42,7 @@ class StorageUnavailable(DomainError):
         super().__init__(outcome_unknown)
         self.outcome_unknown = outcome_unknown
         self.message = (
-            "The storage went away during the commit: repeat the request with the same Idempotency-Key."
+            "The storage went away during the commit: repeat the request with the same idempotency key."
             if outcome_unknown
             else "The storage is not available. Nothing was booked; try again shortly."
         )

@@ -1,7 +1,6 @@
 """Periods other than the current one, and what was booked for a thing: the same on PostgreSQL and on the fake that unit tests trust."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
@@ -11,17 +10,19 @@ from core.metering.ledger import Cause, CorrectedRecord, Origin
 from core.metering.meters import Meter
 from core.plans.periods import Period
 from infrastructure.sql.engine.accounts import WRITTEN_AHEAD
-from tests.integration.units_of_work import INSTANT, NOVEMBER, NOW, ORIGIN, Storage, book, locked, standing, storage_of
+from tests.integration.units_of_work import ACME, GLOBEX, INSTANT, NOVEMBER, NOW, ORIGIN, PLAN, Storage, book, locked, standing
 
 OCTOBER = Period(NOVEMBER.start - timedelta(days=31), NOVEMBER.start)
 SESSIONS = Meter("acme", "sessions")
 ORDER_7 = Cause("acme", "sessions", "test", "order 7")
 
 
-@pytest.fixture(params=["PostgreSQL", "fake"])
-async def storage(request: pytest.FixtureRequest, database_url: str) -> AsyncIterator[Storage]:
-    async with storage_of(request.param, database_url) as storage:
-        yield storage
+@pytest.fixture
+async def storage(storage: Storage) -> Storage:
+    await storage.publish(PLAN)
+    await storage.put(ACME)
+    await storage.put(GLOBEX)
+    return storage
 
 
 async def used_at(storage: Storage, *instants: object) -> list[int]:

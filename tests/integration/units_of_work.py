@@ -1,4 +1,4 @@
-"""Units of work over PostgreSQL and over the fake that the unit tests trust, and what tests do with either."""
+"""Units of work over PostgreSQL and over the fakes that the unit tests trust, and what tests do with either."""
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
@@ -6,10 +6,8 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 from zoneinfo import ZoneInfo
-
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.customers.customer import Customer
 from core.metering.account import Account
@@ -19,14 +17,14 @@ from core.metering.ports import UnitOfWork
 from core.metering.reservations import Reservation
 from core.plans.periods import Billing, Interval, Period
 from core.plans.plan import Metered, Plan, Static
-from core.products import BUILT_IN
+from core.products import BUILT_IN, OPTIONS
 from infrastructure.ids import new_id
 from infrastructure.sql.driver.connections import Connections
 from infrastructure.sql.driver.pool import create_engine
 from infrastructure.sql.engine.plans import PlanCatalog
 from infrastructure.sql.engine.unit_of_work import SqlUnitOfWork
 from infrastructure.sql.registry import REPOSITORIES
-from tests.unit.fakes.metering import Counter, FakeStore
+from tests.unit.fakes.metering import Counter, FakeStore, FakeUnitOfWork
 
 NOW = datetime(2026, 11, 21, 12, 0, 0, 123456, tzinfo=UTC)
 NOVEMBER = Period(datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC))
@@ -39,11 +37,22 @@ GLOBEX = replace(ACME, id="globex")
 ORIGIN = Origin("test", "key 1", "order 7")
 
 
+@asynccontextmanager
+async def connections_to(database_url: str) -> AsyncIterator[Connections]:
+    """Open until the end, and then closed with all that was kept."""
+    engine = create_engine(database_url)
+    connections = Connections(engine)
+    yield connections
+    await connections.close()
+    await engine.dispose()
+
+
 class Storage(ABC):
     """Where units of work come from, and the things that happen outside of them."""
 
     @abstractmethod
-    def open(self) -> UnitOfWork: ...
+    def open(self) -> Any:
+        """A unit of work, with the repositories of whichever product a test is about."""
 
     @abstractmethod
     async def publish(self, plan: Plan) -> None: ...
@@ -57,8 +66,8 @@ class Storage(ABC):
 
 
 class SqlStorage(Storage):
-    def __init__(self, engine: AsyncEngine, connections: Connections) -> None:
-        self._engine, self._connections, self._catalog = engine, connections, PlanCatalog(BUILT_IN)
+    def __init__(self, connections: Connections) -> None:
+        self._connections, self._catalog = connections, PlanCatalog(BUILT_IN, OPTIONS)
 
     def open(self) -> SqlUnitOfWork:
         return SqlUnitOfWork(self._connections, self._catalog, new_id, REPOSITORIES)
@@ -75,15 +84,16 @@ class SqlStorage(Storage):
             await uow.commit()
 
     async def tamper(self, used: int) -> None:
-        async with self._engine.begin() as connection:
-            await connection.execute(text("UPDATE usage_counter SET used = :used"), {"used": used})
+        await self._connections.ask(lambda driver: driver.execute("UPDATE usage_counter SET used = $1", used))
 
 
 class FakeStorage(Storage):
-    def __init__(self) -> None:
-        self._store = FakeStore()
+    """`store` is the one whose units of work have the repositories that a test is about."""
 
-    def open(self) -> UnitOfWork:
+    def __init__(self, store: FakeStore) -> None:
+        self._store = store
+
+    def open(self) -> FakeUnitOfWork:
         return self._store.unit_of_work()
 
     async def publish(self, plan: Plan) -> None:
@@ -94,20 +104,6 @@ class FakeStorage(Storage):
 
     async def tamper(self, used: int) -> None:
         self._store.counters[Meter("acme", "sessions")] = Counter(NOVEMBER, used)
-
-
-@asynccontextmanager
-async def storage_of(kind: str, database_url: str) -> AsyncIterator[Storage]:
-    """PostgreSQL, or the fake, with ACME and GLOBEX on PLAN."""
-    engine = create_engine(database_url)
-    connections = Connections(engine)
-    storage: Storage = FakeStorage() if kind == "fake" else SqlStorage(engine, connections)
-    await storage.publish(PLAN)
-    await storage.put(ACME)
-    await storage.put(GLOBEX)
-    yield storage
-    await connections.close()
-    await engine.dispose()
 
 
 async def locked(uow: UnitOfWork, customer: str = "acme", feature: str = "sessions", at: datetime = NOW) -> Account:

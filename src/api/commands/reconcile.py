@@ -13,7 +13,7 @@ from core.reconciliation.drift import Drift
 
 
 async def reconcile(container: Container, customer: str | None, *, repair: bool, out: Console) -> bool:
-    """Prints what disagrees, mends it if asked to, and says whether there was anything. Raises CommandFailed."""
+    """Prints what disagrees, repairs it if asked to, and says whether there was anything. Raises CommandFailed."""
     use_case = container.reconcile()
     found: list[Drift] = []
     written = 0

@@ -7,18 +7,19 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any, Final, NotRequired
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import Field, TypeAdapter, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 from pydantic_core import from_json
 from starlette.exceptions import HTTPException
 from typing_extensions import TypedDict
 
 from api.container import Container
-from api.dependencies import container_of, writer
+from api.dependencies import ServiceWriter, container_of
 from api.docs import refusals
 from api.errors import mistakes, told
+from api.frame.route import FrameRoute
 from api.replies import REPLAYED, Reply, idempotency_key
-from api.v1.usage import UsageBody, consumed, to_command
+from api.v1.bodies import UsageBody, consumed, to_command
 from api.wire import Answer, CustomerId, ExactNumber, Instant, Key, Label, Wire
 from core.access.principal import Principal
 from core.errors import DomainError, Overloaded, StorageUnavailable
@@ -28,9 +29,10 @@ from core.metering.idempotency import Once, Replay
 from core.metering.ingest_events import IngestEventCommand
 from core.metering.use_case import Call
 
-router = APIRouter(prefix="/api/v1", tags=["bulk"])
+router = APIRouter(prefix="/api/v1", tags=["bulk"], route_class=FrameRoute)
 
 ITEMS_MAX: Final = 1_000
+BULK_BYTES_MAX: Final = 8 * 1024 * 1024
 READ_AT_ONCE: Final = 100
 """After so many events the other requests get their turn."""
 
@@ -39,8 +41,6 @@ MANY_EVENTS: Final = "application/cloudevents-batch+json"
 ONE: Final = Decimal(1)
 PASSING: Final = (StorageUnavailable, Overloaded)
 """Troubles that a repeat may not meet."""
-
-Writer = Annotated[Principal, Depends(writer)]
 
 
 class BatchItem(UsageBody):
@@ -124,8 +124,8 @@ class EventsAnswer(Answer):
     rejected: list[Rejected]
 
 
-@router.post("/usage/batch", response_model=BatchAnswer, responses=refusals("idempotency_key_reused"))
-async def consume_batch(request: Request, body: BatchBody, who: Writer) -> Response:
+@router.post("/usage/batch", max_body_size=BULK_BYTES_MAX, response_model=BatchAnswer)
+async def consume_batch(request: Request, body: BatchBody, who: ServiceWriter) -> Response:
     """Decide up to 1,000 requests to consume, each on its own, in order: for gateways and workers that gather decisions themselves."""
     container = container_of(request)
     key = idempotency_key(request)
@@ -135,8 +135,9 @@ async def consume_batch(request: Request, body: BatchBody, who: Writer) -> Respo
     items: list[BatchItem | Malformed] = list(body.items)
     calls = [_to_call(item, index, who.name, key, whole) for index, item in enumerate(items) if isinstance(item, BatchItem)]
     outcomes = await container.consume_usage().execute(calls) if calls else ()
-    if outcomes and all(isinstance(outcome, PASSING) for outcome in outcomes):
-        raise outcomes[0]
+    troubles = [outcome for outcome in outcomes if isinstance(outcome, PASSING)]
+    if troubles and len(troubles) == len(outcomes):
+        raise troubles[0]
     decided = iter(outcomes)
     results = [item if isinstance(item, Malformed) else next(decided) for item in items]
     content = b'{"results":[' + b",".join(map(_result, results)) + b"]}"
@@ -175,8 +176,9 @@ def _result(outcome: Consumed | Replay | DomainError | Malformed) -> bytes:
 
 @router.post(
     "/events",
+    max_body_size=BULK_BYTES_MAX,
     response_model=EventsAnswer,
-    responses=refusals("unsupported_media_type", "idempotency_key_reused"),
+    responses=refusals("unsupported_media_type"),
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -187,7 +189,7 @@ def _result(outcome: Consumed | Replay | DomainError | Malformed) -> bytes:
         }
     },
 )
-async def ingest_events(request: Request, who: Writer) -> Response:
+async def ingest_events(request: Request, who: ServiceWriter) -> Response:
     """Book CloudEvents 1.0, each (source, id) once for ever; good events are booked though others are rejected."""
     container = container_of(request)
     key = idempotency_key(request)

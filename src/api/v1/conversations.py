@@ -4,13 +4,15 @@ from datetime import datetime
 from typing import Annotated, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request
 from pydantic import Field, TypeAdapter
 from typing_extensions import TypedDict
 
 from api.dependencies import ProductReader, ProductWriter, container_of
 from api.docs import refusals
-from api.replies import Reply, reply
+from api.frame.commands import carried_out
+from api.frame.route import FrameRoute
+from api.replies import Reply
 from api.wire import Cursor, Instant, Label, Limit, Number, Page, Wire, from_cursor, identified, number, to_cursor
 from core.conversations.conversation import Conversation, ConversationNotFound
 from core.conversations.features import CONVERSATIONS
@@ -18,7 +20,7 @@ from core.conversations.message import Channel, Direction
 from core.conversations.ports import ConversationKey
 from core.conversations.record_message import Recorded, RecordMessageCommand
 
-router = APIRouter(prefix="/api/v1", tags=["conversations"])
+router = APIRouter(prefix="/api/v1", tags=["conversations"], route_class=FrameRoute)
 
 COUNTERPARTY_LENGTH_MAX = 255
 
@@ -112,21 +114,19 @@ def _recorded(recorded: Recorded) -> Reply:
         **refusals(
             "conversation_quota_exceeded",
             "feature_not_in_plan",
-            "customer_not_found",
             "invalid_phone_number",
             "invalid_sent_at",
-            "idempotency_key_reused",
         ),
     },
 )
-async def record_message(request: Request, body: NewMessage, caller: ProductWriter) -> Response:
+@carried_out(by=lambda container: container.record_message(), answered=_recorded)
+def record_message(body: NewMessage, caller: ProductWriter) -> RecordMessageCommand:
     """Count a message into its conversation, in either direction; outside an open one it opens and books one.
 
     Inbound is never refused. Outbound is where it would open a conversation beyond the quota. The same message_id again gets the
     first answer, whatever else it says, and nothing is counted twice.
     """
-    container = container_of(request)
-    command = RecordMessageCommand(
+    return RecordMessageCommand(
         customer_id=caller.customer_id,
         direction=body.direction,
         counterparty=body.counterparty,
@@ -135,10 +135,9 @@ async def record_message(request: Request, body: NewMessage, caller: ProductWrit
         channel=body.channel,
         sent_at=body.sent_at,
     )
-    return await reply(request, container.record_message(), command, _recorded, body)
 
 
-@router.get("/conversations", responses=refusals())
+@router.get("/conversations")
 async def list_conversations(
     request: Request,
     caller: ProductReader,

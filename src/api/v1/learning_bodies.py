@@ -7,8 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from api.v1.customers import PeriodBody
-from api.v1.usage import display, to_balance
+from api.v1.bodies import OwnId, PeriodBody, display, to_balance
 from api.wire import Answer, ExactNumber, Label, Number, Prose, Wire, decimal_number
 from core.learning.assessment import Assessment
 from core.learning.features import ASSESSMENTS, PRACTICE_SESSIONS
@@ -24,7 +23,6 @@ DURATION_SECONDS_MAX = 7 * 24 * 3600
 SCORE_MAX = Decimal(1_000_000)
 
 ShortLabel = Annotated[Label, Field(max_length=64)]
-OwnId = Annotated[Label | None, Field(description="yours, to name it by when it is sent again; null: it gets one")]
 PartOf = Annotated[Label | None, Field(description="the learning plan that it is part of; null: free practice")]
 Sessions = Annotated[int, Field(ge=1, le=TOTAL_SESSIONS_MAX, strict=True)]
 

@@ -4,13 +4,15 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request
 from pydantic import Field
 
 from api.dependencies import CustomerAdmin, CustomerReader, container_of
 from api.docs import refusals
-from api.replies import Reply, reply
-from api.v1.usage import BalanceAnswer, to_balance
+from api.frame.commands import carried_out
+from api.frame.route import FrameRoute
+from api.replies import Reply
+from api.v1.bodies import BalanceAnswer, to_balance
 from api.wire import (
     Answer,
     Cursor,
@@ -32,7 +34,7 @@ from core.metering.correct_record import Corrected, CorrectRecordCommand
 from core.metering.ledger import LedgerQuery, RecordNotFound, UsageRecord
 from core.plans.features import Feature
 
-router = APIRouter(prefix="/api/v1/customers/{customer_id}/usage/records", tags=["usage"])
+router = APIRouter(prefix="/api/v1/customers/{customer_id}/usage/records", tags=["usage"], route_class=FrameRoute)
 
 
 class LedgerEntry(Answer):
@@ -89,7 +91,7 @@ def _corrected(result: Corrected) -> Reply:
     return Reply.of(CorrectionAnswer(**dict(entry), balance=to_balance(result.balance)), 201)
 
 
-@router.get("", responses=refusals("customer_not_found"))
+@router.get("")
 async def list_records(
     request: Request,
     caller: CustomerReader,
@@ -127,17 +129,15 @@ async def list_records(
     "/{record_id}/corrections",
     status_code=201,
     response_model=CorrectionAnswer,
-    responses=refusals("record_not_found", "customer_not_found", "invalid_quantity", "feature_not_metered", "idempotency_key_reused"),
+    responses=refusals("record_not_found", "invalid_quantity", "feature_not_metered"),
 )
-async def correct_record(
-    request: Request,
+@carried_out(by=lambda container: container.correct_record(), answered=_corrected)
+def correct_record(
     record_id: Annotated[UUID, Path(), identified(RecordNotFound)],
     body: CorrectionBody,
     caller: CustomerAdmin,
-) -> Response:
+) -> CorrectRecordCommand:
     """Book a compensating record with a reason, in the period of the record that it corrects."""
-    container = container_of(request)
-    command = CorrectRecordCommand(
+    return CorrectRecordCommand(
         customer_id=caller.customer_id, record_id=record_id, quantity=body.quantity, reason=body.reason, recorded_by=caller.name
     )
-    return await reply(request, container.correct_record(), command, _corrected, body)

@@ -4,12 +4,14 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Path, Request
 from pydantic import Field
 
 from api.dependencies import ProductReader, ProductWriter, container_of
 from api.docs import refusals
-from api.replies import Reply, reply
+from api.frame.commands import carried_out
+from api.frame.route import FrameRoute
+from api.replies import Reply
 from api.wire import Answer, Cursor, Label, Limit, Page, Prose, Wire, from_cursor, identified, to_cursor
 from core.sessions.complete_session import CompleteSessionCommand
 from core.sessions.confirm_upload import ConfirmUploadCommand
@@ -19,7 +21,7 @@ from core.sessions.request_upload import RequestUploadCommand
 from core.sessions.session import Session, SessionKey, SessionNotFound, SessionStatus, SttProvider
 from core.sessions.uploads import UploadTarget
 
-router = APIRouter(prefix="/api/v1/sessions", tags=["coaching sessions"])
+router = APIRouter(prefix="/api/v1/sessions", tags=["coaching sessions"], route_class=FrameRoute)
 
 DURATION_SECONDS_MAX = 7 * 24 * 3600
 FILE_SIZE_BYTES_MAX = 1_000_000_000_000
@@ -118,23 +120,20 @@ def _target(target: UploadTarget) -> Reply:
     "",
     status_code=201,
     response_model=SessionAnswer,
-    responses=refusals(
-        "session_limit_exceeded", "transcription_limit_exceeded", "feature_not_in_plan", "customer_not_found", "idempotency_key_reused"
-    ),
+    responses=refusals("session_limit_exceeded", "transcription_limit_exceeded", "feature_not_in_plan"),
 )
-async def create_session(request: Request, body: NewSession, caller: ProductWriter) -> Response:
+@carried_out(by=lambda container: container.create_session(), answered=_created)
+def create_session(body: NewSession, caller: ProductWriter) -> CreateSessionCommand:
     """Create a coaching session and book one of the plan's sessions for it.
 
     Refused where the plan has no session left in this billing period, or no minutes to transcribe it with.
     """
-    container = container_of(request)
-    command = CreateSessionCommand(
+    return CreateSessionCommand(
         customer_id=caller.customer_id, title=body.title, language=body.language, stt_provider=body.stt_provider, recorded_by=caller.name
     )
-    return await reply(request, container.create_session(), command, _created, body)
 
 
-@router.get("", responses=refusals("customer_not_found"))
+@router.get("")
 async def list_sessions(request: Request, caller: ProductReader, limit: Limit = 50, cursor: Cursor = None) -> Page[SessionAnswer]:
     """The customer's sessions, newest first."""
     container = container_of(request)
@@ -156,13 +155,10 @@ async def get_session(request: Request, id: SessionId, caller: ProductReader) ->
     response_model=UploadAnswer,
     responses=refusals("session_not_found", "invalid_session_state", "file_size_exceeded", "unsupported_media_type", "feature_not_in_plan"),
 )
-async def request_upload(request: Request, id: SessionId, body: NewUpload, caller: ProductWriter) -> Response:
+@carried_out(by=lambda container: container.request_upload(), answered=_target)
+def request_upload(id: SessionId, body: NewUpload, caller: ProductWriter) -> RequestUploadCommand:
     """A signed URL for one file of this type and at most this size, good for 15 minutes."""
-    container = container_of(request)
-    command = RequestUploadCommand(
-        customer_id=caller.customer_id, session_id=id, content_type=body.content_type, size_bytes=body.size_bytes
-    )
-    return await reply(request, container.request_upload(), command, _target, body)
+    return RequestUploadCommand(customer_id=caller.customer_id, session_id=id, content_type=body.content_type, size_bytes=body.size_bytes)
 
 
 @router.post(
@@ -170,10 +166,10 @@ async def request_upload(request: Request, id: SessionId, body: NewUpload, calle
     response_model=SessionAnswer,
     responses=refusals("session_not_found", "upload_missing", "invalid_session_state"),
 )
-async def confirm_upload(request: Request, id: SessionId, caller: ProductWriter) -> Response:
+@carried_out(by=lambda container: container.confirm_upload(), answered=_changed)
+def confirm_upload(id: SessionId, caller: ProductWriter) -> ConfirmUploadCommand:
     """The upload is done: the session waits for its transcription. Confirming again changes nothing."""
-    container = container_of(request)
-    return await reply(request, container.confirm_upload(), ConfirmUploadCommand(caller.customer_id, id), _changed)
+    return ConfirmUploadCommand(caller.customer_id, id)
 
 
 @router.post(
@@ -181,23 +177,21 @@ async def confirm_upload(request: Request, id: SessionId, caller: ProductWriter)
     response_model=SessionAnswer,
     responses=refusals("session_not_found", "invalid_session_state"),
 )
-async def complete_session(request: Request, id: SessionId, body: Completion, caller: ProductWriter) -> Response:
+@carried_out(by=lambda container: container.complete_session(), answered=_changed)
+def complete_session(id: SessionId, body: Completion, caller: ProductWriter) -> CompleteSessionCommand:
     """Complete a session and book its duration, to the second, once; minutes above the limit are booked as overage."""
-    container = container_of(request)
-    command = CompleteSessionCommand(
+    return CompleteSessionCommand(
         customer_id=caller.customer_id, session_id=id, duration_seconds=body.duration_seconds, recorded_by=caller.name
     )
-    return await reply(request, container.complete_session(), command, _changed, body)
 
 
 @router.post("/{id}/fail", response_model=SessionAnswer, responses=refusals("session_not_found", "invalid_session_state"))
-async def fail_session(request: Request, id: SessionId, body: Failure, caller: ProductWriter) -> Response:
+@carried_out(by=lambda container: container.fail_session(), answered=_changed)
+def fail_session(id: SessionId, body: Failure, caller: ProductWriter) -> FailSessionCommand:
     """Give a session up. No minutes are booked; the session stays counted, since it was created, unless `give_back` is true.
 
     It is given back once: where it has been already, by whomever, nothing changes.
     """
-    container = container_of(request)
-    command = FailSessionCommand(
+    return FailSessionCommand(
         customer_id=caller.customer_id, session_id=id, reason=body.reason, recorded_by=caller.name, give_back=body.give_back
     )
-    return await reply(request, container.fail_session(), command, _changed, body)

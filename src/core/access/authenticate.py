@@ -2,7 +2,7 @@
 
 import hmac
 
-from core.access.ports import ServiceKeys, UserTokens
+from core.access.ports import ServiceKeyReader, UserTokens
 from core.access.principal import Principal, Unauthenticated
 from core.access.service_keys import BOOTSTRAP_NAME, KEY_PREFIX, Scope, digest, key_id_of
 
@@ -15,7 +15,7 @@ class Authenticator:
     - a user token, whose subject is the customer.
     """
 
-    def __init__(self, service_keys: ServiceKeys, user_tokens: UserTokens, bootstrap_key: str | None = None) -> None:
+    def __init__(self, service_keys: ServiceKeyReader, user_tokens: UserTokens, bootstrap_key: str | None = None) -> None:
         self._service_keys = service_keys
         self._user_tokens = user_tokens
         self._bootstrap_digest = digest(bootstrap_key) if bootstrap_key else None

@@ -14,7 +14,7 @@ class Unauthenticated(DomainError):
     The message tells the owner of a genuine token what is wrong with it, and everybody else nothing but that it does not hold.
     """
 
-    def __init__(self, message: str = "Authenticate with a user token or a service key, as 'Authorization: Bearer …'.") -> None:
+    def __init__(self, message: str = "Authenticate with a user token or a service key.") -> None:
         super().__init__(message)
         self.message = message
 

@@ -4,14 +4,14 @@ import hmac
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from hashlib import sha256
 from typing import Final
 from uuid import UUID
 
-from core.errors import DomainError
+from core.errors import DomainError, NotFoundError
 
 KEY_PREFIX: Final = "tg_"
 NAME_LENGTH_MAX: Final = 100
@@ -46,6 +46,12 @@ class InvalidKeyName(DomainError):
         return {"name": self.name}
 
 
+class ServiceKeyNotFound(NotFoundError):
+    """There is no such key."""
+
+    noun = "service key"
+
+
 @dataclass(frozen=True, slots=True)
 class ServiceKey:
     """A key as it is stored: all but the secret. `secret_hash` is the SHA-256 of the whole key text."""
@@ -60,6 +66,10 @@ class ServiceKey:
     def matches(self, text: str) -> bool:
         """Whether this is the key's text, and the key still holds."""
         return hmac.compare_digest(self.secret_hash, digest(text)) and self.revoked_at is None
+
+    def revoked(self, at: datetime) -> "ServiceKey":
+        """The key, ended for good. One that was revoked before keeps its time."""
+        return replace(self, revoked_at=self.revoked_at or at)
 
 
 def generate(id: UUID, scope: Scope, at: datetime, name: str | None = None) -> tuple[ServiceKey, str]:

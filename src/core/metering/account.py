@@ -224,9 +224,9 @@ class Account(Balances):
         _require_capacity(before.feature, before.used, quantity)
         after = before.plus(quantity)
         if current:
-            self._put(feature, after)
+            self._journal.put(self._balances, feature, after)
         else:
-            self._put_other(feature, after)
+            self._journal.put(self._others, (feature, after.period), after)
         overage = after.overage - before.overage
         record = UsageRecord(
             self.new_id(),

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from core.errors import DomainError
 from core.metering.balance import Balance, FeatureNotInPlan
-from core.metering.counters import Counted, CounterState, PeriodNotLoaded
+from core.metering.counters import CounterState, PeriodNotLoaded
 from core.metering.entitlements import metered_entitlement
 from core.metering.journal import Journal
 from core.metering.meters import Meter
@@ -37,8 +37,8 @@ class Balances:
         self._counters = counters
         self._catalog = catalog
         self._journal = journal
-        self._balances: dict[Meter, Balance] = {}
-        self._others: dict[Counted, Balance] = {}
+        self._balances: dict[str, Balance] = {}  # of this customer's meters, by feature
+        self._others: dict[tuple[str, Period], Balance] = {}  # by feature and period
 
     def balance(self, key: str) -> Balance:
         """Where the feature stands, with all that was booked through this account.
@@ -46,18 +46,17 @@ class Balances:
         A feature that the plan does not have stands at a limit of zero. Raises FeatureNotMetered, and FeatureNotInPlan for a feature
         that was never declared or that the plan switches off.
         """
-        meter = Meter(self.customer_id, key)
-        balance = self._balances.get(meter)
+        balance = self._balances.get(key)
         if balance is None:
             feature = self._catalog.get(key)
             entitlement = metered_entitlement(self.plan, key)
             if feature is None:
                 raise FeatureNotInPlan(self.plan.key, key, declared=False)
-            counter = self._counters[meter]
+            counter = self._counters[Meter(self.customer_id, key)]
             period = self.billing.period(entitlement.reset, self.now)
             hard = entitlement.enforcement is Enforcement.HARD
             balance = Balance(feature, entitlement.limit, hard, period, counter.used, counter.held)
-            self._balances[meter] = balance
+            self._balances[key] = balance
         return balance
 
     def balance_at(self, key: str, at: datetime) -> Balance:
@@ -68,11 +67,10 @@ class Balances:
         current = self.balance(key)
         if at in current.period:
             return current
-        meter = Meter(self.customer_id, key)
         try:
-            return self._others[meter, self._period(key, at)]
+            return self._others[key, self._period(key, at)]
         except KeyError:
-            raise PeriodNotLoaded(meter, at) from None
+            raise PeriodNotLoaded(Meter(self.customer_id, key), at) from None
 
     def unknown_period(self, key: str, at: datetime) -> Period | None:
         """The period that contains the instant, where `balance_at` would raise PeriodNotLoaded."""
@@ -86,7 +84,7 @@ class Balances:
 
     def learn(self, key: str, period: Period, used: int) -> None:
         """What was used of the feature in a period other than the current one. No hold counts there."""
-        self._others[Meter(self.customer_id, key), period] = self.balance(key)._replace(period=period, used=used, held=0)
+        self._others[key, period] = self.balance(key)._replace(period=period, used=used, held=0)
 
     def knows(self, feature: str) -> bool:
         """Whether usage of the feature is counted for this account, so that it has a balance."""
@@ -100,10 +98,7 @@ class Balances:
         return self._balances.values()
 
     def _put(self, feature: str, balance: Balance) -> None:
-        self._journal.put(self._balances, Meter(self.customer_id, feature), balance)
-
-    def _put_other(self, feature: str, balance: Balance) -> None:
-        self._journal.put(self._others, (Meter(self.customer_id, feature), balance.period), balance)
+        self._journal.put(self._balances, feature, balance)
 
     def _period(self, feature: str, at: datetime) -> Period:
         return self.billing.period(metered_entitlement(self.plan, feature).reset, at)

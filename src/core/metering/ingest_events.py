@@ -46,12 +46,13 @@ class IngestEvents(AccountUseCase[IngestEventCommand, bool, UnitOfWork]):
                 yield Meter(command.customer_id, command.amount.feature), command.occurred_at
 
     def decide(self, command: IngestEventCommand, account: Account, uow: UnitOfWork) -> bool:
-        if uow.events.get(command.key):
+        key = command.key
+        if uow.events.get(key):
             return False
         (usage,) = account.usage([command.amount])
         origin = Origin(command.source, command.recorded_by)
         account.record(
             usage.feature, usage.quantity, origin, occurred_at=command.occurred_at, event_id=command.event_id, dimension=usage.dimension
         )
-        uow.events.save(command.key)
+        uow.events.save(key)
         return True

@@ -1,7 +1,7 @@
 """What the engine asks of the outside."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Protocol, Self
@@ -93,8 +93,11 @@ class UnitOfWork(Protocol):
     @property
     def events(self) -> Events: ...
 
-    async def decided(self) -> None:
-        """A command of the list has been decided. What is collected so far may be written by now; nothing stands before the commit."""
+    def decided(self) -> Awaitable[None] | None:
+        """A command of the list has been decided; what is answered is to be waited for.
+
+        What is collected so far may be written by then. Nothing stands before the commit.
+        """
 
     async def commit(self) -> None:
         """Makes all of it durable. Raises ConcurrentUpdate where it has to be run again, and StorageUnavailable."""

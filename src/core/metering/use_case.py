@@ -103,7 +103,8 @@ class AccountUseCase(ABC, Generic[C, R, U]):
                         break
                     except PeriodNotLoaded as missing:
                         await uow.accounts.load_periods([(missing.meter, missing.at), *self.dated(commands, uow)])
-                await uow.decided()
+                if (pause := uow.decided()) is not None:
+                    await pause
             await uow.commit()
         return outcomes
 

@@ -11,7 +11,7 @@ QUANTITY_PARTS_MAX: Final = 9_000_000_000_000_000
 """The largest quantity that one request may name, in smallest parts; it leaves room to add up a thousand of them in 64 bits."""
 
 SIGNIFICANT_DIGITS_MAX: Final = 15
-"""Digits that a JSON number carries through any client's double unharmed."""
+"""So many digits survive a caller that keeps numbers as binary doubles."""
 
 RESOLUTION_MAX: Final = 1_000_000_000
 

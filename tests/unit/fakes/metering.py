@@ -62,6 +62,7 @@ class FakeStore:
         self.opened: list[FakeUnitOfWork] = []
         self.sums_asked = 0
         self.locks: dict[Meter, asyncio.Lock] = {}
+        self.customer_locks: dict[str, asyncio.Lock] = {}
         self._ids = count(1)
 
     def unit_of_work(self) -> "FakeUnitOfWork":
@@ -254,7 +255,7 @@ class FakeUnitOfWork:
         self._written.append(repository)
         return repository
 
-    async def decided(self) -> None:
+    def decided(self) -> None:
         """Everything is written by the commit."""
 
     async def commit(self) -> None:

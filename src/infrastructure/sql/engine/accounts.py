@@ -1,9 +1,10 @@
 """Accounts in PostgreSQL: counters created or locked in one order, then read with everything that a decision needs."""
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
+from operator import attrgetter
 from typing import Final, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -27,6 +28,9 @@ from infrastructure.sql.engine.plans import PlanCatalog
 
 WRITTEN_AHEAD: Final = 200
 """Of a long list, so many commands are decided while the database writes what was decided before them."""
+
+_METER: Final = attrgetter("customer_id", "feature")
+"""Equal to a record's `meter`, and made in a fifth of the time."""
 
 T = TypeVar("T")
 
@@ -70,7 +74,7 @@ class SqlAccounts(Accounts):
         self._reservations = reservations
         self._records = records
         self.locked: dict[str, Account] = {}
-        self._moved: dict[Meter, None] = {}
+        self._moved: dict[tuple[str, str], None] = {}
         self._decided = 0
         self._writing: asyncio.Task[None] | None = None
 
@@ -133,11 +137,10 @@ class SqlAccounts(Accounts):
     async def forget(self, meters: Mapping[str, Collection[Meter]]) -> None:
         await _FORGET.fetch(self._driver, _named([meter for wanted in meters.values() for meter in wanted]))
 
-    async def decided(self) -> None:
+    def decided(self) -> Awaitable[None] | None:
         """Now and then writes ahead what was booked: the database works on it while the next commands are decided."""
         self._decided += 1
-        if self._decided % WRITTEN_AHEAD == 0:
-            await self._write_ahead()
+        return self._write_ahead() if self._decided % WRITTEN_AHEAD == 0 else None
 
     async def _write_ahead(self) -> None:
         await self.written()
@@ -161,7 +164,7 @@ class SqlAccounts(Accounts):
         if records:
             yield ledger.RECORDS.put(records)
         if self._moved:
-            yield ledger.COUNTERS.put((meter, self.locked[meter.customer_id].balance(meter.feature)) for meter in self._moved)
+            yield ledger.COUNTERS.put((meter, self.locked[meter[0]].balance(meter[1])) for meter in self._moved)
 
     async def abandon(self) -> None:
         """Waits until the connection is free, where the transaction is given up in the middle."""
@@ -171,7 +174,7 @@ class SqlAccounts(Accounts):
     def _taken(self) -> list[UsageRecord]:
         """What the accounts booked since it was asked for last."""
         records = [record for account in self.locked.values() for record in account.records]
-        self._moved.update(dict.fromkeys(record.meter for record in records))
+        self._moved.update(dict.fromkeys(map(_METER, records)))
         for account in self.locked.values():
             account.records.clear()
         return records

@@ -20,10 +20,9 @@ from core.metering.balance import Balance
 from core.metering.counters import Counted
 from core.metering.journal import Journal
 from core.metering.ledger import Cause, CorrectedRecord, EventKey, Origin, RecordKey, UsageRecord
-from core.metering.meters import Meter
 from core.metering.ports import Events
 from core.metering.records import Records
-from infrastructure.sql.driver.rows import Change, Rows
+from infrastructure.sql.driver.rows import Change, Rows, all_but_key
 from infrastructure.sql.driver.schema import metadata
 from infrastructure.sql.driver.statements import Driver, HotStatement
 
@@ -166,11 +165,11 @@ def to_record(row: Record) -> UsageRecord:
 
 RECORDS: Final = Rows(usage_record, _row, to_record)
 
-COUNTERS: Final = Rows[tuple[Meter, Balance]](
+COUNTERS: Final = Rows[tuple[tuple[str, str], Balance]](
     usage_counter,
     lambda counted: (*counted[0], counted[1].used, counted[1].period.start, counted[1].period.end),
     lambda row: NotImplemented,
-    changing=("used", "period_start", "period_end"),
+    changing=all_but_key(usage_counter),
 )
 
 
@@ -202,8 +201,11 @@ class SqlEvents(Events):
         self._driver = driver
 
     async def find(self, keys: Sequence[EventKey]) -> Iterable[EventKey]:
-        customer_ids, sources, event_ids = zip(*keys, strict=True)
-        parameters = {"customer_ids": customer_ids, "sources": sources, "event_ids": event_ids}
+        parameters = {
+            "customer_ids": [key.customer_id for key in keys],
+            "sources": [key.source for key in keys],
+            "event_ids": [key.event_id for key in keys],
+        }
         return [EventKey(*row) for row in await _KNOWN_EVENTS.fetch(self._driver, parameters)]
 
     def changes(self) -> Iterable[Change]:

@@ -64,9 +64,10 @@ class SqlUnitOfWork:
         return self._repository(name)
 
     def _repository(self, name: str) -> Any:
-        if name not in self._repositories:
-            self._repositories[name] = self._makers[name](self.journal, self._live.driver)
-        return self._repositories[name]
+        """Made once; from then on it is an attribute like any other."""
+        repository = self._repositories[name] = self._makers[name](self.journal, self._live.driver)
+        setattr(self, name, repository)
+        return repository
 
     async def commit(self) -> None:
         await self.accounts.written()

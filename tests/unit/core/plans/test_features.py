@@ -2,7 +2,7 @@
 
 from decimal import Context, Decimal, localcontext
 from fractions import Fraction
-from time import perf_counter
+from time import process_time
 
 import pytest
 from hypothesis import given
@@ -120,18 +120,18 @@ def test_the_largest_quantity_is_a_number_of_parts_whatever_the_resolution() -> 
 @pytest.mark.parametrize("feature", [SESSIONS, MINUTES, AI_COST])
 @pytest.mark.parametrize("quantity", ["1e16", "1e400", "-1e400", "1e1000001", "1e999999999", "-9.99e999999999", "1e999999999999999999"])
 def test_a_huge_exponent_is_refused_and_costs_nothing(feature: Feature, quantity: str) -> None:
-    began = perf_counter()
+    began = process_time()
     with pytest.raises(InvalidQuantity, match="too large"):
         feature.parts(Decimal(quantity))
-    assert perf_counter() - began < 1
+    assert process_time() - began < 1
 
 
 @pytest.mark.parametrize("feature", [SESSIONS, MINUTES, AI_COST])
 @pytest.mark.parametrize("quantity", ["1E-400", "-1E-400", "1E-1000001", "1E-999999999", "0E+400", "0E+999999999", "0E-999999999"])
 def test_a_tiny_number_and_a_zero_with_any_exponent_are_no_parts_and_cost_nothing(feature: Feature, quantity: str) -> None:
-    began = perf_counter()
+    began = process_time()
     assert feature.parts(Decimal(quantity)) == 0
-    assert perf_counter() - began < 1
+    assert process_time() - began < 1
 
 
 @pytest.mark.parametrize("quantity", ["0", "-0", "0E+400", "-1", "0.008", "1E-400", "-1E-400"])
