@@ -74,5 +74,5 @@ def once(request: Request, customer_id: str, body: BaseModel | None, render: Cal
     key = idempotency_key(request)
     if key is None:
         return None
-    asked = f"{request.method} {request.url.path} {customer_id}\n{body.model_dump_json() if body else ''}"
+    asked = f"{request.method} {request.scope['path']} {customer_id}\n{body.model_dump_json() if body else ''}"
     return Once(key, hashlib.sha256(asked.encode()).digest(), lambda result: render(result).encoded())

@@ -3,12 +3,13 @@
 from datetime import datetime
 from typing import Annotated, cast
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Request
 from pydantic import AfterValidator, Field
 
 from api.dependencies import CustomerAdmin, CustomerReader, container_of
 from api.docs import refusals
 from api.frame.route import FrameRoute
+from api.replies import Reply
 from api.v1.bodies import PeriodBody
 from api.wire import Answer, Instant, Key, Label, Wire
 from core.customers.customer import Customer
@@ -76,9 +77,10 @@ class CustomerAnswer(Answer):
 
 @router.put(
     "/{customer_id}",
+    response_model=CustomerAnswer,
     responses={201: {"model": CustomerAnswer, "description": "The customer is new."}, **refusals("plan_not_found", "invalid_time_zone")},
 )
-async def put_customer(request: Request, caller: CustomerAdmin, body: CustomerBody, response: Response) -> CustomerAnswer:
+async def put_customer(request: Request, caller: CustomerAdmin, body: CustomerBody) -> Reply:
     """Create a customer, or replace all that is known of one.
 
     The customer is put on the plan's newest version, and stays on it until a plan is named again. Takes effect at once; what has been
@@ -94,8 +96,7 @@ async def put_customer(request: Request, caller: CustomerAdmin, body: CustomerBo
         phone_region=body.phone_region,
     )
     customer, is_new = await container.put_customer().execute(command)
-    response.status_code = 201 if is_new else 200
-    return CustomerAnswer.of(customer, container.clock()())
+    return Reply.of(CustomerAnswer.of(customer, container.clock()()), 201 if is_new else 200)
 
 
 @router.patch("/{customer_id}", responses=refusals("plan_not_found", "invalid_time_zone"))
