@@ -17,6 +17,7 @@ from api.frame.answers import send_error, send_reply, send_response
 from api.frame.body import Disconnected, located
 from api.frame.declaration import Declaration, Dependency, Parameter, Unusual, declaration_of
 from api.frame.paths import Template, segments_of
+from api.frame.request import FrameRequest
 from api.replies import Reply
 
 _MISSING = {"type": "missing", "msg": "Field required"}
@@ -66,7 +67,7 @@ async def answer(declaration: Declaration, path: Mapping[str, str], scope: Scope
 
 
 async def _answer(declaration: Declaration, path: Mapping[str, str], scope: Scope, receive: Receive, send: Send) -> None:
-    request = Request(scope, receive)
+    request = FrameRequest(scope, receive)
     values: dict[str, Any] = {}
     found: Mistakes = []
     for dependency in declaration.dependencies:

@@ -38,7 +38,7 @@ router = APIRouter(prefix="/api/v1/customers/{customer_id}/usage/records", tags=
 
 
 class LedgerEntry(Answer):
-    """A ledger entry: what was used, when, and on whose word. `overage` is the part above the limit when it was booked."""
+    """A ledger entry: what was used, when, and who recorded it. `overage` is the part above the limit when it was booked."""
 
     id: UUID
     feature: str

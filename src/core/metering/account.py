@@ -119,8 +119,8 @@ class Account(Balances):
         """
         balance = self.balance_at(known.record.feature, known.record.occurred_at)
         if known.total + quantity < 0:
-            left = balance.feature.units(known.total)
-            raise InvalidQuantity(balance.feature.key, f"the record stands at {left:f} {balance.feature.unit} and cannot go below zero")
+            left = balance.feature.amount(known.total)
+            raise InvalidQuantity(balance.feature.key, f"the record stands at {left} and cannot go below zero")
         if balance.used + quantity < 0:
             raise InvalidQuantity(balance.feature.key, "the period's usage cannot go below zero")
         return self._correct(known, quantity, reason, origin)

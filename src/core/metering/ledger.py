@@ -28,9 +28,7 @@ class InvalidOccurredAt(DomainError):
         super().__init__(occurred_at, earliest, latest)
         self.occurred_at, self.earliest, self.latest = occurred_at, earliest, latest
         between = " and ".join(bound.isoformat(timespec="seconds").replace("+00:00", "Z") for bound in (earliest, latest))
-        self.message = (
-            f"The instant at which it occurred must lie between {between}. Enforced usage happens now; work that is done is recorded."
-        )
+        self.message = f"occurred_at must lie between {between}. Enforced usage happens now; only recorded usage may be back-dated."
 
     def facts(self) -> Mapping[str, object]:
         return {"occurred_at": self.occurred_at, "earliest": self.earliest, "latest": self.latest}

@@ -36,20 +36,23 @@ def test_an_option_that_is_absent_or_null_is_none(fields: dict[str, Any]) -> Non
 
 
 @pytest.mark.parametrize(
-    ("retention", "location"),
+    ("option", "written", "location"),
     [
-        ({"days": 0}, ("retention", "days")),
-        ({"days": 91}, ("retention", "days")),
-        ({"days": "7"}, ("retention", "days")),
-        ({"days": None}, ("retention", "days")),
-        ({"where": "hot"}, ("retention", "where")),
-        ({"day": 7}, ("retention", "day")),
-        (7, ("retention",)),
+        ("retention", {"days": 0}, ("retention", "days")),
+        ("retention", {"days": 91}, ("retention", "days")),
+        ("retention", {"days": "7"}, ("retention", "days")),
+        ("retention", {"days": None}, ("retention", "days")),
+        ("retention", {"where": "hot"}, ("retention", "where")),
+        ("retention", {"day": 7}, ("retention", "day")),
+        ("retention", 7, ("retention",)),
+        ("window", {"messages_max": "7"}, ("window", "messages_max")),
+        ("window", {"messages_max": 0}, ("window", "messages_max")),
+        ("window", {"extending": 1}, ("window", "extending")),
     ],
 )
-def test_what_is_no_such_option_is_refused_where_it_is(retention: object, location: tuple[str, ...]) -> None:
+def test_what_is_no_such_option_is_refused_where_it_is(option: str, written: object, location: tuple[str, ...]) -> None:
     with pytest.raises(ValidationError) as refusal:
-        read(retention=retention)
+        read(**{option: written})
     assert [mistake["loc"] for mistake in refusal.value.errors()] == [location]
 
 

@@ -78,6 +78,10 @@ def test_windows_that_only_meet_stay_two() -> None:
     assert received([0, 90, 30]) == [(0, 90, 2), (90, 150, 1)]
 
 
+def test_a_window_that_grows_takes_in_the_one_that_began_at_its_end() -> None:
+    assert received([0, 60, 30]) == [(0, 120, 3)]
+
+
 def test_a_fixed_window_ends_a_length_after_it_was_opened_whatever_comes() -> None:
     assert received([0, 30, 59, 60], FIXED_HOUR) == [(0, 60, 3), (60, 120, 1)]
 

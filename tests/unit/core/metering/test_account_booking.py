@@ -145,6 +145,12 @@ def test_a_record_can_be_corrected_to_nothing_but_not_below() -> None:
     assert standing(account, "sessions") == (5, 0)
 
 
+def test_a_correction_may_take_the_periods_usage_to_nothing() -> None:
+    account = open_account()
+    account.correct(CorrectedRecord(booked(account, 4), 4), -4, "refund", CORRECTOR)
+    assert standing(account, "sessions") == (0, 0)
+
+
 def test_a_correction_does_not_take_the_periods_usage_below_zero() -> None:
     account = open_account()
     wrong = UsageRecord(UUID(int=7), "acme", "sessions", 4, NOW, NOW, ORIGIN)  # of which the counter does not know
