@@ -108,7 +108,7 @@ _CORRECTED: Final = HotStatement(
     )
 )
 
-_BOOKED_FOR: Final = HotStatement(
+BOOKED_FOR: Final = (
     _CORRECTED_SELECT.format(
         wanted="""unnest(
             CAST(:customer_ids AS text[]), CAST(:features AS text[]), CAST(:sources AS text[]), CAST(:references AS text[])
@@ -121,9 +121,11 @@ _BOOKED_FOR: Final = HotStatement(
             OFFSET 0
         """,
     )
-    + "ORDER BY r.id"
+    + " ORDER BY r.id"
 )
 """The inner order is only asked for because one index has it, and without statistics another one would seem as good."""
+
+_BOOKED_FOR: Final = HotStatement(BOOKED_FOR)
 
 _KNOWN_EVENTS: Final = HotStatement(
     """
