@@ -17,6 +17,9 @@ from tests.unit.fakes.metering import FakeStore
 WRITTEN_BY_OTHERS = {"records", "events", "missing"}
 """What these know is written with the accounts: `test_contract_of_units_of_work.py` is about it."""
 
+OF_NO_CUSTOMER = {"service_keys"}
+"""`test_contract_of_service_keys.py` is about them."""
+
 OWN_ID = {"id", "key", "customer_id", "operation_id"}
 COUNTED = {"practised_sessions"}
 """A plan's progress, which is counted from the practice sessions and is no part of what is stored."""
@@ -83,7 +86,7 @@ def repository_of(uow: Any, kind: Kind) -> Any:
 
 
 def test_every_repository_is_among_these() -> None:
-    assert {kind.repository for kind in KINDS} | WRITTEN_BY_OTHERS == set(REPOSITORIES)
+    assert {kind.repository for kind in KINDS} | WRITTEN_BY_OTHERS | OF_NO_CUSTOMER == set(REPOSITORIES)
 
 
 def test_a_next_state_differs_in_every_field_but_the_key(kind: Kind) -> None:
