@@ -17,6 +17,9 @@ from tests.unit.fakes.notes import Note
 WRITTEN_BY_OTHERS = {"records", "events", "missing"}
 """What these know is written with the accounts: `test_contract_of_units_of_work.py` is about it."""
 
+OF_NO_CUSTOMER = {"service_keys"}
+"""`test_contract_of_service_keys.py` is about these."""
+
 OWN_ID = {"id", "key", "customer_id", "operation_id"}
 COUNTED = {"practised_sessions"}
 """A plan's progress, which is counted from the practice sessions and is no part of what is stored."""
@@ -87,7 +90,7 @@ def repository_of(uow: Any, kind: Kind) -> Any:
 def test_every_repository_is_among_these() -> None:
     """What is kept just as it is has one repository, whatever the kind: that of notes stands for all of them."""
     with_a_port = {name for name in REPOSITORIES if isinstance(name, str)}
-    assert {kind.repository for kind in KINDS} - {Note} | WRITTEN_BY_OTHERS == with_a_port
+    assert {kind.repository for kind in KINDS} - {Note} | WRITTEN_BY_OTHERS | OF_NO_CUSTOMER == with_a_port
 
 
 def test_a_next_state_differs_in_every_field_but_the_key(kind: Kind) -> None:

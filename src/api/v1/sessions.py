@@ -53,9 +53,12 @@ class Completion(Wire):
 
 
 class Failure(Wire):
-    """Why the session could not be transcribed."""
+    """Why the session could not be transcribed, and whether it is to count all the same."""
 
     reason: Annotated[Prose, Field(min_length=1)]
+    give_back: Annotated[
+        bool, Field(strict=True, description="true: the session's unit is given back, by a correction with the reason")
+    ] = False
 
 
 class SessionAnswer(Answer):
@@ -183,5 +186,10 @@ def complete_session(id: SessionId, body: Completion, caller: ProductWriter) -> 
 @router.post("/{id}/fail", response_model=SessionAnswer, responses=refusals("session_not_found", "invalid_session_state"))
 @carried_out(by=lambda container: container.fail_session(), answered=_changed)
 def fail_session(id: SessionId, body: Failure, caller: ProductWriter) -> FailSessionCommand:
-    """Mark a session as failed. No minutes are booked. The session stays counted, since it was created."""
-    return FailSessionCommand(caller.customer_id, id, body.reason)
+    """Mark a session as failed. No minutes are booked. The session stays counted, since it was created, unless `give_back` is true.
+
+    It is given back once: where it has been already, by whomever, nothing changes.
+    """
+    return FailSessionCommand(
+        customer_id=caller.customer_id, session_id=id, reason=body.reason, recorded_by=caller.name, give_back=body.give_back
+    )

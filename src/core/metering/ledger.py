@@ -49,6 +49,15 @@ class Origin(NamedTuple):
     reference: str | None = None
 
 
+class Cause(NamedTuple):
+    """What a product's or a caller's thing, such as one session, one conversation or one order, has used of one feature."""
+
+    customer_id: str
+    feature: str
+    source: str
+    reference: str
+
+
 class UsageRecord(NamedTuple):
     """One ledger entry. `quantity` counts smallest parts, and is negative only in a correction.
 
@@ -73,6 +82,12 @@ class UsageRecord(NamedTuple):
     def meter(self) -> Meter:
         """What it counts towards."""
         return Meter(self.customer_id, self.feature)
+
+    @property
+    def cause(self) -> Cause | None:
+        """What it was booked for; None where it refers to nothing."""
+        source, _, reference = self.origin
+        return None if reference is None else Cause(self.customer_id, self.feature, source, reference)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +146,7 @@ class LedgerQuery:
     limit: int
     feature: str | None = None
     dimension: str | None = None
+    reference: str | None = None
     since: datetime | None = None
     until: datetime | None = None
     before: tuple[datetime, UUID] | None = None

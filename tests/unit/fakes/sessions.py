@@ -150,7 +150,11 @@ class Coach:
         return new(await execute_one(self.completing, self.to_complete(session, seconds)))
 
     async def fails(self, session: Session, reason: str = "silence") -> Session:
-        return new(await execute_one(self.failing, FailSessionCommand(customer_id=self.customer.id, session_id=session.id, reason=reason)))
+        return new(
+            await execute_one(
+                self.failing, FailSessionCommand(customer_id=self.customer.id, session_id=session.id, reason=reason, recorded_by="app")
+            )
+        )
 
     async def confirms(self, session: Session) -> Session:
         return new(await execute_one(self.confirming, ConfirmUploadCommand(self.customer.id, session.id)))
