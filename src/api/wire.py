@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Final, Generic, TypeVar
@@ -18,6 +19,7 @@ PAGE_SIZE_DEFAULT: Final = 50
 PAGE_SIZE_MAX: Final = 200
 
 T = TypeVar("T")
+V = TypeVar("V")
 
 
 class Wire(BaseModel):
@@ -121,6 +123,10 @@ class Page(Answer, Generic[T]):
 
     items: list[T]
     next_cursor: str | None = Field(description="pass it as ?cursor= to get what follows; null on the last page")
+
+    def each(self, answer: Callable[[T], V]) -> "Page[V]":
+        """The same page, each of its items as it is answered."""
+        return Page(items=[answer(item) for item in self.items], next_cursor=self.next_cursor)
 
 
 Limit = Annotated[int, Query(ge=1, le=PAGE_SIZE_MAX, description="how many items at most")]
