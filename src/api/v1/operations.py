@@ -12,9 +12,9 @@ from pydantic import Field
 from api.dependencies import ProductReader, ProductWriter, container_of
 from api.docs import refusals
 from api.replies import Reply, reply
-from api.wire import Answer, ExactNumber, Label, Number, Wire, number
+from api.wire import Answer, ExactNumber, Label, Number, Wire, decimal_number
 from core.operations.add_step import AddedStep, AddStepCommand
-from core.operations.features import AI_COST
+from core.operations.cost import dollars
 from core.operations.finish_operation import FinishOperationCommand
 from core.operations.operation import Operation, OperationStatus
 from core.operations.ports import OperationKey, WholeOperation
@@ -29,7 +29,7 @@ RUNS_MAX = 1_000_000_000
 OperationId = Annotated[Label, Path(description="the operation's id")]
 OwnId = Annotated[Label | None, Field(description="yours, to name it by when it is sent again; null: it gets one")]
 FeatureName = Annotated[Label, Field(max_length=64, description="what usage is broken down by", examples=["business_card_scan"])]
-Dollars = Annotated[ExactNumber, Field(description="in dollars, to the nano-dollar", examples=[0.0015])]
+Dollars = Annotated[ExactNumber, Field(description="in dollars; costs of steps are added up exactly", examples=[0.0015])]
 
 
 class NewOperation(Wire):
@@ -65,7 +65,7 @@ class StepAnswer(Answer):
         return cls(
             id=step.id,
             feature=step.work.feature,
-            cost=number(step.work.cost, AI_COST),
+            cost=decimal_number(dollars(step.work.fractions)),
             billable_run=step.work.billable_run,
             occurred_at=step.occurred_at,
             over_limit=step.over_limit,
@@ -89,7 +89,7 @@ class OperationHead(Answer):
             id=operation.id,
             feature=operation.feature,
             status=operation.status,
-            total_cost=number(operation.total_cost, AI_COST),
+            total_cost=decimal_number(dollars(operation.fractions)),
             total_runs=operation.total_runs,
             created_at=operation.created_at,
             finished_at=operation.finished_at,
@@ -233,7 +233,7 @@ _FINISHING = refusals("operation_not_found", "customer_not_found", "invalid_oper
 async def complete_operation(request: Request, id: OperationId, caller: ProductWriter) -> Response:
     """The operation is done: what is left of its hold is given back. Completing again changes nothing."""
     container = container_of(request)
-    command = FinishOperationCommand(caller.customer_id, id, OperationStatus.COMPLETED)
+    command = FinishOperationCommand(caller.customer_id, id, OperationStatus.COMPLETED, caller.name)
     return await reply(request, container.finish_operation(), command, _finished)
 
 
@@ -241,7 +241,7 @@ async def complete_operation(request: Request, id: OperationId, caller: ProductW
 async def fail_operation(request: Request, id: OperationId, caller: ProductWriter) -> Response:
     """The operation has failed: what is left of its hold is given back; its steps stay booked. Failing again changes nothing."""
     container = container_of(request)
-    command = FinishOperationCommand(caller.customer_id, id, OperationStatus.FAILED)
+    command = FinishOperationCommand(caller.customer_id, id, OperationStatus.FAILED, caller.name)
     return await reply(request, container.finish_operation(), command, _finished)
 
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 from difflib import get_close_matches
 from typing import Final
 
-from core.plans.features import QUANTITY_PARTS_MAX, SIGNIFICANT_DIGITS_MAX, Feature, FeatureCatalog, InvalidQuantity
+from core.plans.features import QUANTITY_PARTS_MAX, Feature, FeatureCatalog, InvalidQuantity, without_noise
 from core.plans.periods import Reset
 from core.plans.plan import Boolean, Enforcement, Entitlement, InvalidPlan, Metered, Static, Window
 
@@ -113,7 +113,7 @@ def _mistakes(key: str, entitlement: EntitlementDraft, catalog: FeatureCatalog) 
             expected = _expected_limit(limit, feature)
             if expected:
                 yield Mistake((*location, "limit"), f"expected {expected}, got {limit}")
-        case Static(value) if not _is_exact(value, _NUMBER):
+        case Static(value) if not _is_quantity(value, _NUMBER):
             yield Mistake((*location, "value"), f"expected a number of {_largest(_NUMBER)}, got {value}")
     if isinstance(entitlement, MeteredDraft) and entitlement.window is not None:
         yield from _window_mistakes(key, entitlement.window, (*location, "window"))
@@ -134,15 +134,15 @@ def _expected_limit(limit: Decimal, feature: Feature | None) -> str | None:
         return EXPECTED_LIMIT
     if feature is None:
         return None
-    if not _is_exact(limit, feature):
+    if not _is_quantity(limit, feature):
         return _largest(feature)
     # Compared as it will be shown: what a plan shows can be published again, 1/3 minute too.
-    if feature.units(feature.parts(limit)) != limit:
+    if feature.units(feature.parts(limit)) != without_noise(limit):
         return f"a whole multiple of 1/{feature.resolution} {feature.unit}" if feature.resolution > 1 else "a whole number"
     return None
 
 
-def _is_exact(number: Decimal, feature: Feature) -> bool:
+def _is_quantity(number: Decimal, feature: Feature) -> bool:
     try:
         feature.parts(number)
     except InvalidQuantity:
@@ -151,13 +151,14 @@ def _is_exact(number: Decimal, feature: Feature) -> bool:
 
 
 def _largest(feature: Feature) -> str:
-    largest = f"{feature.units(QUANTITY_PARTS_MAX):f} {feature.unit}".rstrip()
-    return f"at most {largest}, in at most {SIGNIFICANT_DIGITS_MAX} significant digits"
+    return f"at most {feature.units(QUANTITY_PARTS_MAX):f} {feature.unit}".rstrip()
 
 
 def _resolved(key: str, entitlement: EntitlementDraft, features: Mapping[str, Feature]) -> Entitlement:
     match entitlement:
         case MeteredDraft(limit, reset, enforcement, window):
             return Metered(None if limit is None else features[key].parts(limit), reset, enforcement, window)
-        case Static() | Boolean():
+        case Static(value):
+            return Static(without_noise(value))
+        case Boolean():
             return entitlement
