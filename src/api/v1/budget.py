@@ -1,7 +1,7 @@
 """/api/v1/budget: what AI operations may still cost, and what they have cost."""
 
 import re
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import Decimal
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -13,7 +13,7 @@ from api.errors import code_of
 from api.v1.customers import PeriodBody
 from api.v1.operations import RUNS_MAX
 from api.v1.usage import BalanceAnswer, to_balance
-from api.wire import Answer, Number, number
+from api.wire import Answer, Number, money, number
 from core.metering.balance import Balance
 from core.operations.budget import FeatureSpend
 from core.operations.features import AI_COST, AI_RUNS
@@ -21,7 +21,6 @@ from core.operations.features import AI_COST, AI_RUNS
 router = APIRouter(prefix="/api/v1/budget", tags=["AI operations"])
 
 UNLIMITED = "unlimited"
-CENT = Decimal("0.01")
 
 
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?")
@@ -39,7 +38,7 @@ Dollars = Annotated[
 
 
 class BudgetStanding(BalanceAnswer):
-    """Where runs or cost stand in the period of their own limit. `display` is used / limit."""
+    """Where runs or cost stand in the period of their own limit. `display` is used / limit; dollars are rounded down to the cent."""
 
     display: Annotated[str, Field(examples=["1 / 30", "$0.00 / $3.00"])]
 
@@ -114,5 +113,4 @@ async def can_afford(
 
 
 def _dollars(parts: int) -> str:
-    """To the cent, rounded half-even, exactly."""
-    return f"${(Decimal(parts) / AI_COST.resolution).quantize(CENT, ROUND_HALF_EVEN):f}"
+    return money(Decimal(parts) / AI_COST.resolution)

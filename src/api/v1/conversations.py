@@ -11,7 +11,7 @@ from typing_extensions import TypedDict
 from api.dependencies import ProductReader, ProductWriter, container_of
 from api.docs import refusals
 from api.replies import Reply, reply
-from api.wire import Cursor, Instant, Label, Limit, Number, Page, Wire, from_cursor, identified, number, to_cursor
+from api.wire import Cursor, Id, Instant, Limit, Number, Page, Wire, from_cursor, identified, number, to_cursor
 from core.conversations.conversation import Conversation, ConversationNotFound
 from core.conversations.features import CONVERSATIONS
 from core.conversations.message import Channel, Direction
@@ -35,7 +35,7 @@ class NewMessage(Wire):
             examples=["+1 (415) 555-2671"],
         ),
     ]
-    message_id: Annotated[Label, Field(description="yours; names one message of the customer, for ever", examples=["wamid.7"])]
+    message_id: Annotated[Id, Field(description="yours; names one message of the customer, for ever", examples=["wamid.7"])]
     channel: Annotated[Channel, Field(description="noted; makes no difference")] = Channel.DIRECT
     sent_at: Annotated[Instant | None, Field(description="up to 24 hours ago, at most 5 minutes ahead; null: now")] = None
 

@@ -18,7 +18,7 @@ from api.v1.learning_bodies import (
     StartedAnswer,
     SubscriptionStatus,
 )
-from api.wire import Label
+from api.wire import Id
 from core.learning.create_learning_plan import CreateLearningPlanCommand
 from core.learning.features import ASSESSMENTS, PRACTICE_SESSIONS
 from core.learning.learning_plan import LearningPlan
@@ -68,7 +68,7 @@ async def create_learning_plan(request: Request, body: NewLearningPlan, caller: 
 
 @router.get("/learning-plans/{id}", responses=refusals("learning_plan_not_found"))
 async def get_learning_plan(
-    request: Request, id: Annotated[Label, Path(description="the learning plan's id")], caller: ProductReader
+    request: Request, id: Annotated[Id, Path(description="the learning plan's id")], caller: ProductReader
 ) -> LearningPlanAnswer:
     """A learning plan and how far it has come. Another customer's answers 404."""
     container = container_of(request)

@@ -12,7 +12,7 @@ from pydantic import Field
 from api.dependencies import ProductReader, ProductWriter, container_of
 from api.docs import refusals
 from api.replies import Reply, reply
-from api.wire import Answer, ExactNumber, Label, Number, Wire, decimal_number
+from api.wire import Answer, ExactNumber, FinishedShortLabel, Id, Label, Number, Wire, decimal_number
 from core.operations.add_step import AddedStep, AddStepCommand
 from core.operations.cost import dollars
 from core.operations.finish_operation import FinishOperationCommand
@@ -25,9 +25,9 @@ router = APIRouter(prefix="/api/v1/operations", tags=["AI operations"])
 
 RUNS_MAX = 1_000_000_000
 
-# The caller's ids may hold any printable character, and so a slash.
-OperationId = Annotated[Label, Path(description="the operation's id")]
-OwnId = Annotated[Label | None, Field(description="yours, to name it by when it is sent again; null: it gets one")]
+# The caller's ids may hold a slash.
+OperationId = Annotated[Id, Path(description="the operation's id")]
+OwnId = Annotated[Id | None, Field(description="yours, to name it by when it is sent again; null: it gets one")]
 FeatureName = Annotated[Label, Field(max_length=64, description="what usage is broken down by", examples=["business_card_scan"])]
 Dollars = Annotated[ExactNumber, Field(description="in dollars; costs of steps are added up exactly", examples=[0.0015])]
 
@@ -45,7 +45,7 @@ class NewStep(Wire):
     """Work that is done. It counts where it is a billable run or has a cost."""
 
     id: OwnId = None
-    feature: Annotated[FeatureName, Field(examples=["business_card_scan_ocr"])]
+    feature: Annotated[FinishedShortLabel, Field(description="what usage is broken down by", examples=["business_card_scan_ocr"])]
     cost: Dollars
     billable_run: Annotated[bool, Field(strict=True)]
 

@@ -13,7 +13,7 @@ from api.dependencies import CustomerReader, CustomerWriter, container_of
 from api.docs import refusals
 from api.replies import Reply, reply
 from api.v1.usage import FEATURES_MAX, AmountBody, BalanceAnswer, amounts, balances
-from api.wire import Answer, ExactNumber, Key, Label, Number, Wire, identified, number
+from api.wire import Answer, ExactNumber, FinishedDetail, Key, Label, Number, Wire, identified, number
 from core.metering.balance import Amount, Balance
 from core.metering.finish_reservation import CommitReservationCommand, ReleaseReservationCommand
 from core.metering.reservations import TTL_DEFAULT, TTL_MAX, Reservation, ReservationNotFound, ReservationState
@@ -42,10 +42,16 @@ class ReservationBody(Wire):
     reference: Annotated[Label | None, Field(description="yours, shown in the ledger when it is committed")] = None
 
 
+class FinishedAmountBody(AmountBody):
+    """So much of one feature, that was used."""
+
+    dimension: Annotated[FinishedDetail, Field(description="what the usage can be broken down by: a model, a region")] = None
+
+
 class CommitBody(Wire):
     """What was really used; absent: what was held."""
 
-    usage: Annotated[list[AmountBody] | None, Field(max_length=20)] = None
+    usage: Annotated[list[FinishedAmountBody] | None, Field(max_length=20)] = None
 
 
 class ReservedAmount(Answer):

@@ -10,7 +10,7 @@ from pydantic import Field
 from api.dependencies import ProductReader, ProductWriter, container_of
 from api.docs import refusals
 from api.replies import Reply, reply
-from api.wire import Answer, Cursor, Label, Limit, Page, Prose, Wire, from_cursor, identified, to_cursor
+from api.wire import Answer, Cursor, FinishedProse, Label, Limit, Page, Seconds, Wire, from_cursor, identified, to_cursor
 from core.sessions.complete_session import CompleteSessionCommand
 from core.sessions.confirm_upload import ConfirmUploadCommand
 from core.sessions.create_session import CreateSessionCommand
@@ -21,7 +21,6 @@ from core.sessions.uploads import UploadTarget
 
 router = APIRouter(prefix="/api/v1/sessions", tags=["coaching sessions"])
 
-DURATION_SECONDS_MAX = 7 * 24 * 3600
 FILE_SIZE_BYTES_MAX = 1_000_000_000_000
 
 SessionId = Annotated[UUID, Path(description="the session's id"), identified(SessionNotFound)]
@@ -46,13 +45,13 @@ class NewUpload(Wire):
 class Completion(Wire):
     """What was transcribed."""
 
-    duration_seconds: Annotated[int, Field(ge=0, le=DURATION_SECONDS_MAX, strict=True, examples=[1830])]
+    duration_seconds: Annotated[Seconds, Field(examples=[1830])]
 
 
 class Failure(Wire):
     """Why the session could not be transcribed."""
 
-    reason: Annotated[Prose, Field(min_length=1)]
+    reason: FinishedProse
 
 
 class SessionAnswer(Answer):

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Request, Response
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, model_validator
 from typing_extensions import TypedDict
 
 from api.dependencies import CustomerReader, CustomerWriter, container_of
@@ -13,13 +13,27 @@ from api.docs import refusals
 from api.errors import code_of
 from api.replies import Reply, reply
 from api.v1.customers import PeriodBody
-from api.wire import Answer, ExactNumber, Instant, Key, Label, Number, Wire, decimal_number, number
+from api.wire import (
+    Answer,
+    ExactNumber,
+    Instant,
+    Key,
+    Label,
+    Number,
+    Wire,
+    decimal_number,
+    mended_short_label,
+    mended_texts,
+    number,
+    percent,
+)
 from core.metering.account import Account
 from core.metering.balance import Amount, Balance
 from core.metering.consume_usage import Consumed, ConsumeUsageCommand, Mode
 from core.metering.ledger import Breakdown, Origin, bounded
 from core.plans.periods import Reset
 from core.plans.plan import Boolean, Metered, Static
+from core.text import mended_label
 
 router = APIRouter(prefix="/api/v1/customers/{customer_id}/usage", tags=["usage"])
 
@@ -46,6 +60,17 @@ class UsageBody(Wire):
     )
     occurred_at: Annotated[Instant | None, Field(description="recorded usage: up to 35 days ago; null: now")] = None
     reference: Annotated[Label | None, Field(description="yours, shown in the ledger")] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _mended(cls, body: Any) -> Any:
+        """What is recorded is done: its texts are mended, where those of a request to admit something are refused."""
+        if not isinstance(body, dict) or body.get("mode") != Mode.RECORD:
+            return body
+        body = mended_texts(body, reference=mended_label)
+        if isinstance(usage := body.get("usage"), list):
+            body["usage"] = [mended_texts(item, dimension=mended_short_label) for item in usage]
+        return body
 
 
 # What every decision is answered with is a TypedDict: made and written in half the time of a model.
@@ -105,7 +130,7 @@ class FeatureStatus(Answer):
     limit: Number | None
     remaining: Number | None
     overage: Number
-    percent: Annotated[Number | None, Field(description="used of limit; null: unlimited")]
+    percent: Annotated[Number | None, Field(description="used of limit, rounded down to a tenth; null: unlimited")]
     display: Annotated[str, Field(description="remaining/limit", examples=["29/30"])]
     resets_at: datetime | None
     breakdown: Annotated[list[ShareAnswer] | None, Field(description="by dimension, largest first; asked for by ?breakdown=true")] = None
@@ -259,7 +284,7 @@ def _metered(balance: Balance, breakdown: Breakdown | None) -> FeatureStatus:
         **to_balance(balance),
         unit=feature.unit,
         overage=number(balance.overage, feature),
-        percent=_percent(balance),
+        percent=None if balance.limit is None else percent(balance.used, balance.limit),
         display=display(balance),
         breakdown=shares and [ShareAnswer(dimension=item.dimension, used=number(item.quantity, feature)) for item in shares],
     )
@@ -269,10 +294,3 @@ def display(balance: Balance) -> str:
     """What is left of how much: `29/30`."""
     remaining, units = balance.remaining, balance.feature.units
     return "unlimited" if balance.limit is None or remaining is None else f"{units(remaining):f}/{units(balance.limit):f}"
-
-
-def _percent(balance: Balance) -> Number | None:
-    if balance.limit is None:
-        return None
-    percent = round(100 * balance.used / balance.limit, 1) if balance.limit else 100.0
-    return int(percent) if percent == int(percent) else percent

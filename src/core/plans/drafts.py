@@ -11,6 +11,7 @@ from typing import Final
 from core.plans.features import QUANTITY_PARTS_MAX, Feature, FeatureCatalog, InvalidQuantity, without_noise
 from core.plans.periods import Reset
 from core.plans.plan import Boolean, Enforcement, Entitlement, InvalidPlan, Metered, Static, Window
+from core.text import is_label
 
 KEY_LENGTH_MAX: Final = 64
 NAME_LENGTH_MAX: Final = 200
@@ -41,7 +42,7 @@ def is_key(text: str) -> bool:
 
 def is_name(text: str) -> bool:
     """Whether a plan or a unit may be called so."""
-    return 0 < len(text) <= NAME_LENGTH_MAX and text.isprintable()
+    return 0 < len(text) <= NAME_LENGTH_MAX and is_label(text)
 
 
 def did_you_mean(given: str, known: Iterable[str]) -> str:
