@@ -89,11 +89,17 @@ def _exact(value: Any) -> Any:
 
 
 def _seconds(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError("a number of seconds is expected")
-    if value < 0:
-        raise ValueError("at least 0 is expected")
-    return round(value)
+    match value:
+        case bool():
+            raise ValueError("a number of seconds is expected")
+        case int() | float() if value < 0:
+            raise ValueError("at least 0 is expected")
+        case int():
+            return value
+        case float() if math.isfinite(value):
+            return round(value)
+        case _:
+            raise ValueError("a number of seconds is expected")
 
 
 def _parsed(value: Any) -> datetime:
