@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from itertools import islice
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
@@ -17,7 +18,7 @@ from starlette.responses import Response
 from api.wire import decimal_number, instant
 from core.access.ports import IdentityProviderUnavailable
 from core.access.principal import Forbidden, Unauthenticated
-from core.access.service_keys import InvalidKeyName
+from core.access.service_keys import InvalidKeyName, ServiceKeyNotFound
 from core.conversations.conversation import ConversationNotFound
 from core.conversations.message import InvalidPhoneNumber, InvalidSentAt
 from core.customers.put_customer import InvalidBillingAnchor, InvalidTimeZone
@@ -63,6 +64,7 @@ TABLE: Final[Mapping[type[DomainError], Told]] = {
     RecordNotFound: Told(404, "record_not_found"),
     ReservationNotFound: Told(404, "reservation_not_found"),
     OperationNotFound: Told(404, "operation_not_found"),
+    ServiceKeyNotFound: Told(404, "service_key_not_found"),
     SessionNotFound: Told(404, "session_not_found"),
     AssessmentConflict: Told(409, "assessment_conflict"),
     FeatureConflict: Told(409, "feature_conflict"),
@@ -133,10 +135,34 @@ class Refusal:
         return {"detail": self.detail}
 
 
+NO_CREDENTIALS: Final = "Authenticate with a user token or a service key, as 'Authorization: Bearer …'."
+
+
+def message_of(error: DomainError) -> str:
+    """The domain's own words; where a route or a header has to be named, which the domain does not know, a sentence from here."""
+    match error:
+        case StorageUnavailable(outcome_unknown=True):
+            return "The storage went away during the commit: repeat the request with the same Idempotency-Key."
+        case IdempotencyKeyReused():
+            return f"Idempotency-Key {error.key!r} was used before with different input: use a new key for a new request."
+        case FeatureNotInPlan(declared=False, feature=feature):
+            where = f"under 'features:' in the plan file, or by PUT /api/v1/features/{feature}"
+            return f"{feature!r} is not a declared feature: declare it {where}."
+        case FeatureNotMetered():
+            return f"{error.feature!r} is not metered in plan {error.plan!r}: ask by POST …/usage/check whether it is granted."
+        case InvalidPlan(undeclared=str() as feature):
+            return f"{error.message}, or by PUT /api/v1/features/{feature}"
+        case InvalidUploadUrl():
+            how = "ask for one by POST …/sessions/{id}/upload-url and send the headers that it names"
+            return f"This upload URL is not valid for this upload: {how}."
+        case _:
+            return error.message
+
+
 def told(error: DomainError) -> Refusal:
     """Looks the error up in the tables. An error that is in none is a mistake in this file: KeyError."""
     entry = TABLE[type(error)]
-    status, code, headers, message = entry.status, entry.code, dict(entry.headers), error.message
+    status, code, headers, message = entry.status, entry.code, dict(entry.headers), message_of(error)
     if isinstance(error, LimitExceeded) and (limit := LIMITS.get(error.feature)):
         status, code = limit.status, limit.code
         if limit.message:
@@ -170,7 +196,7 @@ _MESSAGES: Final = {
 }
 """Where the validator's own words speak of its own classes."""
 
-_HTTP_CODES: Final = {
+HTTP_CODES: Final = {
     404: "not_found",
     405: "method_not_allowed",
     413: "request_too_large",
@@ -179,11 +205,20 @@ _HTTP_CODES: Final = {
 }
 
 
+INTERNAL_ERROR: Final = {
+    "detail": {"error": "internal_error", "message": "Something went wrong on our side, and it has been logged."},
+}
+
+MISTAKES_MAX: Final = 20
+"""So many mistakes of a request are told at most: nobody reads more, and a body may have hundreds of thousands."""
+
+
 def mistakes(errors: Iterable[Any]) -> Any:
     """Structural mistakes in FastAPI's form, but only what is wrong and where: the input may be large, secret, or no JSON at all."""
-    return jsonable_encoder(
-        [{"type": item["type"], "loc": item["loc"], "msg": _MESSAGES.get(item["type"], item["msg"])} for item in errors]
-    )
+    told = [
+        {"type": item["type"], "loc": item["loc"], "msg": _MESSAGES.get(item["type"], item["msg"])} for item in islice(errors, MISTAKES_MAX)
+    ]
+    return jsonable_encoder(told)
 
 
 def install(app: FastAPI) -> None:
@@ -203,12 +238,11 @@ def install(app: FastAPI) -> None:
 
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        code = _HTTP_CODES.get(error.status_code, "bad_request")
+        code = HTTP_CODES.get(error.status_code, "bad_request")
         return JSONResponse({"detail": {"error": code, "message": error.detail}}, error.status_code, error.headers)
 
     async def unexpected(request: Request, error: Exception) -> Response:
-        detail = {"error": "internal_error", "message": "Something went wrong on our side, and it has been logged."}
-        return JSONResponse({"detail": detail}, 500)
+        return JSONResponse(INTERNAL_ERROR, 500)
 
     app.add_exception_handler(DomainError, refuse)
     app.add_exception_handler(ConcurrentUpdate, lost_race)

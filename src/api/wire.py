@@ -197,7 +197,7 @@ FinishedProse = Annotated[str, _mended(text.mended_prose)]
 
 
 def identified(missing: type[NotFoundError]) -> BeforeValidator:
-    """For ids that are ours: what is no UUID is the id of nothing, and told so."""
+    """For ids that are made here: a text that is not a UUID is answered as an unknown id is."""
 
     def parsed(value: Any) -> Any:
         try:

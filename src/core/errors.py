@@ -42,7 +42,7 @@ class StorageUnavailable(DomainError):
         super().__init__(outcome_unknown)
         self.outcome_unknown = outcome_unknown
         self.message = (
-            "The storage went away during the commit: repeat the request with the same Idempotency-Key."
+            "The storage went away during the commit: repeat the request with the same idempotency key."
             if outcome_unknown
             else "The storage is not available. Nothing was booked; try again shortly."
         )
@@ -60,7 +60,7 @@ class Overloaded(DomainError):
 class BrokenCommand(DomainError):
     """One of several commands could not be carried out for a reason that is ours, and has been logged; the others stand."""
 
-    message = "Something went wrong on our side with this one, and it has been logged. Nothing of it was booked."
+    message = "Something went wrong on our side with this item. It has been logged, and nothing of it was booked."
 
 
 class ConcurrentUpdate(Exception):

@@ -185,14 +185,31 @@ def test_a_plan_change_to_fixed_windows_or_a_cap_acts_at_the_very_next_message(s
 def test_a_plans_window_is_shown_as_it_was_put_and_putting_it_again_changes_nothing(service: Service) -> None:
     restaurant = Restaurant.new(service, 5, {"length_seconds": 3600, "messages_max": 10})
     shown = service.admin.get(f"/api/v1/plans/{restaurant.id}").json()
-    assert shown["entitlements"]["conversations"]["window"] == {"length_seconds": 3600, "extending": True, "messages_max": 10}
+    window = {"length_seconds": 3600, "extending": True, "messages_max": 10}
+    assert shown["entitlements"]["conversations"]["window"] == window | {"extends": "any"}
     again = service.admin.put(f"/api/v1/plans/{restaurant.id}", json={"name": shown["name"], "entitlements": shown["entitlements"]})
     assert (again.status_code, again.json()["version"]) == (200, 1)
+    assert restaurant.publishes(5, window | {"extends": "any"}).status_code == 200
+    assert restaurant.publishes(5, window | {"extends": "inbound"}).status_code == 201
     assert restaurant.publishes(5, {"length_seconds": 3601, "messages_max": 10}).status_code == 201
 
 
+def test_where_only_inbound_messages_extend_outbound_is_counted_and_leaves_the_end_as_it_is(service: Service) -> None:
+    restaurant = Restaurant.new(service, 1, {"extends": "inbound"})
+    end = restaurant.sent("inbound", sent_at=ago(hours=2))["conversation"]["expires_at"]
+    answered = restaurant.sent("outbound")
+    assert (answered["conversation"]["expires_at"], answered["conversation"]["message_count"]) == (end, 2)
+    extended = restaurant.sent("inbound")["conversation"]
+    assert (instant(extended["expires_at"]) > instant(end), extended["message_count"]) == (True, 3)
+    assert restaurant.used() == 1
+
+
 @pytest.mark.parametrize(
-    "window", [{"length_seconds": 0}, {"length_seconds": 31 * 86_400 + 1}, {"messages_max": 0}, {"extending": "no"}, {"hours": 24}]
+    "window",
+    [
+        *({"length_seconds": 0}, {"length_seconds": 31 * 86_400 + 1}, {"messages_max": 0}, {"extending": "no"}, {"hours": 24}),
+        *({"extends": "outbound"}, {"extends": None}, {"length_seconds": 1.5}, {"length_seconds": None}),
+    ],
 )
 def test_a_window_that_makes_no_sense_is_not_published(service: Service, window: dict[str, object]) -> None:
     body = {"name": "Own", "entitlements": {"conversations": {"type": "metered", "limit": 1, "window": window}}}

@@ -1,6 +1,7 @@
 """A learner's practice, from the plan to the last session and beyond it, over HTTP."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -236,15 +237,24 @@ def test_every_post_takes_effect_once_by_its_key(learner: Learner, path: str) ->
     assert (status["sessions_used"], status["assessments_used"]) == (path.endswith("save"), path == "assessments")
 
 
-def test_a_billing_period_that_ends_leaves_progress_as_it_is_and_gives_everything_back(service: Service) -> None:
-    end = datetime.now(UTC) + timedelta(seconds=4)  # noqa: TID251
+def at_the_end_of_a_period(service: Service, seconds: int = 4) -> tuple[Learner, dict[str, Any], dict[str, Any]]:
+    """Somebody who has used something in a period that ends in a few seconds, her last save, and her status in that period."""
+    end = days_ago(0) + timedelta(seconds=seconds)
     learner = Learner.new(service, billing_interval="day", billing_anchor=(end - timedelta(days=1)).isoformat())
     plan = learner.plan()
     for _ in range(2):
         saved = told(learner.save(plan=plan), 201)
     told(learner.assess(), 201)
-    before = learner.status()
-    assert (before["limits"]["sessions_used"], before["limits"]["assessments_used"]) == (2, 1), "the period ended before it was looked at"
+    status = learner.status()
+    if days_ago(0) >= end:  # the machine is too slow for it
+        return at_the_end_of_a_period(service, 3 * seconds)
+    assert (status["limits"]["sessions_used"], status["limits"]["assessments_used"]) == (2, 1)
+    return learner, saved, status
+
+
+def test_a_billing_period_that_ends_leaves_progress_as_it_is_and_gives_everything_back(service: Service) -> None:
+    learner, saved, before = at_the_end_of_a_period(service)
+    plan = saved["learning_plan"]["id"]
     after = until(lambda: status if (status := learner.status())["period"] != before["period"] else None)
     assert after["period"]["start"] == before["period"]["end"]
     assert after["limits"] == limits(0) | NO_ASSESSMENTS

@@ -10,15 +10,14 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 from api.dependencies import ProductReader, container_of
 from api.docs import refusals
 from api.errors import code_of
-from api.v1.customers import PeriodBody
-from api.v1.operations import RUNS_MAX
-from api.v1.usage import BalanceAnswer, to_balance
+from api.frame.route import FrameRoute
+from api.v1.bodies import RUNS_MAX, BalanceAnswer, PeriodBody, to_balance
 from api.wire import Answer, Number, money, number
 from core.metering.balance import Balance
 from core.operations.budget import FeatureSpend
 from core.operations.features import AI_COST, AI_RUNS
 
-router = APIRouter(prefix="/api/v1/budget", tags=["AI operations"])
+router = APIRouter(prefix="/api/v1/budget", tags=["AI operations"], route_class=FrameRoute)
 
 UNLIMITED = "unlimited"
 
@@ -80,7 +79,7 @@ class AffordAnswer(Answer):
     cost: BudgetStanding
 
 
-@router.get("", responses=refusals("customer_not_found"))
+@router.get("")
 async def get_budget(request: Request, caller: ProductReader) -> BudgetAnswer:
     """Where runs and cost stand at this moment, and which features they were for, the most expensive first."""
     container = container_of(request)
@@ -94,7 +93,7 @@ async def get_budget(request: Request, caller: ProductReader) -> BudgetAnswer:
     )
 
 
-@router.get("/can-afford", responses=refusals("customer_not_found", "invalid_quantity"))
+@router.get("/can-afford", responses=refusals("invalid_quantity"))
 async def can_afford(
     request: Request,
     caller: ProductReader,

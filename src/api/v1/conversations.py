@@ -4,13 +4,15 @@ from datetime import datetime
 from typing import Annotated, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request
 from pydantic import Field, TypeAdapter
 from typing_extensions import TypedDict
 
 from api.dependencies import ProductReader, ProductWriter, container_of
 from api.docs import refusals
-from api.replies import Reply, reply
+from api.frame.commands import carried_out
+from api.frame.route import FrameRoute
+from api.replies import Reply
 from api.wire import Cursor, Id, Instant, Limit, Number, Page, Wire, from_cursor, identified, number, to_cursor
 from core.conversations.conversation import Conversation, ConversationNotFound
 from core.conversations.features import CONVERSATIONS
@@ -18,7 +20,7 @@ from core.conversations.message import Channel, Direction
 from core.conversations.ports import ConversationKey
 from core.conversations.record_message import Recorded, RecordMessageCommand
 
-router = APIRouter(prefix="/api/v1", tags=["conversations"])
+router = APIRouter(prefix="/api/v1", tags=["conversations"], route_class=FrameRoute)
 
 COUNTERPARTY_LENGTH_MAX = 255
 
@@ -35,12 +37,14 @@ class NewMessage(Wire):
             examples=["+1 (415) 555-2671"],
         ),
     ]
-    message_id: Annotated[Id, Field(description="yours; names one message of the customer, for ever", examples=["wamid.7"])]
-    channel: Annotated[Channel, Field(description="noted; makes no difference")] = Channel.DIRECT
+    message_id: Annotated[
+        Id, Field(description="your own id of the message, which no other message of the customer may have", examples=["wamid.7"])
+    ]
+    channel: Annotated[Channel, Field(description="stored; it makes no difference to what is counted")] = Channel.DIRECT
     sent_at: Annotated[Instant | None, Field(description="up to 24 hours ago, at most 5 minutes ahead; null: now")] = None
 
 
-# TypedDicts, as what every decision is answered with.
+# TypedDicts, as the answers to all decisions are.
 class ConversationAnswer(TypedDict):
     """The messages with one counterparty within one window: started_at <= t < expires_at."""
 
@@ -112,21 +116,19 @@ def _recorded(recorded: Recorded) -> Reply:
         **refusals(
             "conversation_quota_exceeded",
             "feature_not_in_plan",
-            "customer_not_found",
             "invalid_phone_number",
             "invalid_sent_at",
-            "idempotency_key_reused",
         ),
     },
 )
-async def record_message(request: Request, body: NewMessage, caller: ProductWriter) -> Response:
-    """Count a message into its conversation, in either direction; outside an open one it opens and books one.
+@carried_out(by=lambda container: container.record_message(), answered=_recorded)
+def record_message(body: NewMessage, caller: ProductWriter) -> RecordMessageCommand:
+    """Count a message, in either direction, in its conversation. Where none is open, the message opens one, which is booked.
 
-    Inbound is never refused. Outbound is where it would open a conversation beyond the quota. The same message_id again gets the
-    first answer, whatever else it says, and nothing is counted twice.
+    An inbound message is never refused. An outbound message is refused where it would open a conversation beyond the quota. The same
+    message_id again gets the first answer, whatever else it says, and nothing is counted twice.
     """
-    container = container_of(request)
-    command = RecordMessageCommand(
+    return RecordMessageCommand(
         customer_id=caller.customer_id,
         direction=body.direction,
         counterparty=body.counterparty,
@@ -135,14 +137,13 @@ async def record_message(request: Request, body: NewMessage, caller: ProductWrit
         channel=body.channel,
         sent_at=body.sent_at,
     )
-    return await reply(request, container.record_message(), command, _recorded, body)
 
 
-@router.get("/conversations", responses=refusals())
+@router.get("/conversations")
 async def list_conversations(
     request: Request,
     caller: ProductReader,
-    active: Annotated[bool | None, Query(description="only open ones, or only past ones")] = None,
+    active: Annotated[bool | None, Query(description="true: only those that are open; false: only those that have ended")] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[ConversationAnswer]:
@@ -164,6 +165,6 @@ async def get_conversation(
     id: Annotated[UUID, Path(description="the conversation's id"), identified(ConversationNotFound)],
     caller: ProductReader,
 ) -> ConversationAnswer:
-    """One conversation; where it turned out to be part of another, that one. Another customer's answers 404."""
+    """One conversation; where it was found to be part of another one, that one. Another customer's answers 404."""
     container = container_of(request)
     return _to_answer(await container.conversation_reader().get(ConversationKey(caller.customer_id, id)))

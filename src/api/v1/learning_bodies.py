@@ -7,8 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from api.v1.customers import PeriodBody
-from api.v1.usage import display, to_balance
+from api.v1.bodies import OwnId, PeriodBody, display, to_balance
 from api.wire import Answer, FinishedDetail, FinishedProse, Id, Label, Number, RoundNumber, Seconds, Wire, decimal_number
 from core.learning.assessment import Assessment
 from core.learning.features import ASSESSMENTS, PRACTICE_SESSIONS
@@ -23,7 +22,6 @@ from core.plans.periods import Reset
 SCORE_MAX = Decimal(1_000_000)
 
 ShortLabel = Annotated[Label, Field(max_length=64)]
-OwnId = Annotated[Id | None, Field(description="yours, to name it by when it is sent again; null: it gets one")]
 PartOf = Annotated[Id | None, Field(description="the learning plan that it is part of; null: free practice")]
 Sessions = Annotated[int, Field(ge=1, le=TOTAL_SESSIONS_MAX, strict=True)]
 

@@ -4,14 +4,14 @@ import hmac
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from hashlib import sha256
 from typing import Final
 from uuid import UUID
 
-from core.errors import DomainError
+from core.errors import DomainError, NotFoundError
 from core.text import is_label
 
 KEY_PREFIX: Final = "tg_"
@@ -31,12 +31,14 @@ class Scope(StrEnum):
     ADMIN = "admin"
 
     def covers(self, other: "Scope") -> bool:
-        rank = list(Scope).index
-        return rank(self) >= rank(other)
+        return _RANK[self] >= _RANK[other]
+
+
+_RANK: Final = {scope: rank for rank, scope in enumerate(Scope)}
 
 
 class InvalidKeyName(DomainError):
-    """A name that the ledger could not show, or that would be taken for the bootstrap key."""
+    """A name that the ledger cannot show, or that reads like the bootstrap key."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -47,9 +49,15 @@ class InvalidKeyName(DomainError):
         return {"name": self.name}
 
 
+class ServiceKeyNotFound(NotFoundError):
+    """There is no such key."""
+
+    noun = "service key"
+
+
 @dataclass(frozen=True, slots=True)
 class ServiceKey:
-    """A key as it is stored: all but the secret. `secret_hash` is the SHA-256 of the whole key text."""
+    """A key as it is stored, without the secret. `secret_hash` is the SHA-256 of the whole key text."""
 
     id: UUID
     name: str | None
@@ -59,12 +67,16 @@ class ServiceKey:
     revoked_at: datetime | None = None
 
     def matches(self, text: str) -> bool:
-        """Whether this is the key's text, and the key still holds."""
+        """Whether this is the key's text, and the key is still valid."""
         return hmac.compare_digest(self.secret_hash, digest(text)) and self.revoked_at is None
+
+    def revoked(self, at: datetime) -> "ServiceKey":
+        """The key, ended for good. One that was revoked before keeps its time."""
+        return replace(self, revoked_at=self.revoked_at or at)
 
 
 def generate(id: UUID, scope: Scope, at: datetime, name: str | None = None) -> tuple[ServiceKey, str]:
-    """A new key, and its text: `tg_<id>_<secret>`, which is known to nobody but its owner from here on.
+    """A new key, and its text: `tg_<id>_<secret>`, which only its owner knows from here on.
 
     Raises InvalidKeyName.
     """
@@ -75,7 +87,7 @@ def generate(id: UUID, scope: Scope, at: datetime, name: str | None = None) -> t
 
 
 def key_id_of(text: str) -> UUID | None:
-    """The id that is written into a key's text; None where this is no key at all."""
+    """The id that is written into a key's text; None where this is not a key at all."""
     key = _KEY.fullmatch(text)
     return UUID(key[1]) if key else None
 

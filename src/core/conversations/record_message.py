@@ -10,15 +10,13 @@ from core.conversations.conversation import Conversation, Placement, open_conver
 from core.conversations.features import CONVERSATIONS
 from core.conversations.message import Channel, Direction, InvalidPhoneNumber, Message, Receipt, Standing, require_recent
 from core.conversations.ports import ConversationsUnitOfWork, MessageKey, Party, PhoneNumbers, Sought
+from core.conversations.window import Window, window_of
 from core.errors import DomainError
 from core.metering.account import Account
 from core.metering.entitlements import metered_entitlement
 from core.metering.ledger import Origin
 from core.metering.use_case import AccountUseCase
 from core.plans.periods import Period
-from core.plans.plan import Window
-
-WINDOW_DEFAULT: Final = Window()
 
 MERGED: Final = "merged"
 MOVED: Final = "start moved"
@@ -46,7 +44,7 @@ class Recorded(NamedTuple):
 class RecordMessage(AccountUseCase[RecordMessageCommand, Recorded, ConversationsUnitOfWork]):
     """Count a message into the conversation that it belongs to, or open one and book it. `conversation.py` has the rule.
 
-    - Inside an open conversation every message passes, whatever the limit.
+    - Inside an open conversation every message passes, whatever the limit. Which ones also extend it is the plan's `window` to say.
     - An outbound message that would open one is refused where the current period has none left; an inbound one has happened, and its
       conversation is booked, as overage if need be.
     - A conversation is booked at the instant at which it starts. Where that turns out to lie in an earlier period, its unit moves
@@ -88,11 +86,12 @@ class RecordMessage(AccountUseCase[RecordMessageCommand, Recorded, Conversations
         party, sent_at = self._whose_and_when(command, account, uow)
         window = _window(account)
         conversations = uow.conversations.of(party)
-        placement = self._placed(sent_at, party, conversations, window)
+        placement = self._placed(sent_at, command, party, conversations, window)
         current = _period(account, account.now)
         if placement.before is None and command.direction is Direction.OUTBOUND and sent_at not in current:
             # What is enforced happens now: a conversation may not be opened in a period whose quota nobody looks at.
-            placement = self._placed(current.start if sent_at < current.start else account.now, party, conversations, window)
+            enforced_at = current.start if sent_at < current.start else account.now
+            placement = self._placed(enforced_at, command, party, conversations, window)
         over_limit = _book(placement, command, account)
         receipt = _receipt(placement, account, over_limit=over_limit)
         for conversation in placement.changed():
@@ -110,8 +109,13 @@ class RecordMessage(AccountUseCase[RecordMessageCommand, Recorded, Conversations
         )
         return Recorded(receipt)
 
-    def _placed(self, at: datetime, party: Party, conversations: Collection[Conversation], window: Window) -> Placement:
-        return place(at, conversations, window, lambda: open_conversation(self._new_id(), *party, sent_at=at, window=window))
+    def _placed(
+        self, at: datetime, command: RecordMessageCommand, party: Party, conversations: Collection[Conversation], window: Window
+    ) -> Placement:
+        def opened() -> Conversation:
+            return open_conversation(self._new_id(), *party, sent_at=at, window=window)
+
+        return place(at, command.direction, conversations, window, opened)
 
     def _whose_and_when(self, command: RecordMessageCommand, account: Account, uow: ConversationsUnitOfWork) -> tuple[Party, datetime]:
         sent_at = account.now if command.sent_at is None else command.sent_at
@@ -131,7 +135,7 @@ def _key(command: RecordMessageCommand) -> MessageKey:
 
 
 def _window(account: Account) -> Window:
-    return metered_entitlement(account.plan, CONVERSATIONS.key).window or WINDOW_DEFAULT
+    return window_of(metered_entitlement(account.plan, CONVERSATIONS.key))
 
 
 def _book(placement: Placement, command: RecordMessageCommand, account: Account) -> bool:

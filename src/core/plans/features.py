@@ -1,8 +1,10 @@
 """What is metered: a feature, its unit, and the smallest part in which it is counted."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import MAX_EMAX, MIN_EMIN, ROUND_05UP, ROUND_HALF_EVEN, Context, Decimal
+from functools import lru_cache
 from typing import Final
 
 from core.errors import DomainError
@@ -11,7 +13,7 @@ QUANTITY_PARTS_MAX: Final = 9_000_000_000_000_000
 """The largest quantity that one request may name, in smallest parts; it leaves room to add up a thousand of them in 64 bits."""
 
 SIGNIFICANT_DIGITS_MAX: Final = 15
-"""Digits that a JSON number carries through any client's double unharmed. What comes after them is the noise of doubles."""
+"""So many digits survive a caller that keeps numbers as binary doubles. What comes after them is noise."""
 
 RESOLUTION_MAX: Final = 1_000_000_000
 
@@ -29,6 +31,10 @@ def without_noise(number: Decimal) -> Decimal:
     return _DIGITS.plus(number)
 
 
+_WORD: Final = re.compile(r"(?:^|[ -])(?=[a-z]*[aeiou])[a-z]{3,}\Z")
+"""A last word of three small letters or more, one of them a vowel."""
+
+
 class InvalidQuantity(DomainError):
     """A quantity that is not a number of this feature: not finite, too large, or not above its minimum."""
 
@@ -39,6 +45,22 @@ class InvalidQuantity(DomainError):
 
     def facts(self) -> Mapping[str, object]:
         return {"feature": self.feature}
+
+
+@lru_cache(maxsize=1024)
+def plural(unit: str) -> str:
+    """Several of a unit, where its last word is a plain English one: `minutes`, `API calls`, `queries`.
+
+    Symbols and currencies (`USD`, `kg`, `GiB`) stay as they are, and so do words that are plural already.
+    """
+    word = _WORD.search(unit)
+    if word is None or (unit.endswith("s") and not unit.endswith("ss")):
+        return unit
+    if unit.endswith(("ss", "x", "ch", "sh")):
+        return f"{unit}es"
+    if unit.endswith("y") and unit[-2] not in "aeiou":
+        return f"{unit[:-1]}ies"
+    return f"{unit}s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +101,16 @@ class Feature:
         fractions = self._counted(quantity, FRACTIONS)
         self._require_work(quantity)
         return fractions
+
+    @property
+    def plural(self) -> str:
+        """What several units are called."""
+        return plural(self.unit)
+
+    def amount(self, parts: int) -> str:
+        """A count of smallest parts as people read it: `500 minutes`, `1 call`, `0.02 USD`."""
+        units = self.units(parts)
+        return f"{units:f} {self.unit if units == 1 else self.plural}".rstrip()
 
     def units(self, parts: int) -> Decimal:
         """A count of smallest parts in units, exact to 15 significant digits."""

@@ -14,6 +14,7 @@ from infrastructure.sql.engine.customers import SqlCustomers
 from infrastructure.sql.engine.ledger import SqlEvents, SqlRecords
 from infrastructure.sql.engine.replies import SqlReplies
 from infrastructure.sql.engine.reservations import SqlReservations
+from infrastructure.sql.engine.service_keys import SqlServiceKeys
 from infrastructure.sql.products import conversations, learning, operations, sessions
 from infrastructure.sql.upkeep.drift import SqlMissing, missing_sql
 
@@ -21,6 +22,7 @@ STORED: Final = (
     Stored(
         {
             "customers": SqlCustomers,
+            "service_keys": SqlServiceKeys,
             "replies": SqlReplies,
             "reservations": SqlReservations,
             "records": SqlRecords,

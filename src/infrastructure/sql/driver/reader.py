@@ -9,7 +9,7 @@ from sqlalchemy import Uuid
 from core.metering.reader import Position, Reader
 from core.plans.periods import END
 from infrastructure.sql.driver.connections import Connections
-from infrastructure.sql.driver.rows import Rows
+from infrastructure.sql.driver.rows import Rows, quoted
 from infrastructure.sql.driver.statements import HotStatement
 
 K = TypeVar("K", bound=tuple[Any, ...])
@@ -44,7 +44,7 @@ class SqlReader(Reader[K, V]):
         last_id = _LAST_UUID if isinstance(table.c.id.type, Uuid) else _LAST_TEXT
         before_at, before_id = before or (END, last_id)
         page = {"customer_id": customer_id, "limit": limit, "before_at": before_at, "before_id": before_id}
-        statement = _listing(table.name, self.newest_by, "uuid" if last_id is _LAST_UUID else "text", where)
+        statement = _listing(quoted(table.name), quoted(self.newest_by), "uuid" if last_id is _LAST_UUID else "text", where)
         rows = await self._connections.ask(lambda driver: statement.fetch(driver, {**page, **parameters}))
         return [self.rows.from_row(row) for row in rows]
 
@@ -54,7 +54,7 @@ def _listing(table: str, newest_by: str, id_type: str, where: str) -> HotStateme
     return HotStatement(
         f"""
         SELECT * FROM {table}
-        WHERE customer_id = :customer_id AND {where}
+        WHERE customer_id = :customer_id AND ({where})
           AND ({newest_by}, id) < (CAST(:before_at AS timestamptz), CAST(:before_id AS {id_type}))
         ORDER BY {newest_by} DESC, id DESC
         LIMIT :limit

@@ -12,6 +12,7 @@ from infrastructure.sql.driver.rows import write
 from infrastructure.sql.driver.statements import Driver
 from infrastructure.sql.driver.stored import Written
 from infrastructure.sql.engine.accounts import SqlAccounts
+from infrastructure.sql.engine.ledger import SqlRecords
 from infrastructure.sql.engine.plans import PlanCatalog, SqlPlans
 from infrastructure.sql.engine.reservations import SqlReservations
 
@@ -44,8 +45,16 @@ class SqlUnitOfWork:
         self.journal = Journal()
         self._repositories: dict[str, Any] = {}
         self.reservations: SqlReservations = self._repository("reservations")
+        self.records: SqlRecords = self._repository("records")
         self.plans = SqlPlans(self._live.driver, self._catalog)
-        self.accounts = SqlAccounts(self._live.driver, self._catalog, self._new_id, self.journal, self.reservations)
+        self.accounts = SqlAccounts(
+            self._live.driver,
+            self._catalog,
+            self._new_id,
+            journal=self.journal,
+            reservations=self.reservations,
+            records=self.records,
+        )
         self.decided = self.accounts.decided
         return self
 
@@ -55,9 +64,10 @@ class SqlUnitOfWork:
         return self._repository(name)
 
     def _repository(self, name: str) -> Any:
-        if name not in self._repositories:
-            self._repositories[name] = self._makers[name](self.journal, self._live.driver)
-        return self._repositories[name]
+        """Made once; from then on it is an attribute like any other."""
+        repository = self._repositories[name] = self._makers[name](self.journal, self._live.driver)
+        setattr(self, name, repository)
+        return repository
 
     async def commit(self) -> None:
         await self.accounts.written()

@@ -13,7 +13,7 @@ from core.conversations.ports import ConversationKey, ConversationReader, Conver
 from core.metering.reader import Position
 from infrastructure.sql.driver.reader import SqlReader
 from infrastructure.sql.driver.repository import SqlRepository
-from infrastructure.sql.driver.rows import Rows
+from infrastructure.sql.driver.rows import Rows, all_but_key
 from infrastructure.sql.driver.schema import metadata
 from infrastructure.sql.driver.statements import HotStatement
 from infrastructure.sql.driver.stored import Stored
@@ -162,9 +162,7 @@ def _to_conversation(row: Record) -> Conversation:
     )
 
 
-CONVERSATIONS: Final = Rows(
-    conversation, _from_conversation, _to_conversation, changing=("started_at", "expires_at", "message_count", "merged_into")
-)
+CONVERSATIONS: Final = Rows(conversation, _from_conversation, _to_conversation, changing=all_but_key(conversation))
 MESSAGES: Final = Rows(message, _from_message, _to_message)
 
 

@@ -26,7 +26,7 @@ from core.learning.ports import Assessments, LearnerKey, LearningPlanReader, Lea
 from core.learning.practice_session import Practice, PracticeSession
 from infrastructure.sql.driver.connections import Connections
 from infrastructure.sql.driver.repository import SqlRepository
-from infrastructure.sql.driver.rows import Rows
+from infrastructure.sql.driver.rows import Rows, all_but_key
 from infrastructure.sql.driver.schema import metadata
 from infrastructure.sql.driver.statements import Driver, HotStatement
 from infrastructure.sql.driver.stored import Stored
@@ -157,12 +157,7 @@ def _to_session(row: Record) -> PracticeSession:
 
 PLANS: Final = Rows(learning_plan, _from_plan, _to_plan, changing=())
 
-PRACTICE_SESSIONS: Final = Rows(
-    practice_session,
-    _from_session,
-    _to_session,
-    changing=[column.name for column in practice_session.columns if not column.primary_key],
-)
+PRACTICE_SESSIONS: Final = Rows(practice_session, _from_session, _to_session, changing=all_but_key(practice_session))
 
 ASSESSMENTS: Final = Rows.alike(assessment, Assessment)
 

@@ -25,7 +25,7 @@ from core.operations.ports import OperationKey, OperationReader, Operations, Ste
 from core.operations.step import Step, Work
 from infrastructure.sql.driver.connections import Connections
 from infrastructure.sql.driver.repository import SqlRepository
-from infrastructure.sql.driver.rows import Rows
+from infrastructure.sql.driver.rows import Rows, all_but_key
 from infrastructure.sql.driver.schema import digest, metadata
 from infrastructure.sql.driver.statements import HotStatement
 from infrastructure.sql.driver.stored import Stored
@@ -192,12 +192,7 @@ def _step(row: Record, operation_id: str, id: str, feature: str) -> Step:
     )
 
 
-OPERATIONS: Final = Rows(
-    ai_operation,
-    _from_operation,
-    _to_operation,
-    changing=("status", "total_cost", "total_runs", "step_count", "finished_at", "total_cost_fraction", "closing_cost"),
-)
+OPERATIONS: Final = Rows(ai_operation, _from_operation, _to_operation, changing=all_but_key(ai_operation))
 STEPS: Final = Rows(ai_operation_step, _from_step, _to_step)
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from core.conversations.message import Channel, Direction, InvalidPhoneNumber, InvalidSentAt
 from core.conversations.record_message import Recorded, RecordMessage, RecordMessageCommand
+from core.conversations.window import Extends, Window
 from core.customers.customer import Customer
 from core.errors import DomainError
 from core.metering.account import CustomerNotFound
@@ -20,7 +21,7 @@ from core.metering.balance import FeatureNotInPlan, LimitExceeded
 from core.metering.idempotency import Once, Replay
 from core.metering.use_case import Call
 from core.plans.periods import ALWAYS, Billing, Interval, Period, Reset
-from core.plans.plan import Enforcement, Metered, Plan, Window
+from core.plans.plan import Enforcement, Metered, Plan
 from tests.unit.fakes.calls import calls
 from tests.unit.fakes.conversations import ConversationsStore, FakePhoneNumbers
 from tests.unit.fakes.conversations_in_order import Span, conversations_in_order
@@ -35,10 +36,11 @@ PLANS = {
     "three": Metered(3, Reset.MONTH),
     "soft": Metered(0, Reset.MONTH, Enforcement.SOFT),
     "unlimited": Metered(None, Reset.MONTH),
-    "hourly": Metered(None, Reset.MONTH, window=Window(HOUR)),
-    "fixed": Metered(None, Reset.MONTH, window=Window(HOUR, extending=False)),
-    "pairs": Metered(None, Reset.MONTH, window=Window(messages_max=2)),
-    "daily": Metered(None, Reset.DAY, window=Window(HOUR)),
+    "hourly": Metered(None, Reset.MONTH, options=(Window(HOUR),)),
+    "fixed": Metered(None, Reset.MONTH, options=(Window(HOUR, extending=False),)),
+    "pairs": Metered(None, Reset.MONTH, options=(Window(messages_max=2),)),
+    "answering": Metered(1, Reset.MONTH, options=(Window(HOUR, extends=Extends.INBOUND),)),
+    "daily": Metered(None, Reset.DAY, options=(Window(HOUR),)),
 }
 BILLING = Billing(None, Interval.MONTH, ZoneInfo("UTC"))
 GUEST = "+14155552671"
@@ -363,6 +365,22 @@ async def test_the_message_after_the_cap_opens_and_books_a_new_conversation() ->
     recorded = [await rosa.send() for _ in range(5)]
     assert [item.receipt.new_conversation for item in recorded] == [True, False, True, False, True]
     assert rosa.used() == 3
+
+
+async def test_where_only_inbound_extends_outbound_passes_at_the_limit_until_an_hour_after_the_latest_inbound() -> None:
+    rosa = Restaurant("answering")
+    opened = await rosa.send(INBOUND)
+    rosa.now += timedelta(minutes=50)
+    answered = await rosa.send(OUTBOUND)
+    assert (answered.receipt.conversation_id, answered.receipt.message_count) == (opened.receipt.conversation_id, 2)
+    assert (answered.receipt.expires_at, answered.receipt.over_limit) == (NOW + HOUR, False)
+    rosa.now = NOW + HOUR
+    with pytest.raises(LimitExceeded):
+        await rosa.send(OUTBOUND)
+    extended = await rosa.send(INBOUND, at=NOW + timedelta(minutes=59))
+    assert (extended.receipt.conversation_id, extended.receipt.message_count) == (opened.receipt.conversation_id, 3)
+    assert extended.receipt.expires_at == NOW + timedelta(minutes=119)
+    assert (await rosa.send(OUTBOUND)).receipt.new_conversation is False
 
 
 # Many at once.

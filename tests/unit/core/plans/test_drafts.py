@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.conversations.window import Window
 from core.operations.features import AI_COST
 from core.plans.drafts import EntitlementDraft, MeteredDraft, Mistake, PlanDraft, did_you_mean, is_key
 from core.plans.features import Feature, FeatureCatalog
 from core.plans.periods import Reset
-from core.plans.plan import Boolean, Enforcement, InvalidPlan, Metered, Static, Window
+from core.plans.plan import Boolean, Enforcement, InvalidPlan, Metered, Static
 from core.products import BUILT_IN
 
 CATALOG = FeatureCatalog([*BUILT_IN, Feature("api_calls", "call")])
@@ -51,8 +52,8 @@ def test_reset_and_enforcement_are_kept() -> None:
 def test_conversations_keep_their_window() -> None:
     window = Window(timedelta(days=31), extending=False, messages_max=1_000_000)
 
-    assert draft({"conversations": MeteredDraft(Decimal(1), window=window)}).resolve(CATALOG) == {
-        "conversations": Metered(1, window=window)
+    assert draft({"conversations": MeteredDraft(Decimal(1), options=(window,))}).resolve(CATALOG) == {
+        "conversations": Metered(1, options=(window,))
     }
 
 
@@ -68,7 +69,7 @@ def test_conversations_keep_their_window() -> None:
 )
 def test_a_window_out_of_bounds_or_out_of_place_is_refused(feature: str, window: Window, path: str) -> None:
     with pytest.raises(InvalidPlan) as refusal:
-        draft({feature: MeteredDraft(Decimal(1), window=window)}).resolve(CATALOG)
+        draft({feature: MeteredDraft(Decimal(1), options=(window,))}).resolve(CATALOG)
 
     assert refusal.value.path == path
 
@@ -127,7 +128,7 @@ def test_numbers_lose_the_tails_of_doubles() -> None:
         (
             {"tokens": MeteredDraft(None)},
             "entitlements.tokens",
-            "expected a declared metered feature: declare it under 'features:' in the plan file, or by PUT /api/v1/features/tokens",
+            "expected a declared metered feature: declare it under 'features:' in the plan file",
         ),
         (
             {"sessions": Static(Decimal(3))},
@@ -153,6 +154,7 @@ def test_an_entitlement_that_cannot_be_published_is_refused_with_what_belongs_th
         draft(entitlements).resolve(CATALOG)
 
     assert (refusal.value.path, refusal.value.expected) == (path, expected)
+    assert refusal.value.undeclared == ("tokens" if "tokens" in entitlements else None)
 
 
 @pytest.mark.parametrize("key", ["", "Pro", "1pro", "_pro", "pro plan", "pro\n", "pró", "p" * 65])
