@@ -33,6 +33,7 @@ PAGE_SIZE_MAX: Final = 200
 DURATION_SECONDS_MAX: Final = 7 * 24 * 3600
 
 T = TypeVar("T")
+V = TypeVar("V")
 
 Number = int | float
 
@@ -213,6 +214,10 @@ class Page(Answer, Generic[T]):
 
     items: list[T]
     next_cursor: str | None = Field(description="pass it as ?cursor= to get what follows; null on the last page")
+
+    def each(self, answer: Callable[[T], V]) -> "Page[V]":
+        """The same page, each of its items as it is answered."""
+        return Page(items=[answer(item) for item in self.items], next_cursor=self.next_cursor)
 
 
 Limit = Annotated[int, Query(ge=1, le=PAGE_SIZE_MAX, description="how many items at most")]

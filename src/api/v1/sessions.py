@@ -11,8 +11,9 @@ from api.dependencies import ProductReader, ProductWriter, container_of
 from api.docs import refusals
 from api.frame.commands import carried_out
 from api.frame.route import FrameRoute
+from api.paging import page_of
 from api.replies import Reply
-from api.wire import Answer, Cursor, FinishedProse, Label, Limit, Page, Seconds, Wire, from_cursor, identified, to_cursor
+from api.wire import Answer, Cursor, FinishedProse, Label, Limit, Page, Seconds, Wire, identified
 from core.sessions.complete_session import CompleteSessionCommand
 from core.sessions.confirm_upload import ConfirmUploadCommand
 from core.sessions.create_session import CreateSessionCommand
@@ -135,11 +136,8 @@ def create_session(body: NewSession, caller: ProductWriter) -> CreateSessionComm
 @router.get("")
 async def list_sessions(request: Request, caller: ProductReader, limit: Limit = 50, cursor: Cursor = None) -> Page[SessionAnswer]:
     """The customer's sessions, newest first."""
-    container = container_of(request)
-    sessions = await container.session_reader().newest(caller.customer_id, limit + 1, from_cursor(cursor))
-    page = sessions[:limit]
-    following = to_cursor(page[-1].created_at, page[-1].id) if len(sessions) > limit else None
-    return Page(items=[SessionAnswer.of(session) for session in page], next_cursor=following)
+    found = await page_of(container_of(request).session_reader(), caller.customer_id, limit, cursor)
+    return found.each(SessionAnswer.of)
 
 
 @router.get("/{id}", responses=refusals("session_not_found"))
