@@ -34,6 +34,9 @@ FEATURES_MAX: Final = 20
 RUNS_MAX: Final = 1_000_000_000
 """How many AI runs one request may name."""
 
+PROSE_BYTES_MAX: Final = 1024 * 1024
+"""What a route takes that takes prose: 10,000 characters may be 120,000 bytes of JSON, and finished work says more than that and is cut."""
+
 OwnId = Annotated[Id | None, Field(description="your own id, under which it can be sent again; null: one is made")]
 
 

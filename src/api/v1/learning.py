@@ -9,6 +9,7 @@ from api.docs import refusals
 from api.frame.commands import carried_out
 from api.frame.route import FrameRoute
 from api.replies import Reply
+from api.v1.bodies import PROSE_BYTES_MAX
 from api.v1.learning_bodies import (
     AssessmentAnswer,
     FinishedPractice,
@@ -100,6 +101,7 @@ def start_practice_session(body: PracticeStart, caller: ProductWriter) -> StartP
 
 @router.post(
     "/practice-sessions/save",
+    max_body_size=PROSE_BYTES_MAX,
     status_code=201,
     response_model=SavedAnswer,
     responses={

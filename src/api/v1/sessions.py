@@ -13,6 +13,7 @@ from api.frame.commands import carried_out
 from api.frame.route import FrameRoute
 from api.paging import page_of
 from api.replies import Reply
+from api.v1.bodies import PROSE_BYTES_MAX
 from api.wire import Answer, Cursor, FinishedProse, Label, Limit, Page, Seconds, Wire, identified
 from core.sessions.complete_session import CompleteSessionCommand
 from core.sessions.confirm_upload import ConfirmUploadCommand
@@ -182,7 +183,12 @@ def complete_session(id: SessionId, body: Completion, caller: ProductWriter) -> 
     )
 
 
-@router.post("/{id}/fail", response_model=SessionAnswer, responses=refusals("session_not_found", "invalid_session_state"))
+@router.post(
+    "/{id}/fail",
+    max_body_size=PROSE_BYTES_MAX,
+    response_model=SessionAnswer,
+    responses=refusals("session_not_found", "invalid_session_state"),
+)
 @carried_out(by=lambda container: container.fail_session(), answered=_changed)
 def fail_session(id: SessionId, body: Failure, caller: ProductWriter) -> FailSessionCommand:
     """Mark a session as failed. No minutes are booked. The session stays counted, since it was created, unless `give_back` is true.
