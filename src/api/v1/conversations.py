@@ -14,7 +14,7 @@ from api.frame.commands import carried_out
 from api.frame.route import FrameRoute
 from api.paging import page, page_of
 from api.replies import Reply
-from api.wire import Cursor, Instant, Label, Limit, Number, Page, Wire, from_cursor, identified, number
+from api.wire import Cursor, Id, Instant, Limit, Number, Page, Wire, from_cursor, identified, number
 from core.conversations.conversation import Conversation, ConversationNotFound
 from core.conversations.features import CONVERSATIONS
 from core.conversations.message import Channel, Direction
@@ -39,7 +39,7 @@ class NewMessage(Wire):
         ),
     ]
     message_id: Annotated[
-        Label, Field(description="your own id of the message, which no other message of the customer may have", examples=["wamid.7"])
+        Id, Field(description="your own id of the message, which no other message of the customer may have", examples=["wamid.7"])
     ]
     channel: Annotated[Channel, Field(description="stored; it makes no difference to what is counted")] = Channel.DIRECT
     sent_at: Annotated[Instant | None, Field(description="up to 24 hours ago, at most 5 minutes ahead; null: now")] = None
