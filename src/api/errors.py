@@ -31,6 +31,7 @@ from core.metering.balance import FeatureNotInPlan, FeatureNotMetered, LimitExce
 from core.metering.check_usage import GrantExceeded
 from core.metering.idempotency import IdempotencyKeyReused
 from core.metering.ledger import InvalidOccurredAt, RecordNotFound
+from core.metering.owned import OwnedNotFound
 from core.metering.reservations import ReservationNotFound, ReservationNotHeld
 from core.operations.operation import InvalidOperationState, OperationConflict, OperationNotFound
 from core.operations.step import StepConflict
@@ -60,6 +61,7 @@ TABLE: Final[Mapping[type[DomainError], Told]] = {
     ConversationNotFound: Told(404, "conversation_not_found"),
     CustomerNotFound: Told(404, "customer_not_found"),
     LearningPlanNotFound: Told(404, "learning_plan_not_found"),
+    OwnedNotFound: Told(404, "{kind}_not_found"),
     PlanNotFound: Told(404, "plan_not_found"),
     RecordNotFound: Told(404, "record_not_found"),
     ReservationNotFound: Told(404, "reservation_not_found"),
@@ -162,9 +164,9 @@ def message_of(error: DomainError) -> str:
 def told(error: DomainError) -> Refusal:
     """Looks the error up in the tables. An error that is in none is a mistake in this file: KeyError."""
     entry = TABLE[type(error)]
-    status, code, headers, message = entry.status, entry.code, dict(entry.headers), message_of(error)
+    status, code, headers, message = entry.status, code_of(error), dict(entry.headers), message_of(error)
     if isinstance(error, LimitExceeded) and (limit := LIMITS.get(error.feature)):
-        status, code = limit.status, limit.code
+        status = limit.status
         if limit.message:
             message = limit.message.format(limit=error.balance.feature.units(error.balance.limit or 0))
         if limit.retry_after and (resets_at := error.balance.period.resets_at):
@@ -177,7 +179,8 @@ def code_of(error: DomainError) -> str:
     """The error's code alone."""
     if isinstance(error, LimitExceeded) and (limit := LIMITS.get(error.feature)):
         return limit.code
-    return TABLE[type(error)].code
+    code = TABLE[type(error)].code
+    return code.format(kind=error.kind) if isinstance(error, OwnedNotFound) else code
 
 
 def _wire(fact: object) -> object:

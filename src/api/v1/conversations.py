@@ -12,8 +12,9 @@ from api.dependencies import ProductReader, ProductWriter, container_of
 from api.docs import refusals
 from api.frame.commands import carried_out
 from api.frame.route import FrameRoute
+from api.paging import page, page_of
 from api.replies import Reply
-from api.wire import Cursor, Instant, Label, Limit, Number, Page, Wire, from_cursor, identified, number, to_cursor
+from api.wire import Cursor, Id, Instant, Limit, Number, Page, Wire, from_cursor, identified, number
 from core.conversations.conversation import Conversation, ConversationNotFound
 from core.conversations.features import CONVERSATIONS
 from core.conversations.message import Channel, Direction
@@ -38,7 +39,7 @@ class NewMessage(Wire):
         ),
     ]
     message_id: Annotated[
-        Label, Field(description="your own id of the message, which no other message of the customer may have", examples=["wamid.7"])
+        Id, Field(description="your own id of the message, which no other message of the customer may have", examples=["wamid.7"])
     ]
     channel: Annotated[Channel, Field(description="stored; it makes no difference to what is counted")] = Channel.DIRECT
     sent_at: Annotated[Instant | None, Field(description="up to 24 hours ago, at most 5 minutes ahead; null: now")] = None
@@ -149,14 +150,12 @@ async def list_conversations(
 ) -> Page[ConversationAnswer]:
     """The customer's conversations, newest first."""
     container = container_of(request)
-    reader, before = container.conversation_reader(), from_cursor(cursor)
+    reader = container.conversation_reader()
     if active is None:
-        found = await reader.newest(caller.customer_id, limit + 1, before)
-    else:
-        found = await reader.newest_that_are(caller.customer_id, limit + 1, before, active=active, at=container.clock()())
-    page = found[:limit]
-    following = to_cursor(page[-1].started_at, page[-1].id) if len(found) > limit else None
-    return Page(items=[_to_answer(conversation) for conversation in page], next_cursor=following)
+        return (await page_of(reader, caller.customer_id, limit, cursor)).each(_to_answer)
+    at = container.clock()()
+    found = await reader.newest_that_are(caller.customer_id, limit + 1, from_cursor(cursor), active=active, at=at)
+    return page(found, limit, reader.position).each(_to_answer)
 
 
 @router.get("/conversations/{id}", responses=refusals("conversation_not_found"))
