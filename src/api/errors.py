@@ -20,7 +20,7 @@ from core.access.ports import IdentityProviderUnavailable
 from core.access.principal import Forbidden, Unauthenticated
 from core.access.service_keys import InvalidKeyName, ServiceKeyNotFound
 from core.conversations.conversation import ConversationNotFound
-from core.conversations.message import InvalidPhoneNumber, InvalidSentAt
+from core.conversations.message import InvalidPhoneNumber, InvalidSentAt, MessageConflict
 from core.customers.put_customer import InvalidBillingAnchor, InvalidTimeZone
 from core.errors import BrokenCommand, ConcurrentUpdate, DomainError, Overloaded, StorageUnavailable
 from core.learning.assessment import AssessmentConflict
@@ -73,6 +73,7 @@ TABLE: Final[Mapping[type[DomainError], Told]] = {
     FeatureInUse: Told(409, "feature_conflict"),
     InvalidOperationState: Told(409, "invalid_operation_state"),
     InvalidSessionState: Told(409, "invalid_session_state"),
+    MessageConflict: Told(409, "message_conflict"),
     OperationConflict: Told(409, "operation_conflict"),
     PlanVersionConflict: Told(409, "plan_version_conflict"),
     PracticeSessionConflict: Told(409, "practice_session_conflict"),
