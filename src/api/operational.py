@@ -22,7 +22,7 @@ async def healthz() -> dict[str, str]:
     return {"status": "ok"}
 
 
-@router.get("/readyz", responses={503: refusals()[503]})
+@router.get("/readyz", responses=refusals("storage_unavailable"))
 async def readyz(request: Request) -> dict[str, str]:
     """The database answers, too; 503 where it does not."""
     container = container_of(request)
@@ -30,7 +30,7 @@ async def readyz(request: Request) -> dict[str, str]:
     return {"status": "ready"}
 
 
-@router.get("/metrics", dependencies=[Depends(reader)], response_class=Response, responses=refusals())
+@router.get("/metrics", dependencies=[Depends(reader)], response_class=Response)
 async def metrics() -> Response:
     """Prometheus text: of this process, or of all server processes where there are several."""
     if MULTIPROCESS not in os.environ:

@@ -2,16 +2,19 @@
 
 import asyncio
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from infrastructure.embedded import postgres as embedded_postgres
 from infrastructure.embedded.postgres import EmbeddedPostgres
+from infrastructure.sql.driver.connections import Connections
 from infrastructure.sql.driver.pool import create_engine
 from infrastructure.sql.upkeep.migrate import upgrade
 from tests.integration.service import Databases, Service, serving
+from tests.integration.units_of_work import FakeStorage, SqlStorage, Storage, connections_to
+from tests.unit.fakes.metering import FakeStore
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +49,24 @@ def database_url(databases: Databases) -> Iterator[str]:
     url = databases.fresh()
     yield url
     databases.drop(url)
+
+
+@pytest.fixture
+async def connections(database_url: str) -> AsyncIterator[Connections]:
+    async with connections_to(database_url) as connections:
+        yield connections
+
+
+@pytest.fixture
+def fake_store() -> FakeStore:
+    """What the fake stands on. A file about a product's ports has the product's own."""
+    return FakeStore()
+
+
+@pytest.fixture(params=["PostgreSQL", "fake"])
+def storage(request: pytest.FixtureRequest, fake_store: FakeStore) -> Storage:
+    """For what a port promises: every test runs on PostgreSQL and on the fake that the unit tests trust."""
+    return FakeStorage(fake_store) if request.param == "fake" else SqlStorage(request.getfixturevalue("connections"))
 
 
 @pytest.fixture(scope="session")

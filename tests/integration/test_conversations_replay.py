@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo
 import httpx
 import pytest
 
+from core.conversations.window import Window
 from core.plans.periods import Billing, Interval, Reset
-from core.plans.plan import Window
 from tests.integration.data.record_day import GUESTS, MESSAGES, REPEATED, day, recorded
 from tests.integration.restaurants import Restaurant
 from tests.integration.service import Service, serving, user_token

@@ -137,9 +137,6 @@ def test_an_id_is_whatever_text_its_customer_is_known_by(service: Service) -> No
     for id in ("a b", "ünïcode", "x" * 255, "a/b", "50%", "a?b#c", "'; DROP TABLE customer; --", "😀"):
         path = f"/api/v1/customers/{httpx.QueryParams({'id': id}).get('id')}" if id.isalnum() else f"/api/v1/customers/{quoted(id)}"
         response = service.admin.put(path, json={"plan": "free"})
-        if "/" in id:
-            refused(response, 404, "not_found")
-            continue
         assert response.status_code in (200, 201), response.text
         assert response.json()["customer_id"] == id
 

@@ -1,6 +1,6 @@
 """What the repositories of the learning product promise, kept by PostgreSQL and by the fakes that the unit tests trust."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -13,13 +13,8 @@ from core.learning.learning_plan import LearningPlan
 from core.learning.ports import LearnerKey, LearningUnitOfWork
 from core.learning.practice_session import Practice, PracticeSession
 from core.metering.repository import Repository
-from core.products import BUILT_IN
 from infrastructure.ids import new_id
-from infrastructure.sql.driver.connections import Connections
-from infrastructure.sql.driver.pool import create_engine
-from infrastructure.sql.engine.plans import PlanCatalog
-from infrastructure.sql.engine.unit_of_work import SqlUnitOfWork
-from infrastructure.sql.registry import REPOSITORIES
+from tests.integration.units_of_work import Storage
 from tests.unit.fakes.learning import FakeLearningStore
 
 NOW = datetime(2026, 11, 21, 12, 0, 0, 123456, tzinfo=UTC)
@@ -31,16 +26,14 @@ T = TypeVar("T")
 UnitsOfWork = Callable[[], LearningUnitOfWork]
 
 
-@pytest.fixture(params=["PostgreSQL", "fake"])
-async def units_of_work(request: pytest.FixtureRequest, database_url: str) -> AsyncIterator[UnitsOfWork]:
-    if request.param == "fake":
-        yield FakeLearningStore().unit_of_work
-        return
-    engine = create_engine(database_url)
-    connections = Connections(engine)
-    yield lambda: SqlUnitOfWork(connections, PlanCatalog(BUILT_IN), new_id, REPOSITORIES)
-    await connections.close()
-    await engine.dispose()
+@pytest.fixture
+def fake_store() -> FakeLearningStore:
+    return FakeLearningStore()
+
+
+@pytest.fixture
+def units_of_work(storage: Storage) -> UnitsOfWork:
+    return storage.open
 
 
 async def keep(units_of_work: UnitsOfWork, *things: LearningPlan | PracticeSession | Assessment, but_fail: Exception | None = None) -> None:

@@ -1,13 +1,17 @@
-"""Units of work over PostgreSQL and over the fake that the unit tests trust, and what tests do with either."""
+"""Units of work over PostgreSQL and over the fakes that the unit tests trust, and what tests do with either."""
 
 from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import Table
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from core.customers.customer import Customer
 from core.metering.account import Account
@@ -17,13 +21,15 @@ from core.metering.ports import UnitOfWork
 from core.metering.reservations import Reservation
 from core.plans.periods import Billing, Interval, Period
 from core.plans.plan import Metered, Plan, Static
-from core.products import BUILT_IN
+from core.products import BUILT_IN, OPTIONS
 from infrastructure.ids import new_id
 from infrastructure.sql.driver.connections import Connections
+from infrastructure.sql.driver.owned import OwnedKind
+from infrastructure.sql.driver.pool import create_engine
 from infrastructure.sql.engine.plans import PlanCatalog
 from infrastructure.sql.engine.unit_of_work import SqlUnitOfWork
 from infrastructure.sql.registry import REPOSITORIES
-from tests.unit.fakes.metering import Counter, FakeStore
+from tests.unit.fakes.metering import Counter, FakeStore, FakeUnitOfWork
 
 NOW = datetime(2026, 11, 21, 12, 0, 0, 123456, tzinfo=UTC)
 NOVEMBER = Period(datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC))
@@ -36,11 +42,22 @@ GLOBEX = replace(ACME, id="globex")
 ORIGIN = Origin("test", "key 1", "order 7")
 
 
+@asynccontextmanager
+async def connections_to(database_url: str) -> AsyncIterator[Connections]:
+    """Open until the end, and then closed with all that was kept."""
+    engine = create_engine(database_url)
+    connections = Connections(engine)
+    yield connections
+    await connections.close()
+    await engine.dispose()
+
+
 class Storage(ABC):
     """Where units of work come from, and the things that happen outside of them."""
 
     @abstractmethod
-    def open(self) -> UnitOfWork: ...
+    def open(self) -> Any:
+        """A unit of work, with the repositories of whichever product a test is about."""
 
     @abstractmethod
     async def publish(self, plan: Plan) -> None: ...
@@ -54,11 +71,19 @@ class Storage(ABC):
 
 
 class SqlStorage(Storage):
-    def __init__(self, engine: AsyncEngine, connections: Connections) -> None:
-        self._engine, self._connections, self._catalog = engine, connections, PlanCatalog(BUILT_IN)
+    """`owned` are kinds of things that the registry does not have."""
+
+    def __init__(self, connections: Connections, *owned: OwnedKind[Any]) -> None:
+        self._connections, self._catalog = connections, PlanCatalog(BUILT_IN, OPTIONS)
+        self._repositories = REPOSITORIES | {kept.kind: kept.repository for kept in owned}
 
     def open(self) -> SqlUnitOfWork:
-        return SqlUnitOfWork(self._connections, self._catalog, new_id, REPOSITORIES)
+        return SqlUnitOfWork(self._connections, self._catalog, new_id, self._repositories)
+
+    async def create(self, table: Table) -> None:
+        """A table that no migration makes, with its indexes."""
+        for made in (CreateTable(table), *map(CreateIndex, table.indexes)):
+            await self._connections.ask(lambda driver, made=made: driver.execute(str(made.compile(dialect=postgresql.dialect()))))
 
     async def publish(self, plan: Plan) -> None:
         async with self.open() as uow:
@@ -72,15 +97,16 @@ class SqlStorage(Storage):
             await uow.commit()
 
     async def tamper(self, used: int) -> None:
-        async with self._engine.begin() as connection:
-            await connection.execute(text("UPDATE usage_counter SET used = :used"), {"used": used})
+        await self._connections.ask(lambda driver: driver.execute("UPDATE usage_counter SET used = $1", used))
 
 
 class FakeStorage(Storage):
-    def __init__(self) -> None:
-        self._store = FakeStore()
+    """`store` is the one whose units of work have the repositories that a test is about."""
 
-    def open(self) -> UnitOfWork:
+    def __init__(self, store: FakeStore) -> None:
+        self._store = store
+
+    def open(self) -> FakeUnitOfWork:
         return self._store.unit_of_work()
 
     async def publish(self, plan: Plan) -> None:
@@ -101,7 +127,9 @@ async def book(
     storage: Storage, quantity: int, customer: str = "acme", at: datetime = NOW, occurred_at: datetime | None = None
 ) -> UsageRecord:
     async with storage.open() as uow:
-        record = (await locked(uow, customer, at=at)).record("sessions", quantity, ORIGIN, occurred_at=occurred_at)
+        account = await locked(uow, customer, at=at)
+        await uow.accounts.load_periods([(Meter(customer, "sessions"), occurred_at or at)])
+        record = account.record("sessions", quantity, ORIGIN, occurred_at=occurred_at)
         await uow.commit()
     return record
 

@@ -30,7 +30,7 @@ from infrastructure.embedded.postgres import EmbeddedPostgresError
 
 BACKLOG: Final = 2048
 SHUTDOWN_SECONDS_MAX: Final = 20
-"""What is under way then is given up, before whoever stops the service loses patience: container platforms wait 30 s."""
+"""What is still under way then is given up: container platforms wait 30 s before they kill a process."""
 EXAMPLE_PLAN: Final = "free"
 EXAMPLE_TOKEN_SECONDS: Final = 24 * 3600
 
@@ -69,7 +69,7 @@ def serve(settings: Settings, options: Options, say: Callable[[str], None]) -> N
 
 
 def _exit_on_terminate() -> None:
-    """Terminating ends the program by way of its clean-up, from its first moment to its last."""
+    """A termination signal ends the program with its clean-up, at any moment of its life."""
 
     def leave(number: int, frame: FrameType | None) -> None:
         sys.exit(0)
@@ -123,7 +123,7 @@ async def _prepare(settings: Settings, options: Options) -> None:
 
 
 def _require_usable(container: Container) -> None:
-    """What each server process will need, made once here, so that what is wrong with it is told before anything is served."""
+    """Makes once what each server process will need, so that a mistake in the settings is reported before anything is served."""
     try:
         container.authenticator()
     except (PyJWTError, ValueError) as error:

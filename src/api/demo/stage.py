@@ -1,4 +1,4 @@
-"""What a story is played on: a service, customers on plans, and the rows of a table that tell what happened."""
+"""What a story is played on: a service, customers on plans, and the rows of a table that show what happened."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class Row:
 
 
 class StoryFailed(Exception):
-    """A story took another turn than it should have."""
+    """The service answered other than the story expects."""
 
 
 class Customer:

@@ -7,19 +7,20 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any, Final, NotRequired
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import Field, TypeAdapter, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 from pydantic_core import from_json
 from starlette.exceptions import HTTPException
 from typing_extensions import TypedDict
 
 from api.container import Container
-from api.dependencies import container_of, writer
+from api.dependencies import ServiceWriter, container_of
 from api.docs import refusals
 from api.errors import mistakes, told
+from api.frame.route import FrameRoute
 from api.replies import REPLAYED, Reply, idempotency_key
-from api.v1.usage import UsageBody, consumed, to_command
-from api.wire import Answer, CustomerId, ExactNumber, Instant, Key, Label, Wire
+from api.v1.bodies import UsageBody, consumed, to_command
+from api.wire import Answer, CustomerId, ExactNumber, FinishedDetail, Id, Instant, Key, Wire
 from core.access.principal import Principal
 from core.errors import DomainError, Overloaded, StorageUnavailable
 from core.metering.balance import Amount
@@ -27,10 +28,12 @@ from core.metering.consume_usage import Consumed, ConsumeUsageCommand
 from core.metering.idempotency import Once, Replay
 from core.metering.ingest_events import IngestEventCommand
 from core.metering.use_case import Call
+from core.text import is_label
 
-router = APIRouter(prefix="/api/v1", tags=["bulk"])
+router = APIRouter(prefix="/api/v1", tags=["bulk"], route_class=FrameRoute)
 
 ITEMS_MAX: Final = 1_000
+BULK_BYTES_MAX: Final = 8 * 1024 * 1024
 READ_AT_ONCE: Final = 100
 """After so many events the other requests get their turn."""
 
@@ -38,9 +41,7 @@ ONE_EVENT: Final = "application/cloudevents+json"
 MANY_EVENTS: Final = "application/cloudevents-batch+json"
 ONE: Final = Decimal(1)
 PASSING: Final = (StorageUnavailable, Overloaded)
-"""Troubles that a repeat may not meet."""
-
-Writer = Annotated[Principal, Depends(writer)]
+"""What may be over when the request is repeated."""
 
 
 class BatchItem(UsageBody):
@@ -52,7 +53,7 @@ class BatchItem(UsageBody):
 
 @dataclass(frozen=True, slots=True)
 class Malformed:
-    """An item that is none, and what a single request like it would have been answered."""
+    """An item that cannot be read, and what a single request like it would get as its answer."""
 
     answer: dict[str, Any]
 
@@ -72,7 +73,7 @@ class BatchBody(Wire):
 
 
 class BatchResult(Answer):
-    """What a single request would have been answered."""
+    """What a single request would get as its answer."""
 
     status: int
     body: dict[str, Any]
@@ -86,18 +87,18 @@ class BatchAnswer(Answer):
 
 # An event is a TypedDict: read in two thirds of the time of a model.
 class EventData(TypedDict):
-    """How much; 1 where it does not say."""
+    """How much was used; 1 where nothing is said."""
 
     quantity: NotRequired[ExactNumber]
-    dimension: NotRequired[Annotated[Label | None, Field(max_length=64)]]
+    dimension: NotRequired[FinishedDetail]
 
 
 class Event(TypedDict):
-    """A CloudEvent 1.0 as far as it concerns us; other attributes and extensions may be there."""
+    """A CloudEvent 1.0. Other attributes, and extensions, may be there; they are not looked at."""
 
     specversion: Annotated[str, Field(pattern=r"^1\.0$")]
-    id: Label
-    source: Label
+    id: Id
+    source: Id
     type: Annotated[Key, Field(description="the feature")]
     subject: Annotated[CustomerId, Field(description="the customer's id")]
     time: NotRequired[Instant | None]
@@ -117,16 +118,16 @@ class Rejected(Answer):
 
 
 class EventsAnswer(Answer):
-    """What became of the events."""
+    """How many events were booked or known already, and which ones were rejected."""
 
     accepted: int
     duplicates: int
     rejected: list[Rejected]
 
 
-@router.post("/usage/batch", response_model=BatchAnswer, responses=refusals("idempotency_key_reused"))
-async def consume_batch(request: Request, body: BatchBody, who: Writer) -> Response:
-    """Decide up to 1,000 requests to consume, each on its own, in order: for gateways and workers that gather decisions themselves."""
+@router.post("/usage/batch", max_body_size=BULK_BYTES_MAX, response_model=BatchAnswer)
+async def consume_batch(request: Request, body: BatchBody, who: ServiceWriter) -> Response:
+    """Decide up to 1,000 requests to consume, each on its own, in order: for gateways and workers that collect requests themselves."""
     container = container_of(request)
     key = idempotency_key(request)
     whole = await _fingerprint(request) if key else b""
@@ -135,8 +136,9 @@ async def consume_batch(request: Request, body: BatchBody, who: Writer) -> Respo
     items: list[BatchItem | Malformed] = list(body.items)
     calls = [_to_call(item, index, who.name, key, whole) for index, item in enumerate(items) if isinstance(item, BatchItem)]
     outcomes = await container.consume_usage().execute(calls) if calls else ()
-    if outcomes and all(isinstance(outcome, PASSING) for outcome in outcomes):
-        raise outcomes[0]
+    troubles = [outcome for outcome in outcomes if isinstance(outcome, PASSING)]
+    if troubles and len(troubles) == len(outcomes):
+        raise troubles[0]
     decided = iter(outcomes)
     results = [item if isinstance(item, Malformed) else next(decided) for item in items]
     content = b'{"results":[' + b",".join(map(_result, results)) + b"]}"
@@ -175,8 +177,9 @@ def _result(outcome: Consumed | Replay | DomainError | Malformed) -> bytes:
 
 @router.post(
     "/events",
+    max_body_size=BULK_BYTES_MAX,
     response_model=EventsAnswer,
-    responses=refusals("unsupported_media_type", "idempotency_key_reused"),
+    responses=refusals("unsupported_media_type"),
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -187,8 +190,8 @@ def _result(outcome: Consumed | Replay | DomainError | Malformed) -> bytes:
         }
     },
 )
-async def ingest_events(request: Request, who: Writer) -> Response:
-    """Book CloudEvents 1.0, each (source, id) once for ever; good events are booked though others are rejected."""
+async def ingest_events(request: Request, who: ServiceWriter) -> Response:
+    """Book CloudEvents 1.0, each (source, id) once for ever. Valid events are booked even where others are rejected."""
     container = container_of(request)
     key = idempotency_key(request)
     found = await _events(request)
@@ -212,7 +215,7 @@ async def _ingest(found: list[Any], who: Principal, container: Container) -> Eve
     for index, command, outcome in zip(indexes, commands, outcomes, strict=True):
         if isinstance(outcome, DomainError):
             if isinstance(outcome, PASSING):
-                # No answer to an event: the whole is to be sent again, and what was booked is known by then.
+                # This says nothing about the event: the request is to be sent again, and what was booked by now counts as a duplicate then.
                 raise outcome
             detail = told(outcome).detail
             rejected.append(Rejected(index=index, id=command.event_id, error=detail["error"], message=detail["message"]))
@@ -222,7 +225,7 @@ async def _ingest(found: list[Any], who: Principal, container: Container) -> Eve
 
 
 async def read_events(found: list[Any], recorded_by: str) -> tuple[list[IngestEventCommand], list[int], list[Rejected]]:
-    """The events that are some, each one's index, and those that are none; on the way other requests get their turn."""
+    """Valid commands, their indexes, and the rejected events. Other requests get their turn in between."""
     commands: list[IngestEventCommand] = []
     indexes: list[int] = []
     rejected: list[Rejected] = []
@@ -244,14 +247,22 @@ async def _events(request: Request) -> list[Any]:
     if content_type not in (ONE_EVENT, MANY_EVENTS):
         raise HTTPException(415, f"{ONE_EVENT} or {MANY_EVENTS} is expected.")
     try:
-        content = from_json(await request.body(), allow_inf_nan=False)
-    except ValueError as error:
+        content = _read(await request.body())
+    except (ValueError, RecursionError) as error:
         raise HTTPException(400, f"The body cannot be read as JSON: {error}.") from error
     if content_type == ONE_EVENT:
         return [content]
     if not isinstance(content, list) or not 1 <= len(content) <= ITEMS_MAX:
         raise HTTPException(422, f"An array of 1 to {ITEMS_MAX} events is expected.")
     return content
+
+
+def _read(body: bytes) -> Any:
+    try:
+        return from_json(body, allow_inf_nan=False)
+    except ValueError:
+        # What only one of the events is to blame for (half of a surrogate pair, NaN) is no reason to refuse the others.
+        return json.loads(body.decode())
 
 
 def _to_event(event: Event, recorded_by: str) -> IngestEventCommand:
@@ -268,7 +279,7 @@ def _to_event(event: Event, recorded_by: str) -> IngestEventCommand:
 
 
 def schemas() -> dict[str, Any]:
-    """What the OpenAPI document has to say of events, by name."""
+    """The schemas of events for the OpenAPI document, by name."""
     event = _EVENT.json_schema(ref_template="#/components/schemas/{model}")
     return {**event.pop("$defs"), "Event": event}
 
@@ -278,5 +289,5 @@ def _invalid(index: int, item: object, error: ValidationError) -> Rejected:
     where = ".".join(str(part) for part in first["loc"]) or "event"
     id = item.get("id") if isinstance(item, dict) else None
     return Rejected(
-        index=index, id=id if isinstance(id, str) and id.isprintable() else None, error="invalid_event", message=f"{where}: {first['msg']}"
+        index=index, id=id if isinstance(id, str) and is_label(id) else None, error="invalid_event", message=f"{where}: {first['msg']}"
     )

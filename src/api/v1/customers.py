@@ -8,12 +8,14 @@ from pydantic import AfterValidator, Field
 
 from api.dependencies import CustomerAdmin, CustomerReader, container_of
 from api.docs import refusals
+from api.frame.route import FrameRoute
+from api.v1.bodies import PeriodBody
 from api.wire import Answer, Instant, Key, Label, Wire
 from core.customers.customer import Customer
 from core.customers.put_customer import CustomerChanges, PutCustomerCommand
-from core.plans.periods import Interval, Period, Reset
+from core.plans.periods import Interval, Reset
 
-router = APIRouter(prefix="/api/v1/customers", tags=["customers"])
+router = APIRouter(prefix="/api/v1/customers", tags=["customers"], route_class=FrameRoute)
 
 
 def _region(value: str) -> str:
@@ -43,17 +45,6 @@ class CustomerPatch(Wire):
     billing_interval: Interval = Field(default_factory=lambda: Interval.MONTH)
     time_zone: Label = Field(default_factory=str)
     phone_region: Region | None = None
-
-
-class PeriodBody(Answer):
-    """Half-open: start <= t < end. Null: open on that side."""
-
-    start: datetime | None
-    end: datetime | None
-
-    @classmethod
-    def of(cls, period: Period) -> "PeriodBody":
-        return cls(start=period.starts_at, end=period.resets_at)
 
 
 class CustomerAnswer(Answer):
@@ -107,7 +98,7 @@ async def put_customer(request: Request, caller: CustomerAdmin, body: CustomerBo
     return CustomerAnswer.of(customer, container.clock()())
 
 
-@router.patch("/{customer_id}", responses=refusals("customer_not_found", "plan_not_found", "invalid_time_zone"))
+@router.patch("/{customer_id}", responses=refusals("plan_not_found", "invalid_time_zone"))
 async def patch_customer(request: Request, caller: CustomerAdmin, body: CustomerPatch) -> CustomerAnswer:
     """Change a customer in part. A plan or an anchor takes effect at once."""
     container = container_of(request)
@@ -116,7 +107,7 @@ async def patch_customer(request: Request, caller: CustomerAdmin, body: Customer
     return CustomerAnswer.of(customer, container.clock()())
 
 
-@router.get("/{customer_id}", responses=refusals("customer_not_found"))
+@router.get("/{customer_id}")
 async def get_customer(request: Request, caller: CustomerReader) -> CustomerAnswer:
     """A customer, with the billing period that contains now."""
     container = container_of(request)

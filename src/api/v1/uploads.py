@@ -8,9 +8,10 @@ from starlette.requests import ClientDisconnect
 
 from api.dependencies import container_of
 from api.docs import refusals
+from api.frame.route import FrameRoute
 from core.sessions.uploads import UploadInterrupted
 
-router = APIRouter(prefix="/api/v1/uploads", tags=["coaching sessions"])
+router = APIRouter(prefix="/api/v1/uploads", tags=["coaching sessions"], route_class=FrameRoute)
 
 
 @router.put(
@@ -18,7 +19,14 @@ router = APIRouter(prefix="/api/v1/uploads", tags=["coaching sessions"])
     status_code=204,
     response_class=Response,
     responses=refusals(
-        "invalid_upload_url", "session_not_found", "upload_url_expired", "file_size_exceeded", "invalid_session_state", "upload_interrupted"
+        "invalid_upload_url",
+        "session_not_found",
+        "upload_url_expired",
+        "file_size_exceeded",
+        "invalid_session_state",
+        "upload_interrupted",
+        "storage_unavailable",
+        "overloaded",
     ),
 )
 async def receive_upload(token: Annotated[str, Path()], request: Request) -> Response:

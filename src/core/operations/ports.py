@@ -52,7 +52,7 @@ class Steps(Repository[StepKey, Step]):
 
     def __init__(self, journal: Journal) -> None:
         super().__init__(journal)
-        self._of: dict[OperationKey, list[Step]] = {}
+        self._of: dict[OperationKey, dict[str, Step]] = {}
 
     def key(self, value: Step) -> StepKey:
         return StepKey(value.customer_id, value.operation_id, value.id)
@@ -65,19 +65,19 @@ class Steps(Repository[StepKey, Step]):
         """Reads all the steps of these operations, so that `of` can answer."""
         unknown = [key for key in dict.fromkeys(operations) if key not in self._of]
         if unknown:
-            self._of.update((key, []) for key in unknown)
-            for step in await self.find_of(unknown):
-                self._of[OperationKey(step.customer_id, step.operation_id)].append(step)
+            self._of.update((key, {}) for key in unknown)
+            for step in (*await self.find_of(unknown), *self.saved()):
+                self._of.get(self.key(step).operation, {})[step.id] = step
 
     def of(self, operation: OperationKey) -> Sequence[Step]:
         """The operation's steps, in order. They have to be loaded before."""
-        return tuple(self._of[operation])
+        return tuple(self._of[operation].values())
 
     def save(self, value: Step) -> None:
         super().save(value)
-        steps = self._of.get(OperationKey(value.customer_id, value.operation_id))
+        steps = self._of.get(self.key(value).operation)
         if steps is not None:
-            self._journal.add(steps, value)
+            self._journal.put(steps, value.id, value)
 
 
 class OperationsUnitOfWork(UnitOfWork, Protocol):

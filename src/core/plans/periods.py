@@ -1,4 +1,4 @@
-"""When a limit counts: half-open periods of aware UTC instants, computed from an anchor and never from each other."""
+"""The periods that limits count over: half-open, of aware UTC instants, computed from an anchor and never from each other."""
 
 import calendar
 from dataclasses import dataclass
@@ -145,7 +145,7 @@ _RECENT_MAX: Final = 20_000
 
 
 def _period(billing: Billing, reset: Reset, at: datetime) -> Period:
-    """Remembers each calendar's latest period, since nearly all questions ask about the same one."""
+    """Remembers each calendar's latest period, since nearly all questions are about that one."""
     if reset is Reset.NEVER or (reset is Reset.BILLING_PERIOD and billing.anchor is None):
         return ALWAYS
     key = (billing, reset)

@@ -6,10 +6,11 @@ from typing import Self
 from core.conversations.conversation import Conversation
 from core.conversations.message import Message
 from core.conversations.ports import ConversationKey, Conversations, MessageKey, Messages, Party, PhoneNumbers, Sought
-from core.customers.customer import Customer
-from core.customers.ports import Customers
 from core.metering.journal import Journal
-from tests.unit.fakes.metering import FakeStore, FakeUnitOfWork, InMemory
+from tests.unit.fakes.customers import FakeCustomersUnitOfWork
+from tests.unit.fakes.metering import FakeStore, InMemory
+
+DIGITS_MIN = 10
 
 
 class ConversationsStore(FakeStore):
@@ -33,11 +34,6 @@ class ConversationsStore(FakeStore):
         return sorted(standing, key=lambda item: (item.started_at, item.counterparty))
 
 
-class FakeCustomers(InMemory[str, Customer], Customers):
-    async def lock(self, id: str) -> None:
-        raise NotImplementedError
-
-
 class FakeConversations(InMemory[ConversationKey, Conversation], Conversations):
     def __init__(self, journal: Journal, store: ConversationsStore) -> None:
         super().__init__(journal, store.conversations)
@@ -59,29 +55,28 @@ def _matches(conversation: Conversation, sought: Sought) -> bool:
     return room and conversation.expires_at > sought.ends_after
 
 
-class FakeConversationsUnitOfWork(FakeUnitOfWork):
+class FakeConversationsUnitOfWork(FakeCustomersUnitOfWork):
     store: ConversationsStore
-    customers: FakeCustomers
     conversations: FakeConversations
     messages: FakeMessages
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()
-        self.customers = FakeCustomers(self.journal, self.store.customers)
         self.conversations = self._add(FakeConversations(self.journal, self.store))
         self.messages = self._add(FakeMessages(self.journal, self.store.messages))
         return self
 
     def check(self) -> None:
+        super().check()
         assert not any(self.messages.key(message) in self.store.messages for message in self.messages.saved()), "the primary key"
 
 
 class FakePhoneNumbers(PhoneNumbers):
-    """Knows numbers that begin with `+`, and those of one region, `US`, that do not."""
+    """Knows numbers of ten digits or more that begin with `+`, and those of one region, `US`, that do not."""
 
     def e164(self, number: str, region: str | None) -> str | None:
         digits = "".join(character for character in number if character.isdigit())
-        if not digits:
+        if len(digits) < DIGITS_MIN:
             return None
         if number.startswith("+"):
             return f"+{digits}"

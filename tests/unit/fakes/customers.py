@@ -1,4 +1,4 @@
-"""Customers in memory, faithful to the SQL adapter: locked for a change, and one of two who create the same one is run again."""
+"""Customers' ports in memory, faithful to the SQL adapter."""
 
 import asyncio
 from collections.abc import Iterable
@@ -9,64 +9,66 @@ from core.customers.customer import Customer
 from core.customers.ports import Customers
 from core.errors import ConcurrentUpdate
 from core.metering.journal import Journal
+from core.plans.features import Feature
 from core.plans.plan import Plan
-from tests.unit.fakes.metering import InMemory
-from tests.unit.fakes.plans import FakePlans, FakePlansUnitOfWork, PlanStore
+from tests.unit.fakes.metering import FakeStore, FakeUnitOfWork, InMemory
+from tests.unit.fakes.plans import FakePlans, PlanStore
 
 
-class CustomerStore(PlanStore):
-    """What is committed, customers included."""
+class CustomersStore(FakeStore, PlanStore):
+    """What is committed, with units of work that have customers and plans."""
 
-    def __init__(self, plans: Iterable[Plan] = (), customers: Iterable[Customer] = ()) -> None:
-        super().__init__(plans)
-        self.customers = {customer.id: customer for customer in customers}
-        self.locks: dict[str, asyncio.Lock] = {}
+    def __init__(self, plans: Iterable[Plan] = (), customers: Iterable[Customer] = (), features: Iterable[Feature] = ()) -> None:
+        super().__init__(plans, customers, features)
+        self.declared = {feature.key: feature for feature in features}
 
     def unit_of_work(self) -> "FakeCustomersUnitOfWork":
         return FakeCustomersUnitOfWork(self)
 
 
-class LockedCustomers(InMemory[str, Customer], Customers):
-    """Reads what it locks anew. A customer that does not exist cannot be locked."""
-
-    def __init__(self, store: CustomerStore) -> None:
-        super().__init__(Journal(), store.customers)
-        self._store = store
-        self._held_locks: list[asyncio.Lock] = []
-        self._found: set[str] = set()
+class FakeCustomers(InMemory[str, Customer], Customers):
+    def __init__(self, journal: Journal, store: FakeStore) -> None:
+        super().__init__(journal, store.customers)
+        self._locks = store.customer_locks
+        self._held: dict[str, asyncio.Lock] = {}
+        self._new: set[str] = set()
 
     async def lock(self, id: str) -> None:
-        if id in self._store.customers:
-            lock = self._store.locks.setdefault(id, asyncio.Lock())
+        """Waits for whoever has locked the customer before; where there is none, there is nothing to lock."""
+        if id in self._stored and id not in self._held:
+            lock = self._locks.setdefault(id, asyncio.Lock())
             await lock.acquire()
-            self._held_locks.append(lock)
-            self._found.add(id)
-        self._known[id] = self._store.customers.get(id)
+            self._held[id] = lock
+        self._known[id] = self._stored.get(id)
 
-    def write(self) -> None:
-        if any(customer.id in self._store.customers for customer in self.saved() if customer.id not in self._found):
+    def save(self, value: Customer) -> None:
+        if self._known.get(value.id, value) is None:
+            self._new.add(value.id)
+        super().save(value)
+
+    def check(self) -> None:
+        """The primary key: who was not there may have been created by somebody else meanwhile."""
+        if any(value.id in self._new and value.id in self._stored for value in self.saved()):
             raise ConcurrentUpdate
-        super().write()
 
     def release(self) -> None:
-        while self._held_locks:
-            self._held_locks.pop().release()
+        while self._held:
+            self._held.popitem()[1].release()
 
 
-class FakeCustomersUnitOfWork(FakePlansUnitOfWork):
-    """Serves the `CustomersUnitOfWork` port."""
-
-    store: CustomerStore
-    customers: LockedCustomers
+class FakeCustomersUnitOfWork(FakeUnitOfWork):
+    customers: FakeCustomers
+    plans: FakePlans
 
     async def __aenter__(self) -> Self:
+        await super().__aenter__()
+        self.customers = self._add(FakeCustomers(self.journal, self.store))
         self.plans = FakePlans(self.store)
-        self.customers = LockedCustomers(self.store)
         return self
 
-    async def commit(self) -> None:
-        self.customers.write()
-        await super().commit()
+    def check(self) -> None:
+        self.customers.check()
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.customers.release()
+        await super().__aexit__(kind, error, trace)

@@ -16,18 +16,25 @@ from asyncpg import Record
 from sqlalchemy import Column, Table
 from sqlalchemy.dialects.postgresql import dialect
 
+from infrastructure.sql.driver.fields import from_row
 from infrastructure.sql.driver.statements import Driver, HotStatement
 
 V = TypeVar("V")
 
+_SENT: Final = "sent_"
+"""How the names of parameters begin."""
+
 _DIALECT: Final = dialect()  # type: ignore[no-untyped-call]
+
+quoted: Final[Callable[[str], str]] = _DIALECT.identifier_preparer.quote
+"""A name as it stands in a statement: a table may be called `order`."""
 
 
 class Change(NamedTuple):
-    """Rows to be written or removed: a statement, and its parameters by name."""
+    """Rows to be written or removed: a statement, and the arrays that it is sent, by column."""
 
     sql: str
-    parameters: dict[str, Any]
+    arrays: dict[str, Any]
 
 
 class Rows(Generic[V]):
@@ -58,83 +65,95 @@ class Rows(Generic[V]):
     @classmethod
     def alike(cls, table: Table, kind: Callable[..., V], *, changing: Collection[str] | None = None) -> "Rows[V]":
         """Where the columns are the thing's own fields, by name."""
-        return cls(table, attrgetter(*table.columns.keys()), lambda row: kind(**row), changing=changing)
+        return cls(table, attrgetter(*table.columns.keys()), from_row(kind), changing=changing)
 
     async def find(self, driver: Driver, keys: Sequence[tuple[Any, ...]]) -> list[V]:
         """Those that exist among these keys, which are in the order of the primary key."""
+        if not keys:
+            return []
         columns = zip(*keys, strict=True)
         parameters = {column.name: list(values) for column, values in zip(self._key, columns, strict=True)}
         return [self.from_row(row) for row in await self._find.fetch(driver, parameters)]
 
     def put(self, values: Iterable[V]) -> Change:
         """New things, or the next states of known ones; one value or more, and no two of one key."""
-        return Change(self._put, _arrays(self.table.name, self._columns, list(map(self._to_row, values))))
+        return Change(self._put, _arrays(self._columns, list(map(self._to_row, values))))
 
     def remove(self, keys: Sequence[tuple[Any, ...]]) -> Change:
         """What goes by these keys is deleted; one key or more."""
-        return Change(self._remove, _arrays(f"{self.table.name}_gone", self._key, keys))
+        return Change(self._remove, _arrays(self._key, keys))
+
+
+def all_but_key(table: Table) -> Collection[str]:
+    """What a further state of a thing may change: all of it, so that nothing that was saved is left out."""
+    return [column.name for column in table.columns if not column.primary_key]
 
 
 async def write(driver: Driver, changes: Sequence[Change]) -> None:
-    """Writes everything in one statement and so in one round trip; each change is about another table, or about other rows."""
+    """Writes everything in one statement and so in one round trip; no two changes are about the same row."""
     if changes:
-        parameters = {name: value for change in changes for name, value in change.parameters.items()}
+        parameters = {_sent_as(number, name): array for number, change in enumerate(changes) for name, array in change.arrays.items()}
         await _together(tuple(change.sql for change in changes)).fetch(driver, parameters)
 
 
 @lru_cache(maxsize=256)
 def _together(statements: tuple[str, ...]) -> HotStatement:
-    *first, last = statements
+    """Each statement's parameters are numbered as it is, so that two of them may be about the same table."""
+    *first, last = (sql.replace(f":{_SENT}", f":{_sent_as(number)}") for number, sql in enumerate(statements))
     named = ", ".join(f"change_{number} AS ({sql})" for number, sql in enumerate(first))
     return HotStatement(f"WITH {named} {last}" if named else last)
 
 
-def _arrays(prefix: str, columns: Sequence[Column[Any]], rows: Sequence[tuple[Any, ...]]) -> dict[str, Any]:
+def _sent_as(number: int, column: str = "") -> str:
+    return f"{_SENT}{number}_{column}"
+
+
+def _arrays(columns: Sequence[Column[Any]], rows: Sequence[tuple[Any, ...]]) -> dict[str, Any]:
     """The parameters. Where all rows are alike, the first column goes in full, since something has to say how many there are."""
     sent = [values[:1] if values.count(values[0]) == len(values) else values for values in zip(*rows, strict=True)]
     if max(map(len, sent)) < len(rows):
         sent[0] = tuple(row[0] for row in rows)
-    return {f"{prefix}_{column.name}": values for column, values in zip(columns, sent, strict=True)}
+    return {column.name: values for column, values in zip(columns, sent, strict=True)}
 
 
-def _array(prefix: str, column: Column[Any]) -> str:
-    return f"CAST(:{prefix}_{column.name} AS {column.type.compile(_DIALECT)}[])"
+def _array(column: Column[Any]) -> str:
+    return f"CAST(:{_SENT}{column.name} AS {column.type.compile(_DIALECT)}[])"
 
 
-def _sent(prefix: str, columns: Sequence[Column[Any]]) -> tuple[str, str]:
+def _names(columns: Iterable[Column[Any]]) -> str:
+    return ", ".join(quoted(column.name) for column in columns)
+
+
+def _sent(columns: Sequence[Column[Any]]) -> tuple[str, str]:
     """The columns' values, and the rows that they come from, called `sent`."""
-    arrays = [_array(prefix, column) for column in columns]
+    arrays = [_array(column) for column in columns]
     values = [
-        f"CASE cardinality({array}) WHEN 1 THEN ({array})[1] ELSE sent.{column.name} END"
+        f"CASE cardinality({array}) WHEN 1 THEN ({array})[1] ELSE sent.{quoted(column.name)} END"
         for array, column in zip(arrays, columns, strict=True)
     ]
-    names = ", ".join(column.name for column in columns)
-    return ", ".join(values), f"unnest({', '.join(arrays)}) AS sent ({names})"
+    return ", ".join(values), f"unnest({', '.join(arrays)}) AS sent ({_names(columns)})"
 
 
 def _put_sql(table: Table, changing: Collection[str] | None) -> str:
-    values, rows = _sent(table.name, list(table.columns))
-    sql = f"INSERT INTO {table.name} ({', '.join(table.columns.keys())}) SELECT {values} FROM {rows}"
+    values, rows = _sent(list(table.columns))
+    sql = f"INSERT INTO {quoted(table.name)} ({_names(table.columns)}) SELECT {values} FROM {rows}"
     if changing is None:
         return sql
-    key = ", ".join(table.primary_key.columns.keys())
-    updates = ", ".join(f"{name} = excluded.{name}" for name in changing)
-    return f"{sql} ON CONFLICT ({key}) DO {f'UPDATE SET {updates}' if updates else 'NOTHING'}"
+    updates = ", ".join(f"{quoted(name)} = excluded.{quoted(name)}" for name in changing)
+    return f"{sql} ON CONFLICT ({_names(table.primary_key)}) DO {f'UPDATE SET {updates}' if updates else 'NOTHING'}"
 
 
 def _remove_sql(table: Table, key: Sequence[Column[Any]]) -> str:
-    values, rows = _sent(f"{table.name}_gone", key)
-    names = ", ".join(column.name for column in key)
-    same = " AND ".join(f"{table.name}.{column.name} = gone.{column.name}" for column in key)
-    return f"DELETE FROM {table.name} USING (SELECT {values} FROM {rows}) AS gone ({names}) WHERE {same}"
+    values, rows = _sent(key)
+    same = " AND ".join(f"kept.{quoted(column.name)} = gone.{quoted(column.name)}" for column in key)
+    return f"DELETE FROM {quoted(table.name)} AS kept USING (SELECT {values} FROM {rows}) AS gone ({_names(key)}) WHERE {same}"
 
 
 def _find_sql(table: Table, key: Sequence[Column[Any]]) -> str:
     """A lookup for each key: a plain join may read the whole table where its statistics are missing or old."""
     arrays = ", ".join(f"CAST(:{column.name} AS {column.type.compile(_DIALECT)}[])" for column in key)
-    names = ", ".join(column.name for column in key)
-    same = " AND ".join(f"kept.{column.name} = wanted.{column.name}" for column in key)
+    same = " AND ".join(f"kept.{quoted(column.name)} = wanted.{quoted(column.name)}" for column in key)
     return (
-        f"SELECT found.* FROM unnest({arrays}) AS wanted ({names}) "
-        f"CROSS JOIN LATERAL (SELECT * FROM {table.name} AS kept WHERE {same} LIMIT 1) AS found"
+        f"SELECT found.* FROM unnest({arrays}) AS wanted ({_names(key)}) "
+        f"CROSS JOIN LATERAL (SELECT * FROM {quoted(table.name)} AS kept WHERE {same} LIMIT 1) AS found"
     )

@@ -13,7 +13,7 @@ from core.metering.account import CustomerNotFound
 from core.metering.journal import Journal
 from core.plans.periods import Billing, Interval
 from infrastructure.sql.driver.connections import Connections
-from infrastructure.sql.driver.rows import Change, Rows
+from infrastructure.sql.driver.rows import Change, Rows, all_but_key
 from infrastructure.sql.driver.schema import metadata
 from infrastructure.sql.driver.statements import Driver, HotStatement
 from infrastructure.sql.engine.plans import plan_version
@@ -65,12 +65,7 @@ def _to_customer(row: Record) -> Customer:
 
 
 _NEW: Final = Rows(customer, _from_customer, _to_customer)
-_KNOWN: Final = Rows(
-    customer,
-    _from_customer,
-    _to_customer,
-    changing=[column.name for column in customer.columns if column.name not in ("customer_id", "created_at")],
-)
+_KNOWN: Final = Rows(customer, _from_customer, _to_customer, changing=all_but_key(customer))
 
 
 class SqlCustomers(Customers):
@@ -79,7 +74,7 @@ class SqlCustomers(Customers):
     def __init__(self, journal: Journal, driver: Driver) -> None:
         super().__init__(journal)
         self._driver = driver
-        self._stored: set[str] = set()
+        self._new: set[str] = set()
 
     async def find(self, keys: Sequence[str]) -> Iterable[Customer]:
         return await _KNOWN.find(self._driver, [(id,) for id in keys])
@@ -87,13 +82,17 @@ class SqlCustomers(Customers):
     async def lock(self, id: str) -> None:
         rows = await _LOCK.fetch(self._driver, {"id": id})
         self._known[id] = _to_customer(rows[0]) if rows else None
-        self._stored.update(row["customer_id"] for row in rows)
+
+    def save(self, value: Customer) -> None:
+        if self._known.get(value.id, value) is None:
+            self._new.add(value.id)
+        super().save(value)
 
     def changes(self) -> Iterable[Change]:
-        """A new customer is added, so that one of two who create it at once is run again, and finds it."""
-        if new := [value for value in self.saved() if value.id not in self._stored]:
+        """A customer that was not there is added, so that one of two who create it at once is run again, and finds it."""
+        if new := [value for value in self.saved() if value.id in self._new]:
             yield _NEW.put(new)
-        if known := [value for value in self.saved() if value.id in self._stored]:
+        if known := [value for value in self.saved() if value.id not in self._new]:
             yield _KNOWN.put(known)
 
 

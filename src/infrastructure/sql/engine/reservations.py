@@ -13,7 +13,7 @@ from core.metering.ports import ReservationReader
 from core.metering.reservations import Reservation, ReservationKey, ReservationNotFound, Reservations, ReservationState
 from infrastructure.sql.driver.connections import Connections
 from infrastructure.sql.driver.repository import SqlRepository
-from infrastructure.sql.driver.rows import Change, Rows
+from infrastructure.sql.driver.rows import Change, Rows, all_but_key
 from infrastructure.sql.driver.schema import metadata
 
 reservation: Final = Table(
@@ -79,10 +79,8 @@ def _to_reservation(row: Record) -> Reservation:
     )
 
 
-RESERVATIONS: Final = Rows(
-    reservation, _from_reservation, _to_reservation, changing=("state", "held", "actual", "late", "expires_at", "finished_at")
-)
-HOLDS: Final = Rows[tuple[Any, ...]](usage_hold, tuple, tuple, changing=("quantity", "expires_at"))
+RESERVATIONS: Final = Rows(reservation, _from_reservation, _to_reservation, changing=all_but_key(reservation))
+HOLDS: Final = Rows[tuple[Any, ...]](usage_hold, tuple, tuple, changing=all_but_key(usage_hold))
 
 
 class SqlReservations(SqlRepository[ReservationKey, Reservation], Reservations):

@@ -9,7 +9,7 @@ from core.sessions.ports import SessionReader, Sessions
 from core.sessions.session import Session, SessionKey, SessionStatus, SttProvider, UploadedFile
 from infrastructure.sql.driver.reader import SqlReader
 from infrastructure.sql.driver.repository import SqlRepository
-from infrastructure.sql.driver.rows import Rows
+from infrastructure.sql.driver.rows import Rows, all_but_key
 from infrastructure.sql.driver.schema import metadata
 from infrastructure.sql.driver.stored import Stored
 
@@ -79,12 +79,7 @@ def _to_session(row: Record) -> Session:
     )
 
 
-SESSIONS: Final = Rows(
-    coaching_session,
-    _from_session,
-    _to_session,
-    changing=("status", "file_id", "file_content_type", "file_size_bytes", "duration_seconds", "failure_reason", "finished_at"),
-)
+SESSIONS: Final = Rows(coaching_session, _from_session, _to_session, changing=all_but_key(coaching_session))
 
 
 class SqlSessions(SqlRepository[SessionKey, Session], Sessions):
@@ -100,4 +95,3 @@ class SqlSessionReader(SqlReader[SessionKey, Session], SessionReader):
     """Each method is one statement, and so a transaction of its own."""
 
     rows = SESSIONS
-    newest_by = "created_at"

@@ -12,7 +12,7 @@ from core.customers.put_customer import ChangeCustomer, CustomerChanges, Invalid
 from core.metering.account import CustomerNotFound
 from core.plans.periods import Billing, Interval
 from core.plans.plan import Metered, Plan, PlanNotFound
-from tests.unit.fakes.customers import CustomerStore, FakeCustomersUnitOfWork
+from tests.unit.fakes.customers import CustomersStore, FakeCustomersUnitOfWork
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 LATER = NOW + timedelta(days=1)
@@ -24,11 +24,11 @@ PLANS = [Plan("pro", version, "Pro", {"sessions": Metered(version)}) for version
 
 
 @pytest.fixture
-def store() -> CustomerStore:
-    return CustomerStore(PLANS, [ACME])
+def store() -> CustomersStore:
+    return CustomersStore(PLANS, [ACME])
 
 
-async def change(store: CustomerStore, changes: CustomerChanges, customer_id: str = "acme") -> Customer:
+async def change(store: CustomersStore, changes: CustomerChanges, customer_id: str = "acme") -> Customer:
     return await ChangeCustomer(store.unit_of_work, lambda: LATER).execute(customer_id, changes)
 
 
@@ -48,22 +48,22 @@ OTHER_ANCHOR = datetime(2026, 3, 1, tzinfo=UTC)
         ({}, ACME),
     ],
 )
-async def test_what_is_named_changes_and_everything_else_stays(store: CustomerStore, changes: CustomerChanges, expected: Customer) -> None:
+async def test_what_is_named_changes_and_everything_else_stays(store: CustomersStore, changes: CustomerChanges, expected: Customer) -> None:
     assert await change(store, changes) == replace(expected, updated_at=LATER)
     assert store.customers == {"acme": replace(expected, updated_at=LATER)}
 
 
-async def test_several_things_change_together(store: CustomerStore) -> None:
+async def test_several_things_change_together(store: CustomersStore) -> None:
     changed = await change(store, {"plan": "starter", "billing_interval": Interval.YEAR, "phone_region": "US"})
     assert (changed.plan_key, changed.billing, changed.phone_region) == ("starter", Billing(ANCHOR, Interval.YEAR, VIENNA), "US")
 
 
-async def test_a_customer_stays_on_its_version_until_its_plan_is_named_again(store: CustomerStore) -> None:
+async def test_a_customer_stays_on_its_version_until_its_plan_is_named_again(store: CustomersStore) -> None:
     assert (await change(store, {"phone_region": "US"})).plan_version == 1
     assert (await change(store, {"plan": "pro"})).plan_version == 2
 
 
-async def test_an_unknown_customer_is_not_created(store: CustomerStore) -> None:
+async def test_an_unknown_customer_is_not_created(store: CustomersStore) -> None:
     with pytest.raises(CustomerNotFound) as refusal:
         await change(store, {"phone_region": "US"}, "nobody")
     assert (refusal.value.identity, store.customers) == ("nobody", {"acme": ACME})
@@ -77,13 +77,13 @@ async def test_an_unknown_customer_is_not_created(store: CustomerStore) -> None:
         ({"billing_anchor": datetime(1969, 12, 31, tzinfo=UTC)}, InvalidBillingAnchor),
     ],
 )
-async def test_where_one_change_is_refused_nothing_changes(store: CustomerStore, changes: CustomerChanges, error: type[Exception]) -> None:
+async def test_where_one_change_is_refused_nothing_changes(store: CustomersStore, changes: CustomerChanges, error: type[Exception]) -> None:
     with pytest.raises(error):
         await change(store, {**changes, "phone_region": "US"})
     assert store.customers == {"acme": ACME}
 
 
-async def test_two_changes_at_the_same_time_both_stand(store: CustomerStore) -> None:
+async def test_two_changes_at_the_same_time_both_stand(store: CustomersStore) -> None:
     class SlowUnitOfWork(FakeCustomersUnitOfWork):
         async def commit(self) -> None:
             await asyncio.sleep(0)  # lets the other run between a decision and its commit

@@ -100,7 +100,7 @@ async def test_more_than_the_number_is_refused_with_both(store: FakeStore) -> No
     checked = await check(store, listed(max_file_size_mb="60.1", sessions="1"))
     assert isinstance(checked.refusal, GrantExceeded)
     assert checked.refusal.facts() == {"plan": "pro", "feature": "max_file_size_mb", "limit": 60, "requested": Decimal("60.1")}
-    assert str(checked.refusal) == "Plan 'pro' grants 60 of 'max_file_size_mb'."
+    assert str(checked.refusal) == "Plan 'pro' grants 'max_file_size_mb' up to 60."
     assert checked.balances.keys() == {"sessions"}
 
 

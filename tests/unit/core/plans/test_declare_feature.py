@@ -102,7 +102,7 @@ async def test_a_unit_of_no_parts_or_too_many_is_refused(store: PlanStore, resol
 
 
 async def test_a_number_that_a_product_asks_of_plans_cannot_be_metered(store: PlanStore) -> None:
-    with pytest.raises(InvalidFeature, match="'max_file_size_mb' is a number that plans grant"):
+    with pytest.raises(InvalidFeature, match="'max_file_size_mb' cannot be metered"):
         await declare(store, Feature("max_file_size_mb", "MB"))
 
 

@@ -87,7 +87,7 @@ def test_completing_says_how_long_and_when() -> None:
 
 
 def test_completing_again_with_another_duration_is_refused() -> None:
-    with pytest.raises(InvalidSessionState, match="be completed with 61 seconds"):
+    with pytest.raises(InvalidSessionState, match="be completed with a duration of 61 s"):
         COMPLETED.completed(61, LATER)
 
 
