@@ -26,7 +26,7 @@ def test_an_error_has_no_facts_where_it_names_none() -> None:
 def test_a_storage_that_went_away_during_the_commit_says_that_the_outcome_is_unknown() -> None:
     unknown = StorageUnavailable(outcome_unknown=True)
     assert unknown.facts() == {"outcome": "unknown"}
-    assert "Idempotency-Key" in str(unknown)
+    assert "repeat the request with the same" in str(unknown)
 
 
 def test_a_storage_that_was_not_there_has_booked_nothing() -> None:
