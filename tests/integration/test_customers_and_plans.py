@@ -38,7 +38,7 @@ def form(response: httpx.Response) -> list[Any]:
 
 def test_a_customer_is_created_replaced_and_read(service: Service) -> None:
     id = new_id()
-    created = put(service, id, plan="free")
+    created = put(service, id, plan="free", billing_anchor=None)
     assert created.status_code == 201
     assert created.json() == {
         "customer_id": id,
@@ -57,7 +57,7 @@ def test_a_customer_is_created_replaced_and_read(service: Service) -> None:
     assert (told["plan"], told["billing_anchor"], told["billing_interval"]) == ("pro", "2026-11-01T00:00:00Z", "year")
     assert (told["time_zone"], told["phone_region"]) == ("Europe/Vienna", "AT")
     assert service.admin.get(f"/api/v1/customers/{id}").json() == told
-    assert put(service, id, plan="pro").json()["billing_anchor"] is None
+    assert put(service, id, plan="pro", billing_anchor=None).json()["billing_anchor"] is None
 
 
 def test_a_patch_changes_what_it_names_and_nothing_else(service: Service) -> None:
@@ -137,9 +137,6 @@ def test_an_id_is_whatever_text_its_customer_is_known_by(service: Service) -> No
     for id in ("a b", "ünïcode", "x" * 255, "a/b", "50%", "a?b#c", "'; DROP TABLE customer; --", "😀"):
         path = f"/api/v1/customers/{httpx.QueryParams({'id': id}).get('id')}" if id.isalnum() else f"/api/v1/customers/{quoted(id)}"
         response = service.admin.put(path, json={"plan": "free"})
-        if "/" in id:
-            refused(response, 404, "not_found")
-            continue
         assert response.status_code in (200, 201), response.text
         assert response.json()["customer_id"] == id
 
