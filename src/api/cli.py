@@ -156,7 +156,7 @@ def reconcile(
 ) -> None:
     """Compare product records, ledger and counters.
 
-    Exit status 0: all agree. 1: drift was found (and, with --repair, mended). 2: it could not be told.
+    Exit status 0: all agree. 1: drift was found (and, with --repair, repaired). 2: they could not be compared.
     """
     from api.commands.reconcile import reconcile as compare
 
@@ -176,7 +176,7 @@ def upgrade_database(data_dir: DataDir = None) -> None:
 
 
 def main() -> None:
-    """Runs the command; what goes wrong for a reason that can be told is told in a line, with exit status 1."""
+    """Runs the command. A failure whose reason is known is one line, with exit status 1."""
     try:
         app()
     except CommandFailed as error:

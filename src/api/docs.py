@@ -67,7 +67,7 @@ _CUSTOMER: Final[Mapping[str, Any]] = {
     "name": CUSTOMER_HEADER,
     "in": "header",
     "required": False,
-    "description": "With a service key: the customer that is meant. A user token names its own.",
+    "description": "With a service key: the id of the customer. A user token names its own customer.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
 }
 

@@ -105,7 +105,7 @@ Prose = Annotated[str, StringConstraints(max_length=10_000), AfterValidator(_wit
 
 
 def identified(missing: type[NotFoundError]) -> BeforeValidator:
-    """For ids that are ours: what is no UUID is the id of nothing, and told so."""
+    """For ids that are made here: a text that is not a UUID is answered as an unknown id is."""
 
     def parsed(value: Any) -> Any:
         try:

@@ -60,7 +60,7 @@ class Overloaded(DomainError):
 class BrokenCommand(DomainError):
     """One of several commands could not be carried out for a reason that is ours, and has been logged; the others stand."""
 
-    message = "Something went wrong on our side with this one, and it has been logged. Nothing of it was booked."
+    message = "Something went wrong on our side with this item. It has been logged, and nothing of it was booked."
 
 
 class ConcurrentUpdate(Exception):

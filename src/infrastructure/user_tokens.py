@@ -182,7 +182,7 @@ class JwtUserTokens(UserTokens):
             raise Unauthenticated(_NOT_VALID) from error
         customer_id = claims["sub"]
         if not _CUSTOMER_ID.fullmatch(customer_id):
-            raise Unauthenticated("The token's 'sub' is no customer id: 1–255 characters, none of them a control character.")
+            raise Unauthenticated("The token's 'sub' is not a customer id: 1–255 characters, none of them a control character.")
         not_before = max(_time(claims, "nbf", 0), _time(claims, "iat", 0))
         return _Claims(customer_id, not_before, _time(claims, "exp", 0))
 
@@ -207,7 +207,7 @@ def _algorithm_and_key_id(token: str) -> tuple[object, str | None]:
 def _time(claims: dict[str, Any], name: str, default: float) -> float:
     value = claims.get(name, default)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _NUMERIC_DATE_MAX:
-        raise Unauthenticated(f"The token's {name!r} is no time in seconds since 1970.")
+        raise Unauthenticated(f"The token's {name!r} is not a time in seconds since 1970.")
     return value
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import asyncpg
 import httpx
@@ -13,9 +14,11 @@ from pydantic import SecretStr
 from api.app import create_app
 from api.container import Container, closed
 from api.settings import Settings
+from core.conversations.record_message import RecordMessage, RecordMessageCommand
 from core.errors import BrokenCommand, ConcurrentUpdate, DomainError, StorageUnavailable
 from core.metering.account import CustomerNotFound
 from core.metering.ingest_events import IngestEventCommand
+from infrastructure.batching.group_commit import GroupCommit
 from tests.integration.in_process import engine_on
 
 KEY = "tg_test"
@@ -43,9 +46,21 @@ class Always:
         return self._outcomes
 
 
+class Forgetful(RecordMessage):
+    """Does not look whether a message is known."""
+
+    transactions = 0
+
+    async def load(self, commands: Sequence[RecordMessageCommand], uow: Any) -> None:
+        self.transactions += 1
+        await super().load(commands, uow)
+        uow.messages.get = lambda key: None
+
+
 @asynccontextmanager
-async def client_of(container: Container) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(create_app(container), raise_app_exceptions=False)
+async def client_of(container: Container, *, raising: bool = False) -> AsyncIterator[httpx.AsyncClient]:
+    """If `raising`, what leaves the application, where the server logs it, is raised here."""
+    transport = httpx.ASGITransport(create_app(container), raise_app_exceptions=raising)
     async with httpx.AsyncClient(transport=transport, base_url="http://test/api/v1", headers={"Authorization": f"Bearer {KEY}"}) as client:
         yield client
 
@@ -158,3 +173,24 @@ async def test_a_race_that_is_lost_for_good_is_told_as_overload(container: Conta
         answer = await client.patch("/customers/acme", json={"time_zone": "UTC"})
 
     assert (answer.status_code, answer.json()["detail"]["error"], answer.headers["Retry-After"]) == (503, "overloaded", "1")
+
+
+async def test_a_mistake_of_ours_is_told_as_one_at_once_and_leaves_the_application_for_the_log(
+    database_url: str, container: Container
+) -> None:
+    async with engine_on(database_url, now=None) as engine:
+        acme = await engine.customer(conversations=None)
+    forgetful = Forgetful(container.unit_of_work, container.clock(), container.new_id(), container.phone_numbers())
+    container.record_message.override(providers.Object(GroupCommit(forgetful)))
+    message = {"direction": "inbound", "counterparty": "+14155552671", "message_id": "m1"}
+
+    headers = {"Tollgate-Customer": acme}
+    async with client_of(container) as client, client_of(container, raising=True) as logged:
+        assert (await client.post("/messages", json=message, headers=headers)).status_code == 201
+        forgetful.transactions = 0
+        answer = await client.post("/messages", json=message, headers=headers)
+        with pytest.raises(asyncpg.UniqueViolationError):
+            await logged.post("/messages", json=message, headers=headers)
+
+    assert (answer.status_code, answer.json()["detail"]["error"]) == (500, "internal_error")
+    assert forgetful.transactions == 2

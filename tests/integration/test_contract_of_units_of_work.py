@@ -11,7 +11,7 @@ import pytest
 
 from core.errors import ConcurrentUpdate
 from core.metering.idempotency import ReplyKey, StoredReply
-from core.metering.ledger import EventKey, RecordKey, UsageRecord
+from core.metering.ledger import CorrectedRecord, EventKey, RecordKey, UsageRecord
 from core.metering.meters import Meter
 from core.metering.repository import Repository
 from core.metering.reservations import ReservationKey, ReservationState
@@ -298,7 +298,10 @@ async def test_a_record_is_found_with_what_its_corrections_left_of_it(storage: S
     record = await book(storage, 5)
     async with storage.open() as uow:
         account = await locked(uow)
-        corrections = [account.correct(record, 5, -2, "refund", ORIGIN), account.correct(record, 3, 1, "after all", ORIGIN)]
+        corrections = [
+            account.correct(CorrectedRecord(record, 5), -2, "refund", ORIGIN),
+            account.correct(CorrectedRecord(record, 3), 1, "after all", ORIGIN),
+        ]
         await uow.commit()
     async with storage.open() as uow:
         wanted = [record_key(record), record_key(corrections[0]), RecordKey("globex", record.id)]

@@ -114,7 +114,9 @@ async def book(
     storage: Storage, quantity: int, customer: str = "acme", at: datetime = NOW, occurred_at: datetime | None = None
 ) -> UsageRecord:
     async with storage.open() as uow:
-        record = (await locked(uow, customer, at=at)).record("sessions", quantity, ORIGIN, occurred_at=occurred_at)
+        account = await locked(uow, customer, at=at)
+        await uow.accounts.load_periods([(Meter(customer, "sessions"), occurred_at or at)])
+        record = account.record("sessions", quantity, ORIGIN, occurred_at=occurred_at)
         await uow.commit()
     return record
 

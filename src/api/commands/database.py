@@ -58,7 +58,7 @@ async def migrated(settings: Settings) -> None:
     try:
         engine = create_engine(settings.database_url, None)
     except (ArgumentError, ValueError) as error:  # ValueError: a port that is no number
-        raise CommandFailed("TOLLGATE_DATABASE_URL is no URL such as postgresql://user:password@host:5432/name") from error
+        raise CommandFailed("TOLLGATE_DATABASE_URL is not a URL such as postgresql://user:password@host:5432/name") from error
     try:
         with storage_errors():
             await upgrade(engine)

@@ -8,6 +8,7 @@ from api.commands import CommandFailed
 from api.container import Container
 from core.errors import DomainError
 from core.plans.features import Feature, FeatureCatalog
+from core.plans.periods import Reset
 from core.plans.plan import Boolean, Entitlement, Metered, Plan, Static
 from infrastructure.plan_files.reader import PlanFile, PlanFileError, read_plan_file
 
@@ -64,8 +65,9 @@ def told(entitlement: Entitlement, feature: Feature | None) -> str:
     match entitlement:
         case Metered(limit=limit, reset=reset, enforcement=enforcement, options=options):
             assert feature is not None
-            amount = "unlimited" if limit is None else f"{feature.units(limit):f}"
-            return f"{amount} {feature.unit} per {reset.value} ({enforcement.value})" + "".join(f" of {option}" for option in options)
+            amount = f"unlimited {feature.plural}" if limit is None else feature.amount(limit)
+            period = "in all" if reset is Reset.NEVER else f"per {reset.value}"
+            return f"{amount} {period} ({enforcement.value})" + "".join(f" of {option}" for option in options)
         case Static(value):
             return f"{value:f}"
         case Boolean(enabled):

@@ -15,12 +15,12 @@ from core.metering.ledger import Origin
 from core.plans.periods import Period
 
 FEATURES_MAX: Final = 20
-"""So many features may one request name."""
+"""How many features one request may name."""
 
 RUNS_MAX: Final = 1_000_000_000
-"""So many AI runs may one request name."""
+"""How many AI runs one request may name."""
 
-OwnId = Annotated[Label | None, Field(description="yours, to name it by when it is sent again; null: it gets one")]
+OwnId = Annotated[Label | None, Field(description="your own id, under which it can be sent again; null: one is made")]
 
 
 class PeriodBody(Answer):
@@ -35,7 +35,7 @@ class PeriodBody(Answer):
 
 
 class AmountBody(Wire):
-    """So much of one feature, in its unit."""
+    """An amount of one feature, in its unit."""
 
     feature: Annotated[Key, Field(examples=["ai_cost"])]
     quantity: Annotated[ExactNumber, Field(examples=[0.02])]
@@ -53,7 +53,7 @@ class UsageBody(Wire):
         Mode.ENFORCE
     )
     occurred_at: Annotated[Instant | None, Field(description="recorded usage: up to 35 days ago; null: now")] = None
-    reference: Annotated[Label | None, Field(description="yours, shown in the ledger")] = None
+    reference: Annotated[Label | None, Field(description="your own reference, shown in the ledger")] = None
 
 
 # What every decision is answered with is a TypedDict: made and written in half the time of a model.

@@ -40,7 +40,7 @@ ONE_EVENT: Final = "application/cloudevents+json"
 MANY_EVENTS: Final = "application/cloudevents-batch+json"
 ONE: Final = Decimal(1)
 PASSING: Final = (StorageUnavailable, Overloaded)
-"""Troubles that a repeat may not meet."""
+"""What may be over when the request is repeated."""
 
 
 class BatchItem(UsageBody):
@@ -52,7 +52,7 @@ class BatchItem(UsageBody):
 
 @dataclass(frozen=True, slots=True)
 class Malformed:
-    """An item that is none, and what a single request like it would have been answered."""
+    """An item that cannot be read, and what a single request like it would get as its answer."""
 
     answer: dict[str, Any]
 
@@ -72,7 +72,7 @@ class BatchBody(Wire):
 
 
 class BatchResult(Answer):
-    """What a single request would have been answered."""
+    """What a single request would get as its answer."""
 
     status: int
     body: dict[str, Any]
@@ -86,14 +86,14 @@ class BatchAnswer(Answer):
 
 # An event is a TypedDict: read in two thirds of the time of a model.
 class EventData(TypedDict):
-    """How much; 1 where it does not say."""
+    """How much was used; 1 where nothing is said."""
 
     quantity: NotRequired[ExactNumber]
     dimension: NotRequired[Annotated[Label | None, Field(max_length=64)]]
 
 
 class Event(TypedDict):
-    """A CloudEvent 1.0 as far as it concerns us; other attributes and extensions may be there."""
+    """A CloudEvent 1.0. Other attributes, and extensions, may be there; they are not looked at."""
 
     specversion: Annotated[str, Field(pattern=r"^1\.0$")]
     id: Label
@@ -117,7 +117,7 @@ class Rejected(Answer):
 
 
 class EventsAnswer(Answer):
-    """What became of the events."""
+    """How many events were booked or known already, and which ones were rejected."""
 
     accepted: int
     duplicates: int
@@ -126,7 +126,7 @@ class EventsAnswer(Answer):
 
 @router.post("/usage/batch", max_body_size=BULK_BYTES_MAX, response_model=BatchAnswer)
 async def consume_batch(request: Request, body: BatchBody, who: ServiceWriter) -> Response:
-    """Decide up to 1,000 requests to consume, each on its own, in order: for gateways and workers that gather decisions themselves."""
+    """Decide up to 1,000 requests to consume, each on its own, in order: for gateways and workers that collect requests themselves."""
     container = container_of(request)
     key = idempotency_key(request)
     whole = await _fingerprint(request) if key else b""
@@ -190,7 +190,7 @@ def _result(outcome: Consumed | Replay | DomainError | Malformed) -> bytes:
     },
 )
 async def ingest_events(request: Request, who: ServiceWriter) -> Response:
-    """Book CloudEvents 1.0, each (source, id) once for ever; good events are booked though others are rejected."""
+    """Book CloudEvents 1.0, each (source, id) once for ever. Valid events are booked even where others are rejected."""
     container = container_of(request)
     key = idempotency_key(request)
     found = await _events(request)
@@ -214,7 +214,7 @@ async def _ingest(found: list[Any], who: Principal, container: Container) -> Eve
     for index, command, outcome in zip(indexes, commands, outcomes, strict=True):
         if isinstance(outcome, DomainError):
             if isinstance(outcome, PASSING):
-                # No answer to an event: the whole is to be sent again, and what was booked is known by then.
+                # This says nothing about the event: the request is to be sent again, and what was booked by now counts as a duplicate then.
                 raise outcome
             detail = told(outcome).detail
             rejected.append(Rejected(index=index, id=command.event_id, error=detail["error"], message=detail["message"]))
@@ -224,7 +224,7 @@ async def _ingest(found: list[Any], who: Principal, container: Container) -> Eve
 
 
 async def read_events(found: list[Any], recorded_by: str) -> tuple[list[IngestEventCommand], list[int], list[Rejected]]:
-    """The events that are some, each one's index, and those that are none; on the way other requests get their turn."""
+    """Valid commands, their indexes, and the rejected events. Other requests get their turn in between."""
     commands: list[IngestEventCommand] = []
     indexes: list[int] = []
     rejected: list[Rejected] = []
@@ -270,7 +270,7 @@ def _to_event(event: Event, recorded_by: str) -> IngestEventCommand:
 
 
 def schemas() -> dict[str, Any]:
-    """What the OpenAPI document has to say of events, by name."""
+    """The schemas of events for the OpenAPI document, by name."""
     event = _EVENT.json_schema(ref_template="#/components/schemas/{model}")
     return {**event.pop("$defs"), "Event": event}
 

@@ -37,12 +37,14 @@ class NewMessage(Wire):
             examples=["+1 (415) 555-2671"],
         ),
     ]
-    message_id: Annotated[Label, Field(description="yours; names one message of the customer, for ever", examples=["wamid.7"])]
-    channel: Annotated[Channel, Field(description="noted; makes no difference")] = Channel.DIRECT
+    message_id: Annotated[
+        Label, Field(description="your own id of the message, which no other message of the customer may have", examples=["wamid.7"])
+    ]
+    channel: Annotated[Channel, Field(description="stored; it makes no difference to what is counted")] = Channel.DIRECT
     sent_at: Annotated[Instant | None, Field(description="up to 24 hours ago, at most 5 minutes ahead; null: now")] = None
 
 
-# TypedDicts, as what every decision is answered with.
+# TypedDicts, as the answers to all decisions are.
 class ConversationAnswer(TypedDict):
     """The messages with one counterparty within one window: started_at <= t < expires_at."""
 
@@ -121,10 +123,10 @@ def _recorded(recorded: Recorded) -> Reply:
 )
 @carried_out(by=lambda container: container.record_message(), answered=_recorded)
 def record_message(body: NewMessage, caller: ProductWriter) -> RecordMessageCommand:
-    """Count a message into its conversation, in either direction; outside an open one it opens and books one.
+    """Count a message, in either direction, in its conversation. Where none is open, the message opens one, which is booked.
 
-    Inbound is never refused. Outbound is where it would open a conversation beyond the quota. The same message_id again gets the
-    first answer, whatever else it says, and nothing is counted twice.
+    An inbound message is never refused. An outbound message is refused where it would open a conversation beyond the quota. The same
+    message_id again gets the first answer, whatever else it says, and nothing is counted twice.
     """
     return RecordMessageCommand(
         customer_id=caller.customer_id,
@@ -141,7 +143,7 @@ def record_message(body: NewMessage, caller: ProductWriter) -> RecordMessageComm
 async def list_conversations(
     request: Request,
     caller: ProductReader,
-    active: Annotated[bool | None, Query(description="only open ones, or only past ones")] = None,
+    active: Annotated[bool | None, Query(description="true: only those that are open; false: only those that have ended")] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[ConversationAnswer]:
@@ -163,6 +165,6 @@ async def get_conversation(
     id: Annotated[UUID, Path(description="the conversation's id"), identified(ConversationNotFound)],
     caller: ProductReader,
 ) -> ConversationAnswer:
-    """One conversation; where it turned out to be part of another, that one. Another customer's answers 404."""
+    """One conversation; where it was found to be part of another one, that one. Another customer's answers 404."""
     container = container_of(request)
     return _to_answer(await container.conversation_reader().get(ConversationKey(caller.customer_id, id)))

@@ -139,7 +139,7 @@ def _location(id: str) -> str:
     status_code=201,
     response_model=OperationAnswer,
     responses={
-        200: {"model": OperationAnswer, "description": "It was started before: this is how it stands."},
+        200: {"model": OperationAnswer, "description": "It was started before: this is its present state."},
         **refusals(
             "run_limit_exceeded",
             "budget_exceeded",

@@ -38,7 +38,7 @@ router = APIRouter(prefix="/api/v1/customers/{customer_id}/usage/records", tags=
 
 
 class LedgerEntry(Answer):
-    """A ledger entry: what was used, when, and on whose word. `overage` is the part above the limit when it was booked."""
+    """A ledger entry: what was used, when, and who recorded it. `overage` is the part above the limit when it was booked."""
 
     id: UUID
     feature: str
@@ -97,6 +97,9 @@ async def list_records(
     caller: CustomerReader,
     feature: Annotated[Key | None, Query()] = None,
     dimension: Annotated[Label | None, Query()] = None,
+    reference: Annotated[
+        Label | None, Query(description="what was booked for this order, session or other thing, and its corrections")
+    ] = None,
     since: Annotated[Instant | None, Query(description="occurred at this instant or later")] = None,
     until: Annotated[Instant | None, Query(description="occurred before this instant")] = None,
     limit: Limit = 50,
@@ -109,6 +112,7 @@ async def list_records(
         limit=limit + 1,
         feature=feature,
         dimension=dimension,
+        reference=reference,
         since=since,
         until=until,
         before=from_cursor(cursor),

@@ -30,7 +30,7 @@ ReservationId = Annotated[UUID, Path(description="the reservation's id"), identi
 
 
 class HeldAmountBody(Wire):
-    """So much of one feature, in its unit. What it was used for is said when it is committed."""
+    """An amount of one feature, in its unit. What it was used for is said when it is committed."""
 
     feature: Annotated[Key, Field(examples=["ai_cost"])]
     quantity: Annotated[ExactNumber, Field(examples=[0.02])]
@@ -41,7 +41,7 @@ class ReservationBody(Wire):
 
     usage: Annotated[list[HeldAmountBody], Field(min_length=1, max_length=FEATURES_MAX)]
     ttl_seconds: Annotated[int, Field(ge=1, le=TTL_SECONDS_MAX, strict=True)] = TTL_SECONDS_DEFAULT
-    reference: Annotated[Label | None, Field(description="yours, shown in the ledger when it is committed")] = None
+    reference: Annotated[Label | None, Field(description="your own reference, shown in the ledger when it is committed")] = None
 
 
 class CommitBody(Wire):
@@ -51,7 +51,7 @@ class CommitBody(Wire):
 
 
 class ReservedAmount(Answer):
-    """So much of one feature, in its unit."""
+    """An amount of one feature, in its unit."""
 
     feature: str
     quantity: Number
@@ -112,7 +112,10 @@ def _finished(result: Reserved) -> Reply:
 )
 @carried_out(by=lambda container: container.reserve_usage(), answered=_held)
 def reserve_usage(body: ReservationBody, caller: CustomerWriter) -> ReserveUsageCommand:
-    """Set one or several features aside, all or none. What is held counts against the limit until it is committed, released or expires."""
+    """Hold usage of one or several features, all or none.
+
+    What is held counts against the limit until it is committed, released or expires.
+    """
     return ReserveUsageCommand(
         customer_id=caller.customer_id,
         amounts=[Amount(item.feature, item.quantity) for item in body.usage],

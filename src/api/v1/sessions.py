@@ -30,7 +30,7 @@ SessionId = Annotated[UUID, Path(description="the session's id"), identified(Ses
 
 
 class NewSession(Wire):
-    """What the customer says of a session."""
+    """A session to create."""
 
     title: Annotated[Label, Field(examples=["Weekly coaching"])]
     language: Annotated[str, Field(pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$", max_length=35, examples=["en-US"])]
@@ -38,9 +38,9 @@ class NewSession(Wire):
 
 
 class NewUpload(Wire):
-    """What the file will be."""
+    """The file that is going to be uploaded."""
 
-    filename: Annotated[Label, Field(description="for people; never used as a name on our side", examples=["monday.m4a"])]
+    filename: Annotated[Label, Field(description="for people to read; the file is not stored under this name", examples=["monday.m4a"])]
     content_type: Annotated[str, Field(pattern=r"^[!-~]+/[!-~]([ -~]*[!-~])?$", max_length=127, examples=["audio/mp4"])]
     size_bytes: Annotated[int, Field(ge=1, le=FILE_SIZE_BYTES_MAX, strict=True)]
 
@@ -52,9 +52,12 @@ class Completion(Wire):
 
 
 class Failure(Wire):
-    """Why the session could not be transcribed."""
+    """Why the session could not be transcribed, and whether it is to count all the same."""
 
     reason: Annotated[Prose, Field(min_length=1)]
+    give_back: Annotated[
+        bool, Field(strict=True, description="true: the session's unit is given back, by a correction with the reason")
+    ] = False
 
 
 class SessionAnswer(Answer):
@@ -154,7 +157,7 @@ async def get_session(request: Request, id: SessionId, caller: ProductReader) ->
 )
 @carried_out(by=lambda container: container.request_upload(), answered=_target)
 def request_upload(id: SessionId, body: NewUpload, caller: ProductWriter) -> RequestUploadCommand:
-    """A signed URL for one file of this type and at most this size, good for 15 minutes."""
+    """A signed URL for one file of this type and at most this size, valid for 15 minutes."""
     return RequestUploadCommand(customer_id=caller.customer_id, session_id=id, content_type=body.content_type, size_bytes=body.size_bytes)
 
 
@@ -185,5 +188,10 @@ def complete_session(id: SessionId, body: Completion, caller: ProductWriter) -> 
 @router.post("/{id}/fail", response_model=SessionAnswer, responses=refusals("session_not_found", "invalid_session_state"))
 @carried_out(by=lambda container: container.fail_session(), answered=_changed)
 def fail_session(id: SessionId, body: Failure, caller: ProductWriter) -> FailSessionCommand:
-    """Give a session up. No minutes are booked; the session stays counted, since it was created."""
-    return FailSessionCommand(caller.customer_id, id, body.reason)
+    """Mark a session as failed. No minutes are booked. The session stays counted, since it was created, unless `give_back` is true.
+
+    It is given back once: where it has been already, by whomever, nothing changes.
+    """
+    return FailSessionCommand(
+        customer_id=caller.customer_id, session_id=id, reason=body.reason, recorded_by=caller.name, give_back=body.give_back
+    )

@@ -51,7 +51,7 @@ class FeatureStatus(Answer):
     limit: Number | None
     remaining: Number | None
     overage: Number
-    percent: Annotated[Number | None, Field(description="used of limit; null: unlimited")]
+    percent: Annotated[Number | None, Field(description="how much of the limit is used; null: unlimited")]
     display: Annotated[str, Field(description="remaining/limit", examples=["29/30"])]
     resets_at: datetime | None
     breakdown: Annotated[list[ShareAnswer] | None, Field(description="by dimension, largest first; asked for by ?breakdown=true")] = None

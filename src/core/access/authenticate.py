@@ -1,4 +1,4 @@
-"""Turn what a caller brought along into who the caller is."""
+"""Find out from a credential who is calling."""
 
 import hmac
 from typing import Final
@@ -11,9 +11,9 @@ _BOOTSTRAP: Final = Principal.service(BOOTSTRAP_NAME, Scope.ADMIN)
 
 
 class Authenticator:
-    """A bearer credential is one of three things, and all but these are refused:
+    """A credential is one of three things; anything else is refused:
 
-    - the bootstrap key, which comes from the settings (none, or an empty one: there is no such key) and has the scope `admin`;
+    - the bootstrap key, which comes from the settings and has the scope `admin`; without one, or with an empty one, there is no such key;
     - a service key (`tg_…`), which is looked up each time, so that a revoked one is refused from then on;
     - a user token, whose subject is the customer.
     """
@@ -24,7 +24,7 @@ class Authenticator:
         self._bootstrap_digest = digest(bootstrap_key) if bootstrap_key else None
 
     async def authenticate(self, credential: str) -> Principal:
-        """Raises Unauthenticated; IdentityProviderUnavailable and StorageUnavailable where it cannot be told."""
+        """Raises Unauthenticated; IdentityProviderUnavailable and StorageUnavailable where that cannot be found out."""
         # Digests are compared, since comparing the texts in constant time would still give away the length.
         if self._bootstrap_digest is not None and hmac.compare_digest(self._bootstrap_digest, digest(credential)):
             return _BOOTSTRAP

@@ -1,4 +1,4 @@
-"""What telling callers apart asks of the outside."""
+"""What access control asks of the outside."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from core.metering.repository import Repository
 
 
 class IdentityProviderUnavailable(DomainError):
-    """Whoever signs user tokens does not publish its keys at the moment: whether a token is genuine cannot be told."""
+    """The keys of those who sign user tokens cannot be had at the moment: nobody can say whether a token is genuine."""
 
     message = "User tokens cannot be verified: the identity provider does not answer. Nothing was booked; try again shortly."
 
@@ -61,5 +61,5 @@ class UserTokens(ABC):
     async def verify(self, token: str) -> str:
         """The id of the customer whose token this is.
 
-        Raises Unauthenticated, and IdentityProviderUnavailable where it cannot be told.
+        Raises Unauthenticated, and IdentityProviderUnavailable where that cannot be found out.
         """

@@ -37,7 +37,7 @@ _RANK: Final = {scope: rank for rank, scope in enumerate(Scope)}
 
 
 class InvalidKeyName(DomainError):
-    """A name that the ledger could not show, or that would be taken for the bootstrap key."""
+    """A name that the ledger cannot show, or that reads like the bootstrap key."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -56,7 +56,7 @@ class ServiceKeyNotFound(NotFoundError):
 
 @dataclass(frozen=True, slots=True)
 class ServiceKey:
-    """A key as it is stored: all but the secret. `secret_hash` is the SHA-256 of the whole key text."""
+    """A key as it is stored, without the secret. `secret_hash` is the SHA-256 of the whole key text."""
 
     id: UUID
     name: str | None
@@ -66,7 +66,7 @@ class ServiceKey:
     revoked_at: datetime | None = None
 
     def matches(self, text: str) -> bool:
-        """Whether this is the key's text, and the key still holds."""
+        """Whether this is the key's text, and the key is still valid."""
         return hmac.compare_digest(self.secret_hash, digest(text)) and self.revoked_at is None
 
     def revoked(self, at: datetime) -> "ServiceKey":
@@ -75,7 +75,7 @@ class ServiceKey:
 
 
 def generate(id: UUID, scope: Scope, at: datetime, name: str | None = None) -> tuple[ServiceKey, str]:
-    """A new key, and its text: `tg_<id>_<secret>`, which is known to nobody but its owner from here on.
+    """A new key, and its text: `tg_<id>_<secret>`, which only its owner knows from here on.
 
     Raises InvalidKeyName.
     """
@@ -86,7 +86,7 @@ def generate(id: UUID, scope: Scope, at: datetime, name: str | None = None) -> t
 
 
 def key_id_of(text: str) -> UUID | None:
-    """The id that is written into a key's text; None where this is no key at all."""
+    """The id that is written into a key's text; None where this is not a key at all."""
     key = _KEY.fullmatch(text)
     return UUID(key[1]) if key else None
 

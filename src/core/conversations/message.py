@@ -33,7 +33,7 @@ class InvalidPhoneNumber(DomainError):
         super().__init__(number, region)
         self.number, self.region = number, region
         without_region = "" if region or number.startswith("+") else "; one without a country code needs the customer's phone_region"
-        self.message = f"{number!r} is no phone number: one such as '+14155552671' is expected{without_region}."
+        self.message = f"{number!r} is not a phone number: one such as '+14155552671' is expected{without_region}."
 
     def facts(self) -> Mapping[str, object]:
         return {"counterparty": self.number, "phone_region": self.region}

@@ -66,8 +66,9 @@ class LimitExceeded(DomainError):
         super().__init__(plan, balance, requested, at)
         self.plan, self.balance, self.requested, self.at = plan, balance, requested, at
         self.feature = balance.feature.key
-        limit = balance.feature.units(balance.limit or 0)
-        self.message = f"Usage limit exceeded: {limit:f} {balance.feature.unit} of {self.feature}."
+        limit = balance.feature.amount(balance.limit or 0)
+        which = "" if self.feature == balance.feature.plural else f" ({self.feature})"
+        self.message = f"Usage limit exceeded: {limit}{which}."
 
     def facts(self) -> Mapping[str, object]:
         balance, units = self.balance, self.balance.feature.units

@@ -19,7 +19,7 @@ class GrantExceeded(DomainError):
     def __init__(self, plan: str, feature: str, value: Decimal, requested: Decimal) -> None:
         super().__init__(plan, feature, value, requested)
         self.plan, self.feature, self.value, self.requested = plan, feature, value, requested
-        self.message = f"Plan {plan!r} grants {value:f} of {feature!r}."
+        self.message = f"Plan {plan!r} grants {feature!r} up to {value:f}."
 
     def facts(self) -> Mapping[str, object]:
         return {"plan": self.plan, "feature": self.feature, "limit": self.value, "requested": self.requested}

@@ -1,12 +1,13 @@
 """Book events that other systems report, each of them once."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
 from core.metering.account import Account
 from core.metering.balance import Amount
 from core.metering.ledger import EventKey, Origin
+from core.metering.meters import Meter
 from core.metering.ports import UnitOfWork
 from core.metering.use_case import AccountUseCase
 
@@ -38,6 +39,11 @@ class IngestEvents(AccountUseCase[IngestEventCommand, bool, UnitOfWork]):
 
     async def load(self, commands: Sequence[IngestEventCommand], uow: UnitOfWork) -> None:
         await uow.events.load(command.key for command in commands)
+
+    def dated(self, commands: Sequence[IngestEventCommand], uow: UnitOfWork) -> Iterable[tuple[Meter, datetime]]:
+        for command in commands:
+            if command.occurred_at is not None:
+                yield Meter(command.customer_id, command.amount.feature), command.occurred_at
 
     def decide(self, command: IngestEventCommand, account: Account, uow: UnitOfWork) -> bool:
         key = command.key

@@ -46,7 +46,7 @@ class OperationConflict(DomainError):
     def __init__(self, id: str) -> None:
         super().__init__(id)
         self.id = id
-        self.message = f"There is an operation {id!r} with other content: use a new id for a new operation."
+        self.message = f"Operation {id!r} exists already, with other content: use a new id for a new operation."
 
     def facts(self) -> Mapping[str, object]:
         return {"operation_id": self.id}

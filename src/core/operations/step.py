@@ -18,7 +18,7 @@ class StepConflict(DomainError):
     def __init__(self, operation_id: str, step_id: str) -> None:
         super().__init__(operation_id, step_id)
         self.operation_id, self.step_id = operation_id, step_id
-        self.message = f"Operation {operation_id!r} has a step {step_id!r} with other content: use a new id for a new step."
+        self.message = f"Operation {operation_id!r} has a step {step_id!r} already, with other content: use a new id for a new step."
 
     def facts(self) -> Mapping[str, object]:
         return {"operation_id": self.operation_id, "step_id": self.step_id}

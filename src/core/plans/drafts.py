@@ -149,8 +149,7 @@ def _is_exact(number: Decimal, feature: Feature) -> bool:
 
 
 def _largest(feature: Feature) -> str:
-    largest = f"{feature.units(QUANTITY_PARTS_MAX):f} {feature.unit}".rstrip()
-    return f"at most {largest}, in at most {SIGNIFICANT_DIGITS_MAX} significant digits"
+    return f"at most {feature.amount(QUANTITY_PARTS_MAX)}, in at most {SIGNIFICANT_DIGITS_MAX} significant digits"
 
 
 def _resolved(key: str, entitlement: EntitlementDraft, features: Mapping[str, Feature]) -> Entitlement:

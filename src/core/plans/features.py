@@ -1,8 +1,10 @@
 """What is metered: a feature, its unit, and the smallest part in which it is counted."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import MAX_EMAX, MIN_EMIN, ROUND_HALF_EVEN, Context, Decimal, Inexact
+from functools import lru_cache
 from typing import Final
 
 from core.errors import DomainError
@@ -18,6 +20,9 @@ RESOLUTION_MAX: Final = 1_000_000_000
 _DIGITS: Final = Context(prec=SIGNIFICANT_DIGITS_MAX, Emin=MIN_EMIN, Emax=MAX_EMAX, traps=[Inexact])
 _PRODUCT: Final = Context(prec=SIGNIFICANT_DIGITS_MAX + len(str(RESOLUTION_MAX)), Emin=MIN_EMIN, Emax=MAX_EMAX)
 
+_WORD: Final = re.compile(r"(?:^|[ -])(?=[a-z]*[aeiou])[a-z]{3,}\Z")
+"""A last word of three small letters or more, one of them a vowel."""
+
 
 class InvalidQuantity(DomainError):
     """A quantity that is not a number of this feature: not finite, too precise, too large, or not above its minimum."""
@@ -29,6 +34,22 @@ class InvalidQuantity(DomainError):
 
     def facts(self) -> Mapping[str, object]:
         return {"feature": self.feature}
+
+
+@lru_cache(maxsize=1024)
+def plural(unit: str) -> str:
+    """Several of a unit, where its last word is a plain English one: `minutes`, `API calls`, `queries`.
+
+    Symbols and currencies (`USD`, `kg`, `GiB`) stay as they are, and so do words that are plural already.
+    """
+    word = _WORD.search(unit)
+    if word is None or (unit.endswith("s") and not unit.endswith("ss")):
+        return unit
+    if unit.endswith(("ss", "x", "ch", "sh")):
+        return f"{unit}es"
+    if unit.endswith("y") and unit[-2] not in "aeiou":
+        return f"{unit[:-1]}ies"
+    return f"{unit}s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +92,16 @@ class Feature:
         if quantity < 0:
             raise InvalidQuantity(self.key, "at least 0 is expected")
         return parts
+
+    @property
+    def plural(self) -> str:
+        """What several units are called."""
+        return plural(self.unit)
+
+    def amount(self, parts: int) -> str:
+        """A count of smallest parts as people read it: `500 minutes`, `1 call`, `0.02 USD`."""
+        units = self.units(parts)
+        return f"{units:f} {self.unit if units == 1 else self.plural}".rstrip()
 
     def units(self, parts: int) -> Decimal:
         """A count of smallest parts in units, exact to 15 significant digits."""

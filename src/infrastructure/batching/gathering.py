@@ -34,6 +34,7 @@ class Gathering(Generic[Q, A]):
         self._asked.append((question, answer))
         if self._worker is None:
             self._worker = loop.create_task(self._work())
+            self._worker.add_done_callback(self._ended)
         return await answer
 
     async def _work(self) -> None:
@@ -45,13 +46,21 @@ class Gathering(Generic[Q, A]):
                 if waiting:
                     await self._round(waiting)
         except BaseException:  # the worker was cancelled: nobody else will answer these
-            for _, answer in (*asked, *self._asked):
-                if not answer.done():
-                    answer.set_exception(StorageUnavailable())
-            self._asked = []
+            self._give_up(asked)
             raise
         finally:
             self._worker = None
+
+    def _ended(self, worker: "asyncio.Task[None]") -> None:
+        if self._worker is worker:  # it was cancelled before it began, and nothing of it has run
+            self._worker = None
+            self._give_up(())
+
+    def _give_up(self, asked: Sequence[tuple[Q, "asyncio.Future[A]"]]) -> None:
+        for _, answer in (*asked, *self._asked):
+            if not answer.done():
+                answer.set_exception(StorageUnavailable())
+        self._asked = []
 
     async def _round(self, asked: Sequence[tuple[Q, "asyncio.Future[A]"]]) -> None:
         try:

@@ -74,6 +74,7 @@ class GroupCommit(Generic[C, R]):
         self._waiting += len(calls)
         if self._worker is None:
             self._worker = loop.create_task(self._work())
+            self._worker.add_done_callback(self._ended)
         return caller.outcomes
 
     async def _work(self) -> None:
@@ -87,8 +88,15 @@ class GroupCommit(Generic[C, R]):
         finally:
             self._worker = None
 
+    def _ended(self, worker: "asyncio.Task[None]") -> None:
+        if self._worker is worker:  # it was cancelled before it began, and nothing of it has run
+            self._worker = None
+            self._give_up(())
+
     def _give_up(self, batch: Sequence[_Caller[C, R]]) -> None:
-        """Of what is under way nobody can tell whether it was committed; what waits was not begun."""
+        """What was carried out is answered. Of what is under way nobody can tell whether it was committed; what waits was not begun."""
+        while self._answers:
+            self._answer()
         for caller in batch:
             if not caller.outcomes.done():
                 caller.outcomes.set_exception(StorageUnavailable(outcome_unknown=True))

@@ -65,7 +65,9 @@ def exceeded(feature: Feature, limit: int, used: int, requested: int, period: Pe
         (exceeded(MINUTES, 500 * 60, 500 * 60, 0), 403, "transcription_limit_exceeded", "Total minutes limit exceeded: 500"),
         (exceeded(AI_COST, 500_000_000, 0, 1), 402, "budget_exceeded", "Budget exceeded: $0.50"),
         (exceeded(CONVERSATIONS, 3, 3, 1), 429, "conversation_quota_exceeded", "Conversation quota exceeded: 3"),
-        (exceeded(Feature("calls", "call"), 3, 3, 1), 403, "usage_limit_exceeded", "Usage limit exceeded: 3 call of calls."),
+        (exceeded(Feature("calls", "call"), 3, 3, 1), 403, "usage_limit_exceeded", "Usage limit exceeded: 3 calls."),
+        (exceeded(Feature("api_calls", "call"), 1, 1, 1), 403, "usage_limit_exceeded", "Usage limit exceeded: 1 call (api_calls)."),
+        (exceeded(Feature("spend", "USD", 100), 250, 0, 1), 403, "usage_limit_exceeded", "Usage limit exceeded: 2.5 USD (spend)."),
     ],
 )
 def test_a_limit_is_told_by_its_feature(error: LimitExceeded, status: int, code: str, message: str) -> None:

@@ -17,11 +17,11 @@ HOURLY = Window(timedelta(hours=1), messages_max=5, extends=Extends.INBOUND)
 @pytest.mark.parametrize(
     ("entitlement", "text"),
     [
-        (Metered(5, Reset.MONTH), "5 conversation per month (hard)"),
-        (Metered(None, Reset.NEVER, Enforcement.SOFT), "unlimited conversation per never (soft)"),
+        (Metered(5, Reset.MONTH), "5 conversations per month (hard)"),
+        (Metered(None, Reset.NEVER, Enforcement.SOFT), "unlimited conversations in all (soft)"),
         (
             Metered(5, Reset.MONTH, options=(HOURLY,)),
-            "5 conversation per month (hard) of 3600 s after the latest inbound message, at most 5 messages",
+            "5 conversations per month (hard) of 3600 s after the latest inbound message, at most 5 messages",
         ),
         (Static(Decimal("2.50")), "2.50"),
         (Boolean(enabled=True), "on"),

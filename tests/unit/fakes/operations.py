@@ -16,6 +16,7 @@ from core.metering.journal import Journal
 from core.metering.ledger import Breakdown, LedgerQuery, Share, UsageRecord
 from core.metering.meters import Meter
 from core.metering.ports import AccountReader, LedgerReader
+from core.metering.records import NoRecords
 from core.metering.reservations import NoReservations
 from core.metering.use_case import execute_one
 from core.operations.add_step import AddedStep, AddStep, AddStepCommand
@@ -93,7 +94,7 @@ class FakeAccountReader(AccountReader):
             raise CustomerNotFound(customer_id)
         assert features is not None
         journal = Journal()
-        accounts = FakeAccounts(self._store, journal, NoReservations(journal))
+        accounts = FakeAccounts(self._store, journal, NoReservations(journal), NoRecords(journal))
         return accounts._account(self._store.customers[customer_id], [Meter(customer_id, feature) for feature in features], at)
 
 

@@ -1,7 +1,7 @@
 """Accounts in PostgreSQL: counters created or locked in one order, then read with everything that a decision needs."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from operator import attrgetter
@@ -12,18 +12,18 @@ from zoneinfo import ZoneInfo
 from asyncpg import Record
 
 from core.errors import ConcurrentUpdate
-from core.metering.account import Account, CounterState
-from core.metering.counters import Counter, wanted_period
+from core.metering.account import Account
+from core.metering.counters import Counted, Counter, CounterState, wanted_period
 from core.metering.journal import Journal
 from core.metering.ledger import UsageRecord
 from core.metering.meters import Meter
 from core.metering.ports import Accounts
+from core.metering.records import Records
 from core.metering.reservations import Reservations
 from core.plans.periods import Billing, Interval
 from infrastructure.sql.driver.rows import Change
 from infrastructure.sql.driver.statements import Driver, HotStatement
 from infrastructure.sql.engine import ledger
-from infrastructure.sql.engine.ledger import Counted
 from infrastructure.sql.engine.plans import PlanCatalog
 
 WRITTEN_AHEAD: Final = 200
@@ -58,13 +58,21 @@ class SqlAccounts(Accounts):
     """Within the transaction of a unit of work."""
 
     def __init__(
-        self, driver: Driver, catalog: PlanCatalog, new_id: Callable[[], UUID], journal: Journal, reservations: Reservations
+        self,
+        driver: Driver,
+        catalog: PlanCatalog,
+        new_id: Callable[[], UUID],
+        *,
+        journal: Journal,
+        reservations: Reservations,
+        records: Records,
     ) -> None:
         self._driver = driver
         self._catalog = catalog
         self._new_id = new_id
         self._journal = journal
         self._reservations = reservations
+        self._records = records
         self.locked: dict[str, Account] = {}
         self._moved: dict[tuple[str, str], None] = {}
         self._decided = 0
@@ -93,6 +101,7 @@ class SqlAccounts(Accounts):
                 new_id=self._new_id,
                 journal=self._journal,
                 reservations=self._reservations,
+                corrected=self._records,
             )
         await self._count(rows, states, at)
         for id, state in states.items():
@@ -119,6 +128,11 @@ class SqlAccounts(Accounts):
             for (meter, _), total in (await ledger.used_within(self._driver, stale)).items():
                 states[meter.customer_id][meter] = states[meter.customer_id][meter]._replace(used=total)
                 self._moved[meter] = None
+
+    async def used_within(self, wanted: Sequence[Counted]) -> Mapping[Counted, int]:
+        # Nothing that was written ahead lies in these periods: an account books into a period only once it is told of this sum.
+        await self.written()
+        return await ledger.used_within(self._driver, wanted)
 
     async def forget(self, meters: Mapping[str, Collection[Meter]]) -> None:
         await _FORGET.fetch(self._driver, _named([meter for wanted in meters.values() for meter in wanted]))

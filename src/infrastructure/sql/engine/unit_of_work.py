@@ -12,6 +12,7 @@ from infrastructure.sql.driver.rows import write
 from infrastructure.sql.driver.statements import Driver
 from infrastructure.sql.driver.stored import Written
 from infrastructure.sql.engine.accounts import SqlAccounts
+from infrastructure.sql.engine.ledger import SqlRecords
 from infrastructure.sql.engine.plans import PlanCatalog, SqlPlans
 from infrastructure.sql.engine.reservations import SqlReservations
 
@@ -44,8 +45,16 @@ class SqlUnitOfWork:
         self.journal = Journal()
         self._repositories: dict[str, Any] = {}
         self.reservations: SqlReservations = self._repository("reservations")
+        self.records: SqlRecords = self._repository("records")
         self.plans = SqlPlans(self._live.driver, self._catalog)
-        self.accounts = SqlAccounts(self._live.driver, self._catalog, self._new_id, self.journal, self.reservations)
+        self.accounts = SqlAccounts(
+            self._live.driver,
+            self._catalog,
+            self._new_id,
+            journal=self.journal,
+            reservations=self.reservations,
+            records=self.records,
+        )
         self.decided = self.accounts.decided
         return self
 

@@ -16,6 +16,7 @@ from core.plans.features import (
     Feature,
     FeatureCatalog,
     InvalidQuantity,
+    plural,
 )
 from core.products import BUILT_IN
 from core.sessions.features import MINUTES, SESSIONS
@@ -170,3 +171,31 @@ def test_a_feature_that_is_added_to_one_catalog_is_unknown_to_another() -> None:
     catalog.add(Feature("seats", "seat"))
     assert catalog.get("seats") == Feature("seats", "seat")
     assert other.get("seats") is None
+
+
+@pytest.mark.parametrize(
+    ("unit", "several"),
+    [
+        *(("minute", "minutes"), ("call", "calls"), ("run", "runs"), ("API call", "API calls"), ("page-view", "page-views")),
+        *(("query", "queries"), ("batch", "batches"), ("process", "processes"), ("box", "boxes"), ("push", "pushes")),
+        *(("tokens", "tokens"), ("USD", "USD"), ("kg", "kg"), ("ms", "ms"), ("GiB", "GiB"), ("m2", "m2"), ("Stück", "Stück"), ("", "")),
+    ],
+)
+def test_a_plain_english_unit_has_a_plural_and_a_symbol_has_none(unit: str, several: str) -> None:
+    assert plural(unit) == several == Feature("key", unit).plural
+
+
+@pytest.mark.parametrize(
+    ("feature", "parts", "expected"),
+    [
+        (Feature("calls", "call"), 1, "1 call"),
+        (Feature("calls", "call"), 0, "0 calls"),
+        (Feature("calls", "call"), 1000, "1000 calls"),
+        (Feature("minutes", "minute", 60), 60, "1 minute"),
+        (Feature("minutes", "minute", 60), 90, "1.5 minutes"),
+        (Feature("cost", "USD", 1_000_000_000), 20_000_000, "0.02 USD"),
+        (Feature("value", ""), 7, "7"),
+    ],
+)
+def test_an_amount_reads_as_people_say_it(feature: Feature, parts: int, expected: str) -> None:
+    assert feature.amount(parts) == expected

@@ -1,0 +1,152 @@
+"""A customer is created or replaced as a whole, on the newest version of its plan."""
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from core.customers.customer import Customer
+from core.customers.put_customer import (
+    ANCHOR_EARLIEST,
+    ANCHOR_LATEST,
+    InvalidBillingAnchor,
+    InvalidTimeZone,
+    PutCustomer,
+    PutCustomerCommand,
+)
+from core.errors import ConcurrentUpdate
+from core.plans.periods import Billing, Interval
+from core.plans.plan import Metered, Plan, PlanNotFound
+from tests.unit.fakes.customers import CustomersStore, FakeCustomersUnitOfWork
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+ANCHOR = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+PLANS = [Plan("pro", version, "Pro", {"sessions": Metered(version)}) for version in (1, 2)] + [Plan("starter", 1, "Starter", {})]
+COMMAND = PutCustomerCommand(
+    customer_id="acme",
+    plan="pro",
+    billing_anchor=ANCHOR,
+    billing_interval=Interval.MONTH,
+    time_zone="Europe/Vienna",
+    phone_region="AT",
+)
+ACME = Customer(
+    id="acme",
+    plan_key="pro",
+    plan_version=2,
+    billing=Billing(ANCHOR, Interval.MONTH, ZoneInfo("Europe/Vienna")),
+    phone_region="AT",
+    created_at=NOW,
+    updated_at=NOW,
+)
+
+
+@pytest.fixture
+def store() -> CustomersStore:
+    return CustomersStore(PLANS)
+
+
+async def put(store: CustomersStore, command: PutCustomerCommand = COMMAND, now: datetime = NOW) -> tuple[Customer, bool]:
+    return await PutCustomer(store.unit_of_work, lambda: now).execute(command)
+
+
+async def test_a_new_customer_is_stored_on_the_newest_version_of_the_plan(store: CustomersStore) -> None:
+    assert await put(store) == (ACME, True)
+    assert store.customers == {"acme": ACME}
+
+
+async def test_a_known_customer_is_replaced_and_keeps_when_it_was_created(store: CustomersStore) -> None:
+    await put(store)
+    later = NOW + timedelta(days=1)
+    other = PutCustomerCommand(
+        customer_id="acme", plan="starter", billing_anchor=None, billing_interval=Interval.YEAR, time_zone="UTC", phone_region=None
+    )
+    replaced = Customer(
+        id="acme",
+        plan_key="starter",
+        plan_version=1,
+        billing=Billing(None, Interval.YEAR, ZoneInfo("UTC")),
+        phone_region=None,
+        created_at=NOW,
+        updated_at=later,
+    )
+    assert await put(store, other, later) == (replaced, False)
+    assert store.customers == {"acme": replaced}
+
+
+async def test_other_customers_stay_as_they_are(store: CustomersStore) -> None:
+    await put(store)
+    assert (await put(store, replace(COMMAND, customer_id="globex", plan="starter")))[1] is True
+    assert store.customers["acme"] == ACME
+
+
+async def test_a_plan_that_is_named_again_is_taken_in_its_newest_version(store: CustomersStore) -> None:
+    await put(store)
+    store.plans["pro", 3] = replace(PLANS[1], version=3)
+    assert (await put(store))[0].plan_version == 3
+
+
+async def test_a_plan_that_does_not_exist_is_refused_and_nothing_is_stored(store: CustomersStore) -> None:
+    with pytest.raises(PlanNotFound) as refusal:
+        await put(store, replace(COMMAND, plan="unheard_of"))
+    assert (refusal.value.identity, store.customers) == ("unheard_of", {})
+
+
+# Anchor and time zone.
+
+
+async def test_an_anchor_is_kept_as_an_instant_whatever_its_offset(store: CustomersStore) -> None:
+    written = ANCHOR.astimezone(timezone(timedelta(hours=5, minutes=45)))
+    customer, _ = await put(store, replace(COMMAND, billing_anchor=written))
+    assert customer.billing.anchor == ANCHOR
+    assert customer.billing.anchor.tzinfo is UTC
+
+
+@pytest.mark.parametrize("anchor", [ANCHOR_EARLIEST, ANCHOR_LATEST])
+async def test_an_anchor_may_lie_between_1970_and_2200(store: CustomersStore, anchor: datetime) -> None:
+    assert (await put(store, replace(COMMAND, billing_anchor=anchor)))[0].billing.anchor == anchor
+
+
+@pytest.mark.parametrize("anchor", [ANCHOR_EARLIEST - MICROSECOND, ANCHOR_LATEST + MICROSECOND])
+async def test_an_anchor_before_1970_or_after_2200_is_refused(store: CustomersStore, anchor: datetime) -> None:
+    with pytest.raises(InvalidBillingAnchor, match="between 1970 and 2200"):
+        await put(store, replace(COMMAND, billing_anchor=anchor))
+    assert store.customers == {}
+
+
+@pytest.mark.parametrize("name", ["", "Europe/Atlantis", "../etc/passwd", "/etc/passwd", "Europe", "nul\0"])
+async def test_what_is_no_time_zone_is_refused_by_its_name(store: CustomersStore, name: str) -> None:
+    with pytest.raises(InvalidTimeZone) as refusal:
+        await put(store, replace(COMMAND, time_zone=name))
+    assert refusal.value.facts() == {"time_zone": name}
+    assert store.customers == {}
+
+
+# At the same time.
+
+
+async def test_of_two_who_create_a_customer_at_once_one_is_run_again(store: CustomersStore) -> None:
+    class OvertakenUnitOfWork(FakeCustomersUnitOfWork):
+        async def commit(self) -> None:
+            store.customers["acme"] = replace(ACME, phone_region="US")
+            await super().commit()
+
+    with pytest.raises(ConcurrentUpdate):
+        await PutCustomer(lambda: OvertakenUnitOfWork(store), lambda: NOW).execute(COMMAND)
+    assert store.customers["acme"].phone_region == "US"
+
+
+async def test_of_two_who_replace_a_customer_at_once_the_second_waits_for_the_first(store: CustomersStore) -> None:
+    class SlowUnitOfWork(FakeCustomersUnitOfWork):
+        async def commit(self) -> None:
+            await asyncio.sleep(0)  # lets the others run between a decision and its commit
+            await super().commit()
+
+    await put(store)
+    use_case = PutCustomer(lambda: SlowUnitOfWork(store), lambda: NOW)
+    outcomes = await asyncio.gather(*(use_case.execute(replace(COMMAND, phone_region=region)) for region in ("US", "DE")))
+    assert [is_new for _, is_new in outcomes] == [False, False]
+    assert store.customers["acme"].phone_region == "DE"
