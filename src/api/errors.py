@@ -21,6 +21,7 @@ from core.access.principal import Forbidden, Unauthenticated
 from core.access.service_keys import InvalidKeyName, ServiceKeyNotFound
 from core.conversations.conversation import ConversationNotFound
 from core.conversations.message import InvalidPhoneNumber, InvalidSentAt
+from core.customers.phone_region import InvalidPhoneRegion
 from core.customers.put_customer import InvalidBillingAnchor, InvalidTimeZone
 from core.errors import BrokenCommand, ConcurrentUpdate, DomainError, Overloaded, StorageUnavailable
 from core.learning.assessment import AssessmentConflict
@@ -87,6 +88,7 @@ TABLE: Final[Mapping[type[DomainError], Told]] = {
     InvalidKeyName: Told(422, "invalid_key_name"),
     InvalidOccurredAt: Told(422, "invalid_occurred_at"),
     InvalidPhoneNumber: Told(422, "invalid_phone_number"),
+    InvalidPhoneRegion: Told(422, "invalid_phone_region"),
     InvalidPlan: Told(422, "invalid_plan"),
     InvalidQuantity: Told(422, "invalid_quantity"),
     InvalidSentAt: Told(422, "invalid_sent_at"),

@@ -1,9 +1,11 @@
 """Phone numbers by the `phonenumbers` library, which knows the numbering plans of all countries."""
 
+from collections.abc import Collection
 from functools import lru_cache
 from typing import Final
 
 from core.conversations.ports import PhoneNumbers
+from core.customers.ports import PhoneRegions
 
 REMEMBERED_MAX: Final = 16_384
 """Reading a number takes some forty microseconds, and the same ones come up over and over."""
@@ -24,6 +26,16 @@ class LibraryPhoneNumbers(PhoneNumbers):
 
     def e164(self, number: str, region: str | None) -> str | None:
         return self._remembered(number, region)
+
+
+class LibraryPhoneRegions(PhoneRegions):
+    """The regions that the library has a numbering plan of."""
+
+    def known(self) -> Collection[str]:
+        import phonenumbers  # only by processes that ask, as below
+
+        regions: Collection[str] = phonenumbers.SUPPORTED_REGIONS
+        return regions
 
 
 def _e164(number: str, region: str | None) -> str | None:

@@ -109,10 +109,11 @@ def test_what_makes_no_customer_is_told_by_its_place(service: Service) -> None:
         ({"plan": "free", "billing_anchor": "2026-11-01T00:00:00"}, "billing_anchor"),
         ({"plan": "free", "billing_anchor": 1_700_000_000}, "billing_anchor"),
         ({"plan": "free", "billing_interval": "fortnight"}, "billing_interval"),
-        ({"plan": "free", "phone_region": "Austria"}, "phone_region"),
+        ({"plan": "free", "phone_region": 43}, "phone_region"),
     ):
         assert form(put(service, new_id(), **body)) == [["body", place]]
     refused(put(service, new_id(), plan="free", billing_anchor="9999-12-31T23:59:59Z"), 422, "invalid_billing_anchor")
+    refused(put(service, new_id(), plan="free", phone_region="Austria"), 422, "invalid_phone_region")
 
 
 @pytest.mark.parametrize("interval", ["day", "week", "month", "year"])

@@ -11,6 +11,7 @@ from core.customers.customer import Customer
 from core.customers.put_customer import ChangeCustomer, CustomerChanges, PutCustomer, PutCustomerCommand
 from core.errors import ConcurrentUpdate
 from infrastructure.batching.retries import Retried
+from infrastructure.phone_numbers import LibraryPhoneRegions
 from infrastructure.sql.driver.connections import Connections
 from tests.integration.kinds import LATER, NOW, PLANS, customers
 from tests.integration.units_of_work import SqlStorage, Storage
@@ -138,7 +139,7 @@ async def test_many_who_create_and_change_a_customer_at_once_all_succeed(connect
     storage = SqlStorage(connections)
     for plan in PLANS:
         await storage.publish(plan)
-    put, change = (Retried(use_case(storage.open, lambda: NOW)) for use_case in (PutCustomer, ChangeCustomer))
+    put, change = (Retried(use_case(storage.open, lambda: NOW, LibraryPhoneRegions())) for use_case in (PutCustomer, ChangeCustomer))
     for n in range(5):
         id = f"customer {n}"
         command = PutCustomerCommand(customer_id=id, plan="pro", changes={})

@@ -110,3 +110,26 @@ def test_a_patch_creates_nobody(service: Service) -> None:
     id = new_id()
     refused(service.admin.patch(f"/api/v1/customers/{id}", json=ANCHORED), 404, "customer_not_found")
     refused(service.admin.get(f"/api/v1/customers/{id}"), 404, "customer_not_found")
+
+
+# Regions, by the names that people have for them.
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"), [("UK", "GB"), ("EN", "GB"), ("us", "US"), (" US", "US"), ("USA", "US"), ("JA", "JP"), ("DEU", "DE")]
+)
+def test_a_region_that_does_not_exist_is_refused_with_the_one_that_was_meant(service: Service, written: str, meant: str) -> None:
+    id = new_id()
+    detail = refused(put(service, id, plan="free", phone_region=written), 422, "invalid_phone_region")
+    assert (detail["phone_region"], detail["suggestion"]) == (written, meant)
+    assert repr(meant) in detail["message"]
+    refused(service.admin.get(f"/api/v1/customers/{id}"), 404, "customer_not_found")
+    put(service, id, plan="free", phone_region=meant)
+    refused(service.admin.patch(f"/api/v1/customers/{id}", json={"phone_region": written}), 422, "invalid_phone_region")
+    assert stored(service, id)["phone_region"] == meant
+
+
+@pytest.mark.parametrize("written", ["ZZ", "001", "XXL", "+44", "Atlantis"])
+def test_a_region_that_is_like_no_other_is_refused_without_a_suggestion(service: Service, written: str) -> None:
+    detail = refused(put(service, new_id(), plan="free", phone_region=written), 422, "invalid_phone_region")
+    assert detail["suggestion"] is None

@@ -1,10 +1,10 @@
 """/api/v1/customers: who is metered."""
 
 from datetime import datetime
-from typing import Annotated, cast
+from typing import cast
 
 from fastapi import APIRouter, Request, Response
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from api.dependencies import CustomerAdmin, CustomerReader, container_of
 from api.docs import refusals
@@ -19,15 +19,7 @@ from core.plans.periods import Interval, Reset
 router = APIRouter(prefix="/api/v1/customers", tags=["customers"], route_class=FrameRoute)
 
 
-def _region(value: str) -> str:
-    if not (len(value) == 2 and value.isascii() and value.isalpha() and value.isupper()):
-        raise ValueError("an ISO 3166 country code of two capital letters is expected, such as 'US'")
-    return value
-
-
-Region = Annotated[str, AfterValidator(_region)]
-
-_REFUSED = ("invalid_time_zone", "invalid_billing_anchor")
+_REFUSED = ("invalid_time_zone", "invalid_billing_anchor", "invalid_phone_region")
 
 
 class CustomerPatch(Wire):
@@ -40,8 +32,10 @@ class CustomerPatch(Wire):
     )
     billing_interval: Interval = Field(default_factory=lambda: Interval.MONTH)
     time_zone: Label = Field(default_factory=str, description="an IANA name", examples=["Europe/Vienna"])
-    phone_region: Region | None = Field(
-        default_factory=lambda: None, description="where phone numbers without a country code are at home", examples=["US"]
+    phone_region: Label | None = Field(
+        default_factory=lambda: None,
+        description="the country (ISO 3166) in which phone numbers without a country code are at home",
+        examples=["US"],
     )
 
     def changes(self) -> CustomerChanges:

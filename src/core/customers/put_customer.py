@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo
 
 from core.clock import Clock
 from core.customers.customer import Customer
-from core.customers.ports import CustomersUnitOfWork
+from core.customers.phone_region import known_region
+from core.customers.ports import CustomersUnitOfWork, PhoneRegions
 from core.errors import DomainError
 from core.metering.account import CustomerNotFound
 from core.plans.periods import Billing, Interval
@@ -65,18 +66,19 @@ class PutCustomer:
     - Everything takes effect at once, and keeps what has been used.
     """
 
-    def __init__(self, unit_of_work: Callable[[], CustomersUnitOfWork], clock: Clock) -> None:
+    def __init__(self, unit_of_work: Callable[[], CustomersUnitOfWork], clock: Clock, phone_regions: PhoneRegions) -> None:
         self._unit_of_work = unit_of_work
         self._clock = clock
+        self._phone_regions = phone_regions
 
     async def execute(self, command: PutCustomerCommand) -> tuple[Customer, bool]:
-        """The customer, and whether it is new. Raises PlanNotFound, InvalidTimeZone and InvalidBillingAnchor."""
+        """The customer, and whether it is new. Raises PlanNotFound, InvalidTimeZone, InvalidBillingAnchor, InvalidPhoneRegion."""
         now = self._clock()
         async with self._unit_of_work() as uow:
             plan = await _newest(uow.plans, command.plan)
             await uow.customers.lock(command.customer_id)
             known = uow.customers.get(command.customer_id)
-            customer = _changed(known or _new(command.customer_id, plan, now), command.changes, plan, now)
+            customer = _changed(known or _new(command.customer_id, plan, now), command.changes, plan, self._phone_regions, now)
             uow.customers.save(customer)
             await uow.commit()
         return customer, known is None
@@ -85,12 +87,13 @@ class PutCustomer:
 class ChangeCustomer:
     """Change a customer in what is named. A plan that is named is taken in its newest version, and takes effect at once."""
 
-    def __init__(self, unit_of_work: Callable[[], CustomersUnitOfWork], clock: Clock) -> None:
+    def __init__(self, unit_of_work: Callable[[], CustomersUnitOfWork], clock: Clock, phone_regions: PhoneRegions) -> None:
         self._unit_of_work = unit_of_work
         self._clock = clock
+        self._phone_regions = phone_regions
 
     async def execute(self, customer_id: str, changes: CustomerChanges) -> Customer:
-        """Raises CustomerNotFound, PlanNotFound, InvalidTimeZone and InvalidBillingAnchor."""
+        """Raises CustomerNotFound, PlanNotFound, InvalidTimeZone, InvalidBillingAnchor and InvalidPhoneRegion."""
         now = self._clock()
         async with self._unit_of_work() as uow:
             plan = await _newest(uow.plans, changes["plan"]) if "plan" in changes else None
@@ -98,7 +101,7 @@ class ChangeCustomer:
             known = uow.customers.get(customer_id)
             if known is None:
                 raise CustomerNotFound(customer_id)
-            customer = _changed(known, changes, plan, now)
+            customer = _changed(known, changes, plan, self._phone_regions, now)
             uow.customers.save(customer)
             await uow.commit()
         return customer
@@ -109,7 +112,7 @@ def _new(id: str, plan: Plan, now: datetime) -> Customer:
     return Customer(id=id, plan_key=plan.key, plan_version=plan.version, billing=billing, created_at=now, updated_at=now)
 
 
-def _changed(customer: Customer, changes: CustomerChanges, plan: Plan | None, now: datetime) -> Customer:
+def _changed(customer: Customer, changes: CustomerChanges, plan: Plan | None, regions: PhoneRegions, now: datetime) -> Customer:
     """`plan` is the newest version of the one that is named, if one is."""
     billing = customer.billing
     return replace(
@@ -121,7 +124,7 @@ def _changed(customer: Customer, changes: CustomerChanges, plan: Plan | None, no
             changes.get("billing_interval", billing.interval),
             _zone(changes["time_zone"]) if "time_zone" in changes else billing.zone,
         ),
-        phone_region=changes.get("phone_region", customer.phone_region),
+        phone_region=_region(changes["phone_region"], regions) if "phone_region" in changes else customer.phone_region,
         updated_at=now,
     )
 
@@ -140,6 +143,10 @@ def _anchor(anchor: datetime | None) -> datetime | None:
     if not ANCHOR_EARLIEST <= anchor <= ANCHOR_LATEST:
         raise InvalidBillingAnchor
     return anchor
+
+
+def _region(name: str | None, regions: PhoneRegions) -> str | None:
+    return None if name is None else known_region(name, regions.known())
 
 
 def _zone(name: str) -> ZoneInfo:
