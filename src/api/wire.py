@@ -3,7 +3,7 @@
 import base64
 import binascii
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
 from typing import Annotated, Any, Final, Generic, TypeVar
 from uuid import UUID
 
@@ -12,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, StringConstraints, WithJsonSchema
 
 from core.errors import NotFoundError
-from core.plans.features import Feature
+from core.plans.features import SIGNIFICANT_DIGITS_MAX, Feature
 
 PAGE_SIZE_DEFAULT: Final = 50
 PAGE_SIZE_MAX: Final = 200
@@ -46,6 +46,12 @@ def decimal_number(value: Decimal) -> int | float:
 def instant(value: datetime) -> str:
     """RFC 3339 in UTC."""
     return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def spelled(value: Decimal) -> str:
+    """A number in one spelling: 1.0 and 1e0 are 1. Of a fraction, what comes after the digits that a double keeps is noise."""
+    whole = value == value.to_integral_value()
+    return str((_ANY if whole else _KEPT).plus(value).normalize(_ANY))
 
 
 def _exact(value: Any) -> Any:
@@ -85,7 +91,12 @@ def _without_nul(value: str) -> str:
     return value
 
 
-ExactNumber = Annotated[Decimal, BeforeValidator(_exact), WithJsonSchema({"type": "number"})]
+_KEPT: Final = Context(prec=SIGNIFICANT_DIGITS_MAX, Emin=MIN_EMIN, Emax=MAX_EMAX)
+_ANY: Final = Context(prec=100, Emin=MIN_EMIN, Emax=MAX_EMAX)
+
+ExactNumber = Annotated[
+    Decimal, BeforeValidator(_exact), PlainSerializer(spelled, return_type=str, when_used="json"), WithJsonSchema({"type": "number"})
+]
 """A JSON number as its shortest decimal text says. Domain rules say which numbers are accepted."""
 
 Number = int | float
