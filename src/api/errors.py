@@ -137,6 +137,11 @@ class Refusal:
         return {"detail": self.detail}
 
 
+AMOUNTS_BY_SERVICES: Final = (
+    "A user token cannot report amounts: customers do not write their own bills. Use a service key with the scope 'write', "
+    "and name the customer in the header Tollgate-Customer."
+)
+
 NO_CREDENTIALS: Final = "Authenticate with a user token or a service key, as 'Authorization: Bearer …'."
 
 
