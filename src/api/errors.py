@@ -21,6 +21,7 @@ from core.access.principal import Forbidden, Unauthenticated
 from core.access.service_keys import InvalidKeyName, ServiceKeyNotFound
 from core.conversations.conversation import ConversationNotFound
 from core.conversations.message import InvalidPhoneNumber, InvalidSentAt, MessageConflict
+from core.customers.phone_region import InvalidPhoneRegion
 from core.customers.put_customer import InvalidBillingAnchor, InvalidTimeZone
 from core.errors import BrokenCommand, ConcurrentUpdate, DomainError, Overloaded, StorageUnavailable
 from core.learning.assessment import AssessmentConflict
@@ -90,6 +91,7 @@ TABLE: Final[Mapping[type[DomainError], Told]] = {
     InvalidKeyName: Told(422, "invalid_key_name"),
     InvalidOccurredAt: Told(422, "invalid_occurred_at"),
     InvalidPhoneNumber: Told(422, "invalid_phone_number"),
+    InvalidPhoneRegion: Told(422, "invalid_phone_region"),
     InvalidPlan: Told(422, "invalid_plan"),
     InvalidQuantity: Told(422, "invalid_quantity"),
     InvalidSentAt: Told(422, "invalid_sent_at"),
@@ -137,6 +139,11 @@ class Refusal:
     def body(self) -> dict[str, Any]:
         return {"detail": self.detail}
 
+
+AMOUNTS_BY_SERVICES: Final = (
+    "A user token cannot report amounts: customers do not write their own bills. Use a service key with the scope 'write', "
+    "and name the customer in the header Tollgate-Customer."
+)
 
 NO_CREDENTIALS: Final = "Authenticate with a user token or a service key, as 'Authorization: Bearer …'."
 

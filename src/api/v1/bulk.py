@@ -3,9 +3,10 @@
 import asyncio
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Annotated, Any, Final, NotRequired
+from typing import Annotated, Any, Final, NamedTuple, NotRequired
 
 from fastapi import APIRouter, Request, Response
 from pydantic import Field, TypeAdapter, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
@@ -18,10 +19,9 @@ from api.dependencies import ServiceWriter, container_of
 from api.docs import refusals
 from api.errors import mistakes, told
 from api.frame.route import FrameRoute
-from api.replies import REPLAYED, Reply, idempotency_key
+from api.replies import REPLAYED, Reply, fingerprint, idempotency_key, understood
 from api.v1.bodies import UsageBody, consumed, to_command
-from api.wire import Answer, CustomerId, ExactNumber, FinishedDetail, Id, Instant, Key, Wire
-from core.access.principal import Principal
+from api.wire import Answer, CustomerId, ExactNumber, FinishedDetail, Id, Instant, Key, Wire, spelled
 from core.errors import DomainError, Overloaded, StorageUnavailable
 from core.metering.balance import Amount
 from core.metering.consume_usage import Consumed, ConsumeUsageCommand
@@ -130,10 +130,10 @@ async def consume_batch(request: Request, body: BatchBody, who: ServiceWriter) -
     """Decide up to 1,000 requests to consume, each on its own, in order: for gateways and workers that collect requests themselves."""
     container = container_of(request)
     key = idempotency_key(request)
-    whole = await _fingerprint(request) if key else b""
+    items: list[BatchItem | Malformed] = list(body.items)
+    whole = fingerprint(request, *map(_understood, items)) if key else b""
     if key:
         await container.answer_once().claim(who.name, key, whole)
-    items: list[BatchItem | Malformed] = list(body.items)
     calls = [_to_call(item, index, who.name, key, whole) for index, item in enumerate(items) if isinstance(item, BatchItem)]
     outcomes = await container.consume_usage().execute(calls) if calls else ()
     troubles = [outcome for outcome in outcomes if isinstance(outcome, PASSING)]
@@ -149,12 +149,17 @@ async def consume_batch(request: Request, body: BatchBody, who: ServiceWriter) -
 def _to_call(item: BatchItem, index: int, recorded_by: str, key: str | None, whole: bytes) -> Call[ConsumeUsageCommand]:
     once = None
     if item.idempotency_key is not None:
-        asked = item.model_dump_json(exclude={"idempotency_key"})
+        asked = understood(item.model_copy(update={"idempotency_key": None}))
         once = Once(item.idempotency_key, hashlib.sha256(asked.encode()).digest(), _encoded)
     elif key is not None:
         # The request's own key stands for each of its items; with a space in it, it can be nobody else's.
         once = Once(f"{key} {index}", whole, _encoded)
     return Call(to_command(item.customer_id, item, recorded_by), once)
+
+
+def _understood(item: BatchItem | Malformed) -> str:
+    """Of an item that is none, what is wrong with it."""
+    return json.dumps(item.answer) if isinstance(item, Malformed) else understood(item)
 
 
 def _encoded(result: Consumed) -> bytes:
@@ -194,25 +199,21 @@ async def ingest_events(request: Request, who: ServiceWriter) -> Response:
     """Book CloudEvents 1.0, each (source, id) once for ever. Valid events are booked even where others are rejected."""
     container = container_of(request)
     key = idempotency_key(request)
-    found = await _events(request)
+    events = await read_events(await _events(request), who.name)
 
     async def answer() -> bytes:
-        return (await _ingest(found, who, container)).model_dump_json().encode()
+        return (await _ingest(events, container)).model_dump_json().encode()
 
     if key is None:
         return Response(await answer(), media_type="application/json")
-    content, replayed = await container.answer_once().execute(who.name, key, await _fingerprint(request), answer)
+    content, replayed = await container.answer_once().execute(who.name, key, fingerprint(request, *events.understood()), answer)
     return Response(content, headers={REPLAYED: "true"} if replayed else None, media_type="application/json")
 
 
-async def _fingerprint(request: Request) -> bytes:
-    return hashlib.sha256(request.url.path.encode() + b"\n" + await request.body()).digest()
-
-
-async def _ingest(found: list[Any], who: Principal, container: Container) -> EventsAnswer:
-    commands, indexes, rejected = await read_events(found, who.name)
-    outcomes = await container.ingest_events().execute([Call(command) for command in commands]) if commands else ()
-    for index, command, outcome in zip(indexes, commands, outcomes, strict=True):
+async def _ingest(events: "ReadEvents", container: Container) -> EventsAnswer:
+    rejected = list(events.rejected)
+    outcomes = await container.ingest_events().execute([Call(command) for command in events.commands]) if events.commands else ()
+    for index, command, outcome in zip(events.indexes, events.commands, outcomes, strict=True):
         if isinstance(outcome, DomainError):
             if isinstance(outcome, PASSING):
                 # This says nothing about the event: the request is to be sent again, and what was booked by now counts as a duplicate then.
@@ -224,8 +225,23 @@ async def _ingest(found: list[Any], who: Principal, container: Container) -> Eve
     return EventsAnswer(accepted=booked, duplicates=known, rejected=sorted(rejected, key=lambda item: item.index))
 
 
-async def read_events(found: list[Any], recorded_by: str) -> tuple[list[IngestEventCommand], list[int], list[Rejected]]:
-    """Valid commands, their indexes, and the rejected events. Other requests get their turn in between."""
+class ReadEvents(NamedTuple):
+    """Valid events as commands, their indexes, and the rejected ones."""
+
+    commands: list[IngestEventCommand]
+    indexes: list[int]
+    rejected: list[Rejected]
+
+    def understood(self) -> Iterator[str]:
+        """What each of them says, whoever sent it and however it was spelled."""
+        for index, command in zip(self.indexes, self.commands, strict=True):
+            said = command._replace(recorded_by="")
+            yield json.dumps((index, said), default=lambda value: spelled(value) if isinstance(value, Decimal) else str(value))
+        yield from (rejected.model_dump_json() for rejected in self.rejected)
+
+
+async def read_events(found: list[Any], recorded_by: str) -> ReadEvents:
+    """Other requests get their turn in between."""
     commands: list[IngestEventCommand] = []
     indexes: list[int] = []
     rejected: list[Rejected] = []
@@ -239,7 +255,7 @@ async def read_events(found: list[Any], recorded_by: str) -> tuple[list[IngestEv
         else:
             commands.append(_to_event(event, recorded_by))
             indexes.append(index)
-    return commands, indexes, rejected
+    return ReadEvents(commands, indexes, rejected)
 
 
 async def _events(request: Request) -> list[Any]:

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, TypeAdapter
 from typing_extensions import TypedDict
 
 from api.container import Container
-from api.dependencies import ProductReader, ProductWriter, container_of
+from api.dependencies import ProductReader, ProductReporter, container_of
 from api.docs import refusals
 from api.frame.commands import carried_out
 from api.frame.route import FrameRoute
@@ -144,7 +144,7 @@ def _recorded(recorded: Recorded) -> Reply:
     },
 )
 @carried_out(by=lambda container: container.record_message(), answered=_recorded)
-def record_message(body: NewMessage, caller: ProductWriter) -> RecordMessageCommand:
+def record_message(body: NewMessage, caller: ProductReporter) -> RecordMessageCommand:
     """Count a message, in either direction, in its conversation. Where none is open, the message opens one, which is booked.
 
     An inbound message is never refused, whoever sent it. An outbound message is refused where it would open a conversation beyond the

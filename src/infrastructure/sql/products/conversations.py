@@ -214,7 +214,8 @@ class SqlConversationReader(SqlReader[ConversationKey, Conversation], Conversati
             before_at, before_id = before or (END, LAST_ID)
             page = {"customer_id": customer_id, "limit": limit, "before_at": before_at, "before_id": before_id}
             sought = {"counterparty": counterparty, "active": active, "at": at}
-            return [_to_conversation(row) for row in await self._connections.ask(lambda driver: _NEWEST_OF.fetch(driver, page | sought))]
+            rows = await self._connections.ask(lambda driver: _NEWEST_OF.fetch(driver, page | sought))
+            return [CONVERSATIONS.from_row(row) for row in rows]
         if active is None:
             return await self.newest(customer_id, limit, before)
         ends = "expires_at > CAST(:at AS timestamptz)" if active else "expires_at <= CAST(:at AS timestamptz)"
