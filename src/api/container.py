@@ -29,6 +29,7 @@ from core.metering.consume_usage import ConsumeUsage
 from core.metering.correct_record import CorrectRecord
 from core.metering.finish_reservation import CommitReservation, ReleaseReservation
 from core.metering.ingest_events import IngestEvents
+from core.metering.owned import Owned, OwnedReader
 from core.metering.reserve_usage import ReserveUsage
 from core.metering.use_case import AccountCommand, AccountUseCase
 from core.operations.add_step import AddStep
@@ -66,7 +67,7 @@ from infrastructure.sql.products.conversations import SqlConversationReader
 from infrastructure.sql.products.learning import SqlLearningPlanReader
 from infrastructure.sql.products.operations import SqlOperationReader
 from infrastructure.sql.products.sessions import SqlSessionReader
-from infrastructure.sql.registry import EVIDENCE, REPOSITORIES
+from infrastructure.sql.registry import EVIDENCE, READERS, REPOSITORIES
 from infrastructure.sql.upkeep.drift import SqlDriftReader
 from infrastructure.sql.upkeep.health import SqlHealth
 from infrastructure.sql.upkeep.sweep import SqlSweeper
@@ -76,6 +77,7 @@ from infrastructure.user_tokens import JwtUserTokens, PublishedKeys
 C = TypeVar("C", bound=AccountCommand)
 R = TypeVar("R")
 P = ParamSpec("P")
+V = TypeVar("V", bound=Owned)
 
 UnitsOfWork: TypeAlias = "providers.Factory[SqlUnitOfWork]"
 
@@ -116,6 +118,11 @@ def in_groups(
 def alone(use_case: Callable[..., Executing[P, R]], unit_of_work: UnitsOfWork, *more: object) -> providers.Factory[Retried[P, R]]:
     """A use case that concerns no account: each call has a transaction of its own, and is run again where it lost a race."""
     return providers.Factory(Retried, providers.Factory(use_case, unit_of_work.provider, *more))
+
+
+def reader_of(kind: type[V], connections: providers.Provider[Connections]) -> providers.Singleton[OwnedReader[V]]:
+    """The reader of a kind of things that is kept just as it is."""
+    return providers.Singleton(READERS[kind], connections)
 
 
 class Container(containers.DeclarativeContainer):

@@ -20,7 +20,7 @@ from core.access.ports import IdentityProviderUnavailable
 from core.access.principal import Forbidden, Unauthenticated
 from core.access.service_keys import InvalidKeyName, ServiceKeyNotFound
 from core.conversations.conversation import ConversationNotFound
-from core.conversations.message import InvalidPhoneNumber, InvalidSentAt
+from core.conversations.message import InvalidPhoneNumber, InvalidSentAt, MessageConflict
 from core.customers.phone_region import InvalidPhoneRegion
 from core.customers.put_customer import InvalidBillingAnchor, InvalidTimeZone
 from core.errors import BrokenCommand, ConcurrentUpdate, DomainError, Overloaded, StorageUnavailable
@@ -32,6 +32,7 @@ from core.metering.balance import FeatureNotInPlan, FeatureNotMetered, LimitExce
 from core.metering.check_usage import GrantExceeded
 from core.metering.idempotency import IdempotencyKeyReused
 from core.metering.ledger import InvalidOccurredAt, RecordNotFound
+from core.metering.owned import OwnedNotFound
 from core.metering.reservations import ReservationNotFound, ReservationNotHeld
 from core.operations.operation import InvalidOperationState, OperationConflict, OperationNotFound
 from core.operations.step import StepConflict
@@ -61,6 +62,7 @@ TABLE: Final[Mapping[type[DomainError], Told]] = {
     ConversationNotFound: Told(404, "conversation_not_found"),
     CustomerNotFound: Told(404, "customer_not_found"),
     LearningPlanNotFound: Told(404, "learning_plan_not_found"),
+    OwnedNotFound: Told(404, "{kind}_not_found"),
     PlanNotFound: Told(404, "plan_not_found"),
     RecordNotFound: Told(404, "record_not_found"),
     ReservationNotFound: Told(404, "reservation_not_found"),
@@ -72,6 +74,7 @@ TABLE: Final[Mapping[type[DomainError], Told]] = {
     FeatureInUse: Told(409, "feature_conflict"),
     InvalidOperationState: Told(409, "invalid_operation_state"),
     InvalidSessionState: Told(409, "invalid_session_state"),
+    MessageConflict: Told(409, "message_conflict"),
     OperationConflict: Told(409, "operation_conflict"),
     PlanVersionConflict: Told(409, "plan_version_conflict"),
     PracticeSessionConflict: Told(409, "practice_session_conflict"),
@@ -169,9 +172,9 @@ def message_of(error: DomainError) -> str:
 def told(error: DomainError) -> Refusal:
     """Looks the error up in the tables. An error that is in none is a mistake in this file: KeyError."""
     entry = TABLE[type(error)]
-    status, code, headers, message = entry.status, entry.code, dict(entry.headers), message_of(error)
+    status, code, headers, message = entry.status, code_of(error), dict(entry.headers), message_of(error)
     if isinstance(error, LimitExceeded) and (limit := LIMITS.get(error.feature)):
-        status, code = limit.status, limit.code
+        status = limit.status
         if limit.message:
             message = limit.message.format(limit=error.balance.feature.units(error.balance.limit or 0))
         if limit.retry_after and (resets_at := error.balance.period.resets_at):
@@ -184,7 +187,8 @@ def code_of(error: DomainError) -> str:
     """The error's code alone."""
     if isinstance(error, LimitExceeded) and (limit := LIMITS.get(error.feature)):
         return limit.code
-    return TABLE[type(error)].code
+    code = TABLE[type(error)].code
+    return code.format(kind=error.kind) if isinstance(error, OwnedNotFound) else code
 
 
 def _wire(fact: object) -> object:

@@ -3,15 +3,19 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
+from pydantic_core import to_json
 from starlette.responses import Response
 
 from core.metering.idempotency import Once
 from core.metering.use_case import AccountCommand
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 KEY_LENGTH_MAX: Final = 255
 _JSON: Final = (b"content-type", b"application/json")
@@ -31,8 +35,10 @@ class Reply:
     location: str | None = None
 
     @classmethod
-    def of(cls, body: BaseModel, status: int = 200, location: str | None = None) -> "Reply":
-        return cls(status, body.model_dump_json().encode(), location)
+    def of(cls, body: "BaseModel | DataclassInstance", status: int = 200, location: str | None = None) -> "Reply":
+        """The body is a model, or a dataclass of plain fields."""
+        content = body.model_dump_json().encode() if isinstance(body, BaseModel) else to_json(body)
+        return cls(status, content, location)
 
     def encoded(self) -> bytes:
         """For storage."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
+import yaml
 from fastapi.routing import APIRoute
 
 from api.app import create_app
@@ -13,8 +14,9 @@ from api.container import Container
 from api.dependencies import AccessRule, access_rules
 from api.settings import Settings
 from core.access.service_keys import Scope
+from core.products import BUILT_IN
 from tests.integration.coaching import NEW_SESSION
-from tests.integration.service import Service
+from tests.integration.service import PLANS, Service
 
 OPEN = {"/healthz", "/readyz", "/api/v1/uploads/{token}"}
 
@@ -175,7 +177,7 @@ OPERATIONS = [*CONTRACT, *not_in_contract()]
 
 def publish_everything(service: Service) -> None:
     """The plan that `{key}` stands for, and one called `everything` that refuses nothing."""
-    metered = ("sessions", "minutes", "practice_sessions", "assessments", "ai_runs", "ai_cost", "conversations")
+    metered = [*(feature.key for feature in BUILT_IN), *yaml.safe_load(PLANS.read_text())["features"]]
     entitlements = {feature: {"type": "metered", "limit": None} for feature in metered} | {
         "max_file_size_mb": {"type": "static", "value": 60}
     }

@@ -88,7 +88,7 @@ def test_inbound_beyond_the_quota_is_booked_as_overage_and_may_be_answered(resta
 def test_the_same_message_again_is_answered_200_as_it_was_first(restaurant: Restaurant) -> None:
     first = restaurant.sent(message_id="m")
     restaurant.sent()
-    again = restaurant.send("outbound", guest(9), "m", sent_at=ago(days=9))
+    again = restaurant.send("inbound", "(415) 555-2671", "m", sent_at=ago(days=99), channel="queued")
     assert (again.status_code, again.json()) == (200, first)
     assert restaurant.conversations()[0]["message_count"] == 2
     assert restaurant.used() == 1
@@ -109,21 +109,21 @@ def test_three_spellings_of_a_number_are_one_counterparty(restaurant: Restaurant
     assert restaurant.used() == 1
 
 
-@pytest.mark.parametrize("number", ["", "Maria", "12345", "+1 415 555"])
+@pytest.mark.parametrize("number", ["", "12345", "+1 415 555"])
 def test_what_is_no_phone_number_is_refused_and_nothing_is_booked(restaurant: Restaurant, number: str) -> None:
-    assert refused(restaurant.send(counterparty=number), 422, "invalid_phone_number")["counterparty"] == number
+    assert refused(restaurant.send("outbound", number), 422, "invalid_phone_number")["counterparty"] == number
     assert restaurant.conversations() == []
 
 
 def test_a_new_phone_region_reads_the_very_next_number(service: Service) -> None:
     restaurant = Restaurant.new(service, phone_region=None)
-    refused(restaurant.send(counterparty="(415) 555-2671"), 422, "invalid_phone_number")
+    refused(restaurant.send("outbound", "(415) 555-2671"), 422, "invalid_phone_number")
     service.admin.patch(f"/api/v1/customers/{restaurant.id}", json={"phone_region": "US"})
     assert restaurant.sent(counterparty="(415) 555-2671")["conversation"]["counterparty"] == GUEST
 
 
-@pytest.mark.parametrize("time", [{"hours": 24.1}, {"minutes": -5.5}, {"days": 700_000}])
-def test_a_message_of_another_day_is_refused(restaurant: Restaurant, time: dict[str, float]) -> None:
+@pytest.mark.parametrize("time", [{"days": 35.1}, {"minutes": -5.5}, {"days": 700_000}])
+def test_a_message_of_long_ago_or_of_the_future_is_refused(restaurant: Restaurant, time: dict[str, float]) -> None:
     assert "earliest" in refused(restaurant.send(sent_at=ago(**time)), 422, "invalid_sent_at")
     assert restaurant.conversations() == []
 

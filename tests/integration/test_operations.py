@@ -205,9 +205,7 @@ def test_only_customers_have_operations_and_budgets(service: Service) -> None:
 # More digits than fit, and what is no number.
 
 
-@pytest.mark.parametrize(
-    "cost", ["-0.01", "-1e-12", "NaN", "Infinity", "-Infinity", "1e400", "0.1234567890123456", "1e15", '"1"', "true", "null"]
-)
+@pytest.mark.parametrize("cost", ["-0.01", "-1e-12", "NaN", "Infinity", "-Infinity", "1e400", "1e15", '"1"', "true", "null"])
 def test_a_cost_that_is_no_amount_is_refused(scanner: Scanner, cost: str) -> None:
     id, headers = scanner.started(estimated_runs=0), {"Content-Type": "application/json"}
     for path, body in (
@@ -221,9 +219,7 @@ def test_a_cost_that_is_no_amount_is_refused(scanner: Scanner, cost: str) -> Non
     assert (budget["cost"]["used"], budget["cost"]["held"], budget["runs"]["used"], budget["runs"]["held"]) == (0, 0, 0, 0)
 
 
-@pytest.mark.parametrize(
-    "cost", ["-0.01", "NaN", "inf", "-inf", "1e400", "0.1234567890123456", "1_0", "", "٣", "1e99999999999999999999", "x"]
-)
+@pytest.mark.parametrize("cost", ["-0.01", "3.7e-10", "NaN", "inf", "-inf", "1e400", "1_0", "", "٣", "1e99999999999999999999", "x"])
 def test_a_preflight_of_no_amount_is_refused(scanner: Scanner, cost: str) -> None:
     assert scanner.can_afford(cost=cost).status_code == 422
 

@@ -21,13 +21,14 @@ from api.errors import mistakes, told
 from api.frame.route import FrameRoute
 from api.replies import REPLAYED, Reply, fingerprint, idempotency_key, understood
 from api.v1.bodies import UsageBody, consumed, to_command
-from api.wire import Answer, CustomerId, ExactNumber, Instant, Key, Label, Wire, spelled
+from api.wire import Answer, CustomerId, ExactNumber, FinishedDetail, Id, Instant, Key, Wire, spelled
 from core.errors import DomainError, Overloaded, StorageUnavailable
 from core.metering.balance import Amount
 from core.metering.consume_usage import Consumed, ConsumeUsageCommand
 from core.metering.idempotency import Once, Replay
 from core.metering.ingest_events import IngestEventCommand
 from core.metering.use_case import Call
+from core.text import is_label
 
 router = APIRouter(prefix="/api/v1", tags=["bulk"], route_class=FrameRoute)
 
@@ -89,15 +90,15 @@ class EventData(TypedDict):
     """How much was used; 1 where nothing is said."""
 
     quantity: NotRequired[ExactNumber]
-    dimension: NotRequired[Annotated[Label | None, Field(max_length=64)]]
+    dimension: NotRequired[FinishedDetail]
 
 
 class Event(TypedDict):
     """A CloudEvent 1.0. Other attributes, and extensions, may be there; they are not looked at."""
 
     specversion: Annotated[str, Field(pattern=r"^1\.0$")]
-    id: Label
-    source: Label
+    id: Id
+    source: Id
     type: Annotated[Key, Field(description="the feature")]
     subject: Annotated[CustomerId, Field(description="the customer's id")]
     time: NotRequired[Instant | None]
@@ -262,14 +263,22 @@ async def _events(request: Request) -> list[Any]:
     if content_type not in (ONE_EVENT, MANY_EVENTS):
         raise HTTPException(415, f"{ONE_EVENT} or {MANY_EVENTS} is expected.")
     try:
-        content = from_json(await request.body(), allow_inf_nan=False)
-    except ValueError as error:
+        content = _read(await request.body())
+    except (ValueError, RecursionError) as error:
         raise HTTPException(400, f"The body cannot be read as JSON: {error}.") from error
     if content_type == ONE_EVENT:
         return [content]
     if not isinstance(content, list) or not 1 <= len(content) <= ITEMS_MAX:
         raise HTTPException(422, f"An array of 1 to {ITEMS_MAX} events is expected.")
     return content
+
+
+def _read(body: bytes) -> Any:
+    try:
+        return from_json(body, allow_inf_nan=False)
+    except ValueError:
+        # What only one of the events is to blame for (half of a surrogate pair, NaN) is no reason to refuse the others.
+        return json.loads(body.decode())
 
 
 def _to_event(event: Event, recorded_by: str) -> IngestEventCommand:
@@ -296,5 +305,5 @@ def _invalid(index: int, item: object, error: ValidationError) -> Rejected:
     where = ".".join(str(part) for part in first["loc"]) or "event"
     id = item.get("id") if isinstance(item, dict) else None
     return Rejected(
-        index=index, id=id if isinstance(id, str) and id.isprintable() else None, error="invalid_event", message=f"{where}: {first['msg']}"
+        index=index, id=id if isinstance(id, str) and is_label(id) else None, error="invalid_event", message=f"{where}: {first['msg']}"
     )

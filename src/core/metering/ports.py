@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, TypeVar
 from uuid import UUID
 
 from core.metering.account import Account
@@ -13,10 +13,13 @@ from core.metering.idempotency import ReplyKey, StoredReply
 from core.metering.journal import Journal
 from core.metering.ledger import Breakdown, EventKey, LedgerQuery, UsageRecord
 from core.metering.meters import Meter
+from core.metering.owned import Owned, OwnedRepository
 from core.metering.records import Records
 from core.metering.repository import Repository
 from core.metering.reservations import Reservation, Reservations
 from core.plans.periods import Period
+
+OwnedT = TypeVar("OwnedT", bound=Owned)
 
 
 class Accounts(ABC):
@@ -92,6 +95,9 @@ class UnitOfWork(Protocol):
 
     @property
     def events(self) -> Events: ...
+
+    def repository(self, kind: type[OwnedT]) -> OwnedRepository[OwnedT]:
+        """Of a kind of things that is kept just as it is, and so has no port of its own."""
 
     def decided(self) -> Awaitable[None] | None:
         """A command of the list has been decided; what is answered is to be waited for.
