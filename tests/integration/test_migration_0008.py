@@ -83,7 +83,7 @@ def step(operation: str, cost: str, id: str | None = None) -> AddStepCommand:
 
 
 def event(id: str) -> IngestEventCommand:
-    return IngestEventCommand("ada", Amount("ai_runs", Decimal(1)), "meter", id, "app")
+    return IngestEventCommand("ada", [Amount("ai_runs", Decimal(1))], "meter", id, "app")
 
 
 async def test_what_was_stored_is_known(engine: Engine) -> None:
