@@ -18,8 +18,8 @@ from api.dependencies import CustomerReader, CustomerWriter, container_of
 from api.replies import Reply
 from api.settings import Settings
 from api.v1 import usage
-from api.v1.customers import PeriodBody
-from api.v1.usage import BalanceAnswer, FeatureStatus, RecordAnswer, StatusAnswer, UsageAnswer, UsageBody
+from api.v1.bodies import BalanceAnswer, PeriodBody, RecordAnswer, UsageAnswer, UsageBody, written
+from api.v1.usage import FeatureStatus, StatusAnswer
 
 LIMIT = 1_000_000_000
 
@@ -44,7 +44,7 @@ _SUM = text(
 def _answer(feature: str, quantity: int, used: int, now: datetime) -> Response:
     balance = BalanceAnswer(used=used, held=0, limit=LIMIT, remaining=LIMIT - used, resets_at=now)
     record = RecordAnswer(id=str(uuid4()), feature=feature, quantity=quantity, occurred_at=now)
-    return usage.written(UsageAnswer(records=[record], balances={feature: balance}, over_limit=False)).response()
+    return written(UsageAnswer(records=[record], balances={feature: balance}, over_limit=False)).response()
 
 
 def _status(customer_id: str) -> Response:

@@ -13,10 +13,11 @@ from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
 
 from api import docs, errors, operational
-from api.body_limit import BodyLimit
 from api.container import Container, running
+from api.frame.service import Service
 from api.settings import Settings
-from api.v1 import budget, bulk, conversations, customers, learning, operations, plans, records, reservations, sessions, uploads, usage
+from api.v1 import events
+from api.v1.routers import ROUTERS
 
 
 def create_app(container: Container) -> FastAPI:
@@ -29,29 +30,16 @@ def create_app(container: Container) -> FastAPI:
         async with running(container):
             yield
 
-    app = FastAPI(title="Tollgate", version=version("tollgate"), lifespan=whole_life, redoc_url=None, telemetry=telemetry(os.environ))
+    app = Service(
+        title="Tollgate", version=version("tollgate-service"), lifespan=whole_life, redoc_url=None, telemetry=telemetry(os.environ)
+    )
     app.state.container = container
-    app.add_middleware(BodyLimit)
     errors.install(app)
-    docs.install(app, bulk.schemas())
-    # Routes are tried in this order for each request: the busiest come first. The routes themselves and not their routers: FastAPI
-    # goes through an included router twice, once to find that it has the route, and once to find the route.
-    for part in (
-        usage,
-        reservations,
-        bulk,
-        conversations,
-        sessions,
-        learning,
-        operations,
-        budget,
-        records,
-        uploads,
-        customers,
-        plans,
-        operational,
-    ):
-        app.router.routes.extend(part.router.routes)
+    docs.install(app, events.schemas())
+    # The routes themselves and not their routers: FastAPI goes through an included router twice, once to find that it has the route,
+    # and once to find the route.
+    for router in (*ROUTERS, operational.router):
+        app.router.routes.extend(router.routes)
     return app
 
 
@@ -64,7 +52,7 @@ def telemetry(environment: Iterable[str]) -> TelemetryConfig:
 def _spare_the_collector() -> None:
     """What was made at the start stays: the garbage collector need not look at it again, nor look so often at what requests make.
 
-    On a batch of a thousand decisions this is worth a third of the time (docs/architecture/decisions/0006-group-commit.md).
+    On a batch of a thousand decisions this is worth a third of the time (docs/architecture/measurements.md).
     """
     gc.collect()
     gc.freeze()

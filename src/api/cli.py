@@ -2,9 +2,9 @@
 
 import asyncio
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 from uuid import UUID
 
 import typer
@@ -14,8 +14,15 @@ from rich.table import Table
 
 from api.commands import CommandFailed
 from api.settings import Settings
-from core.access.service_keys import Scope
+from core.access.service_keys import Scope, ServiceKeyNotFound
 from core.errors import ConcurrentUpdate, DomainError, Overloaded
+
+if TYPE_CHECKING:
+    from api.container import Container
+    from core.plans.features import FeatureCatalog
+    from core.plans.plan import Plan
+
+T = TypeVar("T")
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Metering and plan limits on PostgreSQL."
@@ -77,26 +84,18 @@ def create_key(
     data_dir: DataDir = None,
 ) -> None:
     """Create a service key and print it, this once."""
-    from core.access.service_keys import generate
+    from core.access.create_key import CreateKeyCommand
 
-    async def create(container: Any) -> str:
-        key, text = generate(container.new_id()(), scope, container.clock()(), name)
-        await container.service_keys().add(key)
-        return text
-
-    print(_with_container(data_dir, create))
+    command = CreateKeyCommand(scope=scope, name=name)
+    print(_with_container(data_dir, lambda container: container.create_key().execute(command)).text)
     print("Keep it: it is not shown again.", file=sys.stderr)
 
 
 @keys.command("list")
 def list_keys(data_dir: DataDir = None) -> None:
     """List the service keys; never their secrets."""
-
-    async def read(container: Any) -> Any:
-        return await container.service_keys().all()
-
     table = Table("id", "name", "scope", "created", "revoked")
-    for key in _with_container(data_dir, read):
+    for key in _with_container(data_dir, lambda container: container.service_keys().all()):
         revoked = key.revoked_at.isoformat(timespec="seconds") if key.revoked_at else ""
         table.add_row(str(key.id), key.name or "", key.scope.value, key.created_at.isoformat(timespec="seconds"), revoked)
     out.print(table)
@@ -105,12 +104,10 @@ def list_keys(data_dir: DataDir = None) -> None:
 @keys.command("revoke")
 def revoke_key(id: Annotated[UUID, typer.Argument(help="The key's id, from 'keys list'.")], data_dir: DataDir = None) -> None:
     """Revoke a service key; requests with it are refused from then on."""
-
-    async def revoke(container: Any) -> bool:
-        return bool(await container.service_keys().revoke(id, container.clock()()))
-
-    if not _with_container(data_dir, revoke):
-        raise CommandFailed(f"No service key {id}: 'tollgate keys list' shows them.")
+    try:
+        _with_container(data_dir, lambda container: container.revoke_key().execute(id))
+    except ServiceKeyNotFound as error:
+        raise CommandFailed(f"No service key {id}: 'tollgate keys list' shows them.") from error
     print(f"Revoked {id}.")
 
 
@@ -139,7 +136,7 @@ def show_plans(data_dir: DataDir = None) -> None:
     """Show the newest version of every plan."""
     from api.commands import plans as commands
 
-    async def read(container: Any) -> Any:
+    async def read(container: "Container") -> "tuple[Sequence[Plan], FeatureCatalog]":
         return await container.plan_reader().all_latest(), await container.plan_reader().features()
 
     published, catalog = _with_container(data_dir, read)
@@ -159,7 +156,7 @@ def reconcile(
 ) -> None:
     """Compare product records, ledger and counters.
 
-    Exit status 0: all agree. 1: drift was found (and, with --repair, mended). 2: it could not be told.
+    Exit status 0: all agree. 1: drift was found (and, with --repair, repaired). 2: they could not be compared.
     """
     from api.commands.reconcile import reconcile as compare
 
@@ -174,16 +171,12 @@ def reconcile(
 @db.command("upgrade")
 def upgrade_database(data_dir: DataDir = None) -> None:
     """Bring the database's schema up to date."""
-
-    async def done(container: Any) -> None:
-        await container.health().check()
-
-    _with_container(data_dir, done)
+    _with_container(data_dir, lambda container: container.health().check())
     print("The schema is up to date.")
 
 
 def main() -> None:
-    """Runs the command; what goes wrong for a reason that can be told is told in a line, with exit status 1."""
+    """Runs the command. A failure whose reason is known is one line, with exit status 1."""
     try:
         app()
     except CommandFailed as error:
@@ -211,11 +204,11 @@ def _settings(**flags: Any) -> Settings:
         raise CommandFailed(mistakes) from error
 
 
-def _with_container(data_dir: Path | None, use: Callable[[Any], Coroutine[Any, Any, Any]]) -> Any:
+def _with_container(data_dir: Path | None, use: Callable[["Container"], Coroutine[Any, Any, T]]) -> T:
     """Runs `use` on a container over the configured database, or the one of the data directory."""
     from api.commands import database
 
-    async def run(settings: Settings) -> Any:
+    async def run(settings: Settings) -> T:
         async with database.container(settings) as container:
             return await use(container)
 

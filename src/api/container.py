@@ -1,18 +1,22 @@
 """The composition root: the only module that knows which adapter stands behind which port."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, ParamSpec, TypeAlias, TypeVar
+from uuid import UUID
 
 import httpx
 from dependency_injector import containers, providers
 
 from api.settings import Settings, revealed
 from core.access.authenticate import Authenticator
+from core.access.create_key import CreateKey
 from core.access.ports import UserTokens
+from core.access.revoke_key import RevokeKey
+from core.clock import Clock
 from core.conversations.record_message import RecordMessage
 from core.customers.put_customer import ChangeCustomer, PutCustomer
 from core.learning.create_learning_plan import CreateLearningPlan
@@ -25,14 +29,16 @@ from core.metering.consume_usage import ConsumeUsage
 from core.metering.correct_record import CorrectRecord
 from core.metering.finish_reservation import CommitReservation, ReleaseReservation
 from core.metering.ingest_events import IngestEvents
+from core.metering.owned import Owned, OwnedReader
 from core.metering.reserve_usage import ReserveUsage
+from core.metering.use_case import AccountCommand, AccountUseCase
 from core.operations.add_step import AddStep
 from core.operations.budget import ReadBudget
 from core.operations.check_budget import CheckBudget
 from core.operations.finish_operation import FinishOperation
 from core.operations.start_operation import StartOperation
 from core.plans.publish_plan import DeclareFeature, PublishPlan
-from core.products import BUILT_IN, BUILT_IN_STATIC
+from core.products import BUILT_IN, BUILT_IN_STATIC, OPTIONS
 from core.reconciliation.reconcile import Reconcile
 from core.reconciliation.repair_usage import RepairUsage
 from core.sessions.complete_session import CompleteSession
@@ -43,11 +49,11 @@ from core.sessions.receive_upload import AttachFile, ReceiveUpload
 from core.sessions.request_upload import RequestUpload
 from infrastructure.batching.gathered_keys import GatheredServiceKeys
 from infrastructure.batching.group_commit import GroupCommit
-from infrastructure.batching.retries import Retried
+from infrastructure.batching.retries import Executing, Retried
 from infrastructure.embedded.data_directory import DataDirectory
 from infrastructure.ids import new_id
 from infrastructure.measured import Measured
-from infrastructure.phone_numbers import LibraryPhoneNumbers
+from infrastructure.phone_numbers import LibraryPhoneNumbers, LibraryPhoneRegions
 from infrastructure.sql.driver.connections import Connections
 from infrastructure.sql.driver.pool import create_engine
 from infrastructure.sql.engine.account_reader import SqlAccountReader
@@ -55,18 +61,25 @@ from infrastructure.sql.engine.customers import SqlCustomerReader
 from infrastructure.sql.engine.ledger_reader import SqlLedgerReader
 from infrastructure.sql.engine.plans import PlanCatalog, SqlPlanReader
 from infrastructure.sql.engine.reservations import SqlReservationReader
-from infrastructure.sql.engine.service_keys import SqlServiceKeys
+from infrastructure.sql.engine.service_keys import SqlServiceKeyReader
 from infrastructure.sql.engine.unit_of_work import SqlUnitOfWork
 from infrastructure.sql.products.conversations import SqlConversationReader
 from infrastructure.sql.products.learning import SqlLearningPlanReader
 from infrastructure.sql.products.operations import SqlOperationReader
 from infrastructure.sql.products.sessions import SqlSessionReader
-from infrastructure.sql.registry import EVIDENCE, REPOSITORIES
+from infrastructure.sql.registry import EVIDENCE, READERS, REPOSITORIES
 from infrastructure.sql.upkeep.drift import SqlDriftReader
 from infrastructure.sql.upkeep.health import SqlHealth
 from infrastructure.sql.upkeep.sweep import SqlSweeper
 from infrastructure.storage.local_disk import LocalDiskUploads
 from infrastructure.user_tokens import JwtUserTokens, PublishedKeys
+
+C = TypeVar("C", bound=AccountCommand)
+R = TypeVar("R")
+P = ParamSpec("P")
+V = TypeVar("V", bound=Owned)
+
+UnitsOfWork: TypeAlias = "providers.Factory[SqlUnitOfWork]"
 
 TEMPORARY_FILES_KEPT_FOR: Final = timedelta(hours=6)
 
@@ -81,28 +94,35 @@ def http_client(settings: Settings) -> httpx.AsyncClient | None:
     return httpx.AsyncClient() if settings.jwks_url else None
 
 
-def user_tokens(settings: Settings, client: httpx.AsyncClient | None, clock: Any) -> UserTokens:
+def user_tokens(settings: Settings, client: httpx.AsyncClient | None, clock: Clock) -> UserTokens:
     """Tokens of our own signing, of an identity provider's, of both, or none at all."""
     published = PublishedKeys(settings.jwks_url, client, clock) if settings.jwks_url and client else None
     secret = revealed(settings.jwt_secret)
     return JwtUserTokens(clock, secret=secret, published_keys=published, audience=settings.jwt_audience)
 
 
-def local_disk(settings: Settings, new_id: Any) -> LocalDiskUploads:
+def local_disk(settings: Settings, new_id: Callable[[], UUID]) -> LocalDiskUploads:
     """Uploads in the data directory, their URLs signed with a secret that all processes of this directory share."""
     directory = DataDirectory(settings.data_dir)
     secret = revealed(settings.upload_secret) or directory.secret("upload_secret")
     return LocalDiskUploads(Path(directory.path, "uploads"), secret.encode(), settings.public_url, new_id)
 
 
-def in_groups(use_case: type[Any], unit_of_work: providers.Factory[Any], clock: Any, *more: Any) -> providers.Singleton[Any]:
+def in_groups(
+    use_case: Callable[..., AccountUseCase[C, R, Any]], unit_of_work: UnitsOfWork, *more: providers.Provider[Any]
+) -> providers.Singleton[GroupCommit[C, R]]:
     """The use case as every process runs it: measured, and its concurrent commands sharing transactions."""
-    return providers.Singleton(GroupCommit, providers.Factory(Measured, providers.Factory(use_case, unit_of_work.provider, clock, *more)))
+    return providers.Singleton(GroupCommit, providers.Factory(Measured, providers.Factory(use_case, unit_of_work.provider, *more)))
 
 
-def alone(use_case: type[Any], unit_of_work: providers.Factory[Any], *more: Any) -> providers.Factory[Any]:
+def alone(use_case: Callable[..., Executing[P, R]], unit_of_work: UnitsOfWork, *more: object) -> providers.Factory[Retried[P, R]]:
     """A use case that concerns no account: each call has a transaction of its own, and is run again where it lost a race."""
     return providers.Factory(Retried, providers.Factory(use_case, unit_of_work.provider, *more))
+
+
+def reader_of(kind: type[V], connections: providers.Provider[Connections]) -> providers.Singleton[OwnedReader[V]]:
+    """The reader of a kind of things that is kept just as it is."""
+    return providers.Singleton(READERS[kind], connections)
 
 
 class Container(containers.DeclarativeContainer):
@@ -117,17 +137,21 @@ class Container(containers.DeclarativeContainer):
     http_client = providers.Singleton(http_client, settings)
     health = providers.Singleton(SqlHealth, engine)
 
-    plan_catalog = providers.Singleton(PlanCatalog, BUILT_IN)
+    plan_options = providers.Object(OPTIONS)
+    plan_catalog = providers.Singleton(PlanCatalog, BUILT_IN, plan_options)
     unit_of_work = providers.Factory(SqlUnitOfWork, connections, plan_catalog, new_id, providers.Object(REPOSITORIES))
 
-    service_keys = providers.Singleton(GatheredServiceKeys, providers.Singleton(SqlServiceKeys, engine))
+    service_keys = providers.Singleton(GatheredServiceKeys, providers.Singleton(SqlServiceKeyReader, connections))
+    create_key = alone(CreateKey, unit_of_work, clock, new_id)
+    revoke_key = alone(RevokeKey, unit_of_work, clock)
     user_tokens = providers.Singleton(user_tokens, settings, http_client, clock)
     bootstrap_key = providers.Callable(revealed, settings.provided.admin_key)
     authenticator = providers.Singleton(Authenticator, service_keys, user_tokens, bootstrap_key)
 
     customer_reader = providers.Singleton(SqlCustomerReader, connections)
-    put_customer = alone(PutCustomer, unit_of_work, clock)
-    change_customer = alone(ChangeCustomer, unit_of_work, clock)
+    phone_regions = providers.Singleton(LibraryPhoneRegions)
+    put_customer = alone(PutCustomer, unit_of_work, clock, phone_regions)
+    change_customer = alone(ChangeCustomer, unit_of_work, clock, phone_regions)
 
     plan_reader = providers.Singleton(SqlPlanReader, connections, plan_catalog)
     publish_plan = alone(PublishPlan, unit_of_work)

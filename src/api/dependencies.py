@@ -5,11 +5,13 @@ from typing import Annotated, Final
 
 from fastapi import Depends, Path, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from pydantic import TypeAdapter, ValidationError
 
 from api.container import Container
+from api.errors import AMOUNTS_BY_SERVICES, NO_CREDENTIALS
 from api.wire import CustomerId
-from core.access.principal import Principal, Unauthenticated
+from core.access.principal import Forbidden, Principal, Unauthenticated
 from core.access.service_keys import Scope
 from core.metering.account import CustomerNotFound
 
@@ -29,7 +31,7 @@ async def principal(request: Request) -> Principal:
     kind, _, credential = request.headers.get("authorization", "").partition(" ")
     credential = credential.strip()
     if kind.lower() != "bearer" or not credential:
-        raise Unauthenticated
+        raise Unauthenticated(NO_CREDENTIALS)
     return await container_of(request).authenticator().authenticate(credential)
 
 
@@ -44,71 +46,80 @@ class Caller:
 CustomerPath = Annotated[CustomerId, Path(description="the customer's id, chosen by you")]
 
 
-async def customer_reader(request: Request, customer_id: CustomerPath) -> Caller:
-    """A user token of this very customer, or a service key of any scope."""
-    return await _of_customer(request, customer_id, Scope.READ)
+@dataclass(frozen=True, slots=True, eq=False)
+class AccessRule:
+    """Who may call a route. A route declares one rule as a dependency, or it is open to everyone.
+
+    What decides each request is also what the OpenAPI document and the tests read, so that they cannot say anything else.
+    """
+
+    scope: Scope
+    """The least that a service key has to have."""
+
+    @property
+    def admits_users(self) -> bool:
+        """Whether a user token will do, too, for what is its customer's own."""
+        return False
 
 
-async def customer_writer(request: Request, customer_id: CustomerPath) -> Caller:
-    """A service key that may book usage."""
-    return await _of_customer(request, customer_id, Scope.WRITE)
+class ServiceOnly(AccessRule):
+    """A service key; the route is about no single customer, or about many."""
+
+    async def __call__(self, request: Request) -> Principal:
+        who = await principal(request)
+        who.require(self.scope)
+        return who
 
 
-async def customer_admin(request: Request, customer_id: CustomerPath) -> Caller:
-    """A service key that may do everything."""
-    return await _of_customer(request, customer_id, Scope.ADMIN)
+class CustomerInPath(AccessRule):
+    """A service key; or, to read, a user token of the very customer that the path names."""
+
+    @property
+    def admits_users(self) -> bool:
+        return self.scope is Scope.READ
+
+    async def __call__(self, request: Request, customer_id: CustomerPath) -> Caller:
+        who = await principal(request)
+        who.require(self.scope, customer_id)
+        return Caller(who.name, customer_id)
 
 
-async def _of_customer(request: Request, customer_id: str, scope: Scope) -> Caller:
-    who = await principal(request)
-    who.require(scope, customer_id)
-    return Caller(who.name, customer_id)
+class CustomerInHeader(AccessRule):
+    """A user token; or a service key, with a header that names the customer."""
 
+    @property
+    def admits_users(self) -> bool:
+        return True
 
-async def reader(request: Request) -> Principal:
-    """A service key of any scope."""
-    return await _service(request, Scope.READ)
-
-
-async def writer(request: Request) -> Principal:
-    """A service key that may book usage."""
-    return await _service(request, Scope.WRITE)
-
-
-async def admin(request: Request) -> Principal:
-    """A service key that may do everything."""
-    return await _service(request, Scope.ADMIN)
-
-
-async def _service(request: Request, scope: Scope) -> Principal:
-    who = await principal(request)
-    who.require(scope)
-    return who
-
-
-async def product_reader(request: Request) -> Caller:
-    """A user token, or a service key with a customer named in the header."""
-    return await _for_product(request, Scope.READ)
-
-
-async def product_writer(request: Request) -> Caller:
-    """A user token, or a service key that may book usage, with a customer named in the header."""
-    return await _for_product(request, Scope.WRITE)
-
-
-async def _for_product(request: Request, scope: Scope) -> Caller:
-    who = await principal(request)
-    if who.customer_id is not None:
+    async def __call__(self, request: Request) -> Caller:
+        who = await principal(request)
+        if who.customer_id is not None and not self.admits_users:
+            raise Forbidden(self.scope, AMOUNTS_BY_SERVICES)
         named = _utf8(request.headers.get(CUSTOMER_HEADER))
-        if named not in (None, who.customer_id):
-            raise CustomerNotFound(str(named))
-        return Caller(who.name, who.customer_id)
-    who.require(scope)
-    try:
-        return Caller(who.name, _CUSTOMER_ID.validate_python(_utf8(request.headers.get(CUSTOMER_HEADER))))
-    except ValidationError as error:
-        expected = f"with a service key, the header {CUSTOMER_HEADER} names the customer (1 to 255 characters)"
-        raise RequestValidationError([{"type": "value_error", "loc": ("header", CUSTOMER_HEADER), "msg": expected}]) from error
+        if who.customer_id is not None:
+            if named not in (None, who.customer_id):
+                raise CustomerNotFound(str(named))
+            return Caller(who.name, who.customer_id)
+        who.require(self.scope)
+        try:
+            return Caller(who.name, _CUSTOMER_ID.validate_python(named))
+        except ValidationError as error:
+            expected = f"with a service key, the header {CUSTOMER_HEADER} names the customer (1 to 255 characters)"
+            raise RequestValidationError([{"type": "value_error", "loc": ("header", CUSTOMER_HEADER), "msg": expected}]) from error
+
+
+class ServiceOfCustomer(CustomerInHeader):
+    """A service key alone, with a header that names the customer: for what reports amounts, which no customer may do of its own bill."""
+
+    @property
+    def admits_users(self) -> bool:
+        return False
+
+
+def access_rules(route: APIRoute) -> list[AccessRule]:
+    """The rules that a route declares: one, or none where it is open to everyone."""
+    declared: list[object] = [dependency.call for dependency in route.dependant.dependencies]
+    return [rule for rule in declared if isinstance(rule, AccessRule)]
 
 
 def _utf8(header: str | None) -> str | None:
@@ -119,8 +130,14 @@ def _utf8(header: str | None) -> str | None:
         return header
 
 
-CustomerReader = Annotated[Caller, Depends(customer_reader)]
-CustomerWriter = Annotated[Caller, Depends(customer_writer)]
-CustomerAdmin = Annotated[Caller, Depends(customer_admin)]
-ProductReader = Annotated[Caller, Depends(product_reader)]
-ProductWriter = Annotated[Caller, Depends(product_writer)]
+reader = ServiceOnly(Scope.READ)
+writer = ServiceOnly(Scope.WRITE)
+admin = ServiceOnly(Scope.ADMIN)
+
+ServiceWriter = Annotated[Principal, Depends(writer)]
+CustomerReader = Annotated[Caller, Depends(CustomerInPath(Scope.READ))]
+CustomerWriter = Annotated[Caller, Depends(CustomerInPath(Scope.WRITE))]
+CustomerAdmin = Annotated[Caller, Depends(CustomerInPath(Scope.ADMIN))]
+ProductReader = Annotated[Caller, Depends(CustomerInHeader(Scope.READ))]
+ProductWriter = Annotated[Caller, Depends(CustomerInHeader(Scope.WRITE))]
+ProductReporter = Annotated[Caller, Depends(ServiceOfCustomer(Scope.WRITE))]

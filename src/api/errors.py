@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from itertools import islice
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
@@ -17,9 +18,10 @@ from starlette.responses import Response
 from api.wire import decimal_number, instant
 from core.access.ports import IdentityProviderUnavailable
 from core.access.principal import Forbidden, Unauthenticated
-from core.access.service_keys import InvalidKeyName
+from core.access.service_keys import InvalidKeyName, ServiceKeyNotFound
 from core.conversations.conversation import ConversationNotFound
-from core.conversations.message import InvalidPhoneNumber, InvalidSentAt
+from core.conversations.message import InvalidPhoneNumber, InvalidSentAt, MessageConflict
+from core.customers.phone_region import InvalidPhoneRegion
 from core.customers.put_customer import InvalidBillingAnchor, InvalidTimeZone
 from core.errors import BrokenCommand, ConcurrentUpdate, DomainError, Overloaded, StorageUnavailable
 from core.learning.assessment import AssessmentConflict
@@ -30,6 +32,7 @@ from core.metering.balance import FeatureNotInPlan, FeatureNotMetered, LimitExce
 from core.metering.check_usage import GrantExceeded
 from core.metering.idempotency import IdempotencyKeyReused
 from core.metering.ledger import InvalidOccurredAt, RecordNotFound
+from core.metering.owned import OwnedNotFound
 from core.metering.reservations import ReservationNotFound, ReservationNotHeld
 from core.operations.operation import InvalidOperationState, OperationConflict, OperationNotFound
 from core.operations.step import StepConflict
@@ -59,16 +62,19 @@ TABLE: Final[Mapping[type[DomainError], Told]] = {
     ConversationNotFound: Told(404, "conversation_not_found"),
     CustomerNotFound: Told(404, "customer_not_found"),
     LearningPlanNotFound: Told(404, "learning_plan_not_found"),
+    OwnedNotFound: Told(404, "{kind}_not_found"),
     PlanNotFound: Told(404, "plan_not_found"),
     RecordNotFound: Told(404, "record_not_found"),
     ReservationNotFound: Told(404, "reservation_not_found"),
     OperationNotFound: Told(404, "operation_not_found"),
+    ServiceKeyNotFound: Told(404, "service_key_not_found"),
     SessionNotFound: Told(404, "session_not_found"),
     AssessmentConflict: Told(409, "assessment_conflict"),
     FeatureConflict: Told(409, "feature_conflict"),
     FeatureInUse: Told(409, "feature_conflict"),
     InvalidOperationState: Told(409, "invalid_operation_state"),
     InvalidSessionState: Told(409, "invalid_session_state"),
+    MessageConflict: Told(409, "message_conflict"),
     OperationConflict: Told(409, "operation_conflict"),
     PlanVersionConflict: Told(409, "plan_version_conflict"),
     PracticeSessionConflict: Told(409, "practice_session_conflict"),
@@ -85,6 +91,7 @@ TABLE: Final[Mapping[type[DomainError], Told]] = {
     InvalidKeyName: Told(422, "invalid_key_name"),
     InvalidOccurredAt: Told(422, "invalid_occurred_at"),
     InvalidPhoneNumber: Told(422, "invalid_phone_number"),
+    InvalidPhoneRegion: Told(422, "invalid_phone_region"),
     InvalidPlan: Told(422, "invalid_plan"),
     InvalidQuantity: Told(422, "invalid_quantity"),
     InvalidSentAt: Told(422, "invalid_sent_at"),
@@ -133,12 +140,41 @@ class Refusal:
         return {"detail": self.detail}
 
 
+AMOUNTS_BY_SERVICES: Final = (
+    "A user token cannot report amounts: customers do not write their own bills. Use a service key with the scope 'write', "
+    "and name the customer in the header Tollgate-Customer."
+)
+
+NO_CREDENTIALS: Final = "Authenticate with a user token or a service key, as 'Authorization: Bearer …'."
+
+
+def message_of(error: DomainError) -> str:
+    """The domain's own words; where a route or a header has to be named, which the domain does not know, a sentence from here."""
+    match error:
+        case StorageUnavailable(outcome_unknown=True):
+            return "The storage went away during the commit: repeat the request with the same Idempotency-Key."
+        case IdempotencyKeyReused():
+            return f"Idempotency-Key {error.key!r} was used before with different input: use a new key for a new request."
+        case FeatureNotInPlan(declared=False, feature=feature):
+            where = f"under 'features:' in the plan file, or by PUT /api/v1/features/{feature}"
+            return f"{feature!r} is not a declared feature: declare it {where}."
+        case FeatureNotMetered():
+            return f"{error.feature!r} is not metered in plan {error.plan!r}: ask by POST …/usage/check whether it is granted."
+        case InvalidPlan(undeclared=str() as feature):
+            return f"{error.message}, or by PUT /api/v1/features/{feature}"
+        case InvalidUploadUrl():
+            how = "ask for one by POST …/sessions/{id}/upload-url and send the headers that it names"
+            return f"This upload URL is not valid for this upload: {how}."
+        case _:
+            return error.message
+
+
 def told(error: DomainError) -> Refusal:
     """Looks the error up in the tables. An error that is in none is a mistake in this file: KeyError."""
     entry = TABLE[type(error)]
-    status, code, headers, message = entry.status, entry.code, dict(entry.headers), error.message
+    status, code, headers, message = entry.status, code_of(error), dict(entry.headers), message_of(error)
     if isinstance(error, LimitExceeded) and (limit := LIMITS.get(error.feature)):
-        status, code = limit.status, limit.code
+        status = limit.status
         if limit.message:
             message = limit.message.format(limit=error.balance.feature.units(error.balance.limit or 0))
         if limit.retry_after and (resets_at := error.balance.period.resets_at):
@@ -151,7 +187,8 @@ def code_of(error: DomainError) -> str:
     """The error's code alone."""
     if isinstance(error, LimitExceeded) and (limit := LIMITS.get(error.feature)):
         return limit.code
-    return TABLE[type(error)].code
+    code = TABLE[type(error)].code
+    return code.format(kind=error.kind) if isinstance(error, OwnedNotFound) else code
 
 
 def _wire(fact: object) -> object:
@@ -170,7 +207,10 @@ _MESSAGES: Final = {
 }
 """Where the validator's own words speak of its own classes."""
 
-_HTTP_CODES: Final = {
+_KINDS: Final = {"model_type": "model_attributes_type"}
+"""One kind that the validator calls differently when it reads JSON by itself."""
+
+HTTP_CODES: Final = {
     404: "not_found",
     405: "method_not_allowed",
     413: "request_too_large",
@@ -179,39 +219,48 @@ _HTTP_CODES: Final = {
 }
 
 
+INTERNAL_ERROR: Final = {
+    "detail": {"error": "internal_error", "message": "Something went wrong on our side, and it has been logged."},
+}
+
+MISTAKES_MAX: Final = 20
+"""So many mistakes of a request are told at most: nobody reads more, and a body may have hundreds of thousands."""
+
+
 def mistakes(errors: Iterable[Any]) -> Any:
     """Structural mistakes in FastAPI's form, but only what is wrong and where: the input may be large, secret, or no JSON at all."""
-    return jsonable_encoder(
-        [{"type": item["type"], "loc": item["loc"], "msg": _MESSAGES.get(item["type"], item["msg"])} for item in errors]
-    )
+    found = [(_KINDS.get(item["type"], item["type"]), item["loc"], item["msg"]) for item in islice(errors, MISTAKES_MAX)]
+    return jsonable_encoder([{"type": kind, "loc": where, "msg": _MESSAGES.get(kind, message)} for kind, where, message in found])
+
+
+def is_expected(error: Exception) -> bool:
+    """Whether it is part of answering requests; anything else is a mistake on our side, to be raised again once it is answered."""
+    return isinstance(error, DomainError | ConcurrentUpdate | RequestValidationError | HTTPException)
+
+
+def answer_to(error: Exception) -> tuple[int, Any, Mapping[str, str]]:
+    """Status, JSON body and headers, whatever was raised."""
+    match error:
+        case DomainError():
+            refusal = told(error)
+            return refusal.status, refusal.body, refusal.headers
+        case ConcurrentUpdate():
+            return answer_to(Overloaded())
+        case RequestValidationError():
+            return 422, {"detail": mistakes(error.errors())}, {}
+        case HTTPException():
+            code = HTTP_CODES.get(error.status_code, "bad_request")
+            return error.status_code, {"detail": {"error": code, "message": error.detail}}, error.headers or {}
+        case _:
+            return 500, INTERNAL_ERROR, {}
 
 
 def install(app: FastAPI) -> None:
-    """Makes the tables the app's only way to answer an error."""
+    """Makes the tables the app's only way to answer an error, also where FastAPI answers."""
 
     async def refuse(request: Request, error: Exception) -> Response:
-        assert isinstance(error, DomainError)
-        refusal = told(error)
-        return JSONResponse(refusal.body, refusal.status, refusal.headers)
+        status, content, headers = answer_to(error)
+        return JSONResponse(content, status, headers)
 
-    async def lost_race(request: Request, error: Exception) -> Response:
-        return await refuse(request, Overloaded())
-
-    async def invalid(request: Request, error: Exception) -> Response:
-        assert isinstance(error, RequestValidationError)
-        return JSONResponse({"detail": mistakes(error.errors())}, 422)
-
-    async def http(request: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        code = _HTTP_CODES.get(error.status_code, "bad_request")
-        return JSONResponse({"detail": {"error": code, "message": error.detail}}, error.status_code, error.headers)
-
-    async def unexpected(request: Request, error: Exception) -> Response:
-        detail = {"error": "internal_error", "message": "Something went wrong on our side, and it has been logged."}
-        return JSONResponse({"detail": detail}, 500)
-
-    app.add_exception_handler(DomainError, refuse)
-    app.add_exception_handler(ConcurrentUpdate, lost_race)
-    app.add_exception_handler(RequestValidationError, invalid)
-    app.add_exception_handler(HTTPException, http)
-    app.add_exception_handler(Exception, unexpected)
+    for kind in (DomainError, ConcurrentUpdate, RequestValidationError, HTTPException, Exception):
+        app.add_exception_handler(kind, refuse)

@@ -9,11 +9,12 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from api.dependencies import container_of, reader
 from api.docs import refusals
+from api.frame.route import FrameRoute
 
 MULTIPROCESS: Final = "PROMETHEUS_MULTIPROC_DIR"
 """The directory in which server processes share what they measure; set by `tollgate serve`."""
 
-router = APIRouter(tags=["operations"])
+router = APIRouter(tags=["operations"], route_class=FrameRoute)
 
 
 @router.get("/healthz")
@@ -22,7 +23,7 @@ async def healthz() -> dict[str, str]:
     return {"status": "ok"}
 
 
-@router.get("/readyz", responses={503: refusals()[503]})
+@router.get("/readyz", responses=refusals("storage_unavailable"))
 async def readyz(request: Request) -> dict[str, str]:
     """The database answers, too; 503 where it does not."""
     container = container_of(request)
@@ -30,7 +31,7 @@ async def readyz(request: Request) -> dict[str, str]:
     return {"status": "ready"}
 
 
-@router.get("/metrics", dependencies=[Depends(reader)], response_class=Response, responses=refusals())
+@router.get("/metrics", dependencies=[Depends(reader)], response_class=Response)
 async def metrics() -> Response:
     """Prometheus text: of this process, or of all server processes where there are several."""
     if MULTIPROCESS not in os.environ:

@@ -1,7 +1,6 @@
 """The root of every error that the domain raises, and the two that adapters raise in its name."""
 
 from collections.abc import Mapping
-from typing import ClassVar
 
 
 class DomainError(Exception):
@@ -23,7 +22,7 @@ class DomainError(Exception):
 class NotFoundError(DomainError):
     """Something that a command names does not exist, or is not the caller's to see."""
 
-    noun: ClassVar[str] = "resource"
+    noun: str = "resource"
 
     def __init__(self, identity: str) -> None:
         super().__init__(identity)
@@ -42,7 +41,7 @@ class StorageUnavailable(DomainError):
         super().__init__(outcome_unknown)
         self.outcome_unknown = outcome_unknown
         self.message = (
-            "The storage went away during the commit: repeat the request with the same Idempotency-Key."
+            "The storage went away during the commit: repeat the request with the same idempotency key."
             if outcome_unknown
             else "The storage is not available. Nothing was booked; try again shortly."
         )
@@ -60,7 +59,7 @@ class Overloaded(DomainError):
 class BrokenCommand(DomainError):
     """One of several commands could not be carried out for a reason that is ours, and has been logged; the others stand."""
 
-    message = "Something went wrong on our side with this one, and it has been logged. Nothing of it was booked."
+    message = "Something went wrong on our side with this item. It has been logged, and nothing of it was booked."
 
 
 class ConcurrentUpdate(Exception):

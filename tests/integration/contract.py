@@ -1,13 +1,22 @@
-"""Every operation of the contract: who may call it, and a body that it takes."""
+"""Every operation: who may call it, and a body that it takes."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
+import yaml
+from fastapi.routing import APIRoute
 
+from api.app import create_app
+from api.container import Container
+from api.dependencies import AccessRule, access_rules
+from api.settings import Settings
 from core.access.service_keys import Scope
+from core.products import BUILT_IN
 from tests.integration.coaching import NEW_SESSION
-from tests.integration.service import Service
+from tests.integration.service import PLANS, Service
 
 OPEN = {"/healthz", "/readyz", "/api/v1/uploads/{token}"}
 
@@ -30,8 +39,14 @@ class Operation:
         """Read, write, admin: each may do what those before it may."""
         return scope in {Scope.READ: list(Scope), Scope.WRITE: (Scope.WRITE, Scope.ADMIN), Scope.ADMIN: (Scope.ADMIN,)}[self.scope]
 
+    @property
+    def name(self) -> str:
+        """Method and path alone."""
+        return str(self).partition("?")[0]
+
     def url(self, customer_id: str, id: str) -> str:
-        return self.path.format(customer_id=customer_id, id=id, record_id=id, key="own-plan")
+        known = {"customer_id": customer_id, "key": "own-plan"}
+        return re.sub(r"{(\w+)}", lambda found: known.get(found[1], id), self.path)
 
     def send(self, client: httpx.Client, url: str, headers: Mapping[bytes, bytes] | None = None) -> httpx.Response:
         content_type = {b"Content-Type": self.content_type.encode()}
@@ -70,7 +85,7 @@ OPERATION = {"id": "own", "feature": "scan", "estimated_cost": 0.002, "estimated
 STEP = {"id": "own", "feature": "scan_ocr", "cost": 0.001, "billable_run": False}
 MESSAGE = {"direction": "inbound", "counterparty": "+14155552671", "message_id": "1", "channel": "queued", "sent_at": None}
 OF_CUSTOMER = "/api/v1/customers/{customer_id}"
-OPERATIONS = [
+CONTRACT = [
     Operation("PUT", OF_CUSTOMER, Scope.ADMIN, False, CUSTOMER),
     Operation("PATCH", OF_CUSTOMER, Scope.ADMIN, False, CUSTOMER),
     Operation("GET", OF_CUSTOMER, Scope.READ, True),
@@ -95,32 +110,74 @@ OPERATIONS = [
     Operation("GET", "/api/v1/sessions/{id}", Scope.READ, True),
     Operation("POST", "/api/v1/sessions/{id}/upload-url", Scope.WRITE, True, UPLOAD),
     Operation("POST", "/api/v1/sessions/{id}/confirm-upload", Scope.WRITE, True),
-    Operation("POST", "/api/v1/sessions/{id}/complete", Scope.WRITE, True, {"duration_seconds": 60}),
-    Operation("POST", "/api/v1/sessions/{id}/fail", Scope.WRITE, True, {"reason": "silence"}),
+    Operation("POST", "/api/v1/sessions/{id}/complete", Scope.WRITE, False, {"duration_seconds": 60}),
+    Operation("POST", "/api/v1/sessions/{id}/fail", Scope.WRITE, False, {"reason": "silence"}),
     Operation("POST", "/api/v1/learning-plans", Scope.WRITE, True, LEARNING_PLAN),
     Operation("GET", "/api/v1/learning-plans/{id}", Scope.READ, True),
     Operation("POST", "/api/v1/practice-sessions/start", Scope.WRITE, True, {"id": "started"}),
     Operation("POST", "/api/v1/practice-sessions/save", Scope.WRITE, True, PRACTICE),
     Operation("POST", "/api/v1/assessments", Scope.WRITE, True, {"id": "own", "kind": "speaking", "score": 0.5}),
     Operation("GET", "/api/v1/subscription-status", Scope.READ, True),
-    Operation("POST", "/api/v1/operations", Scope.WRITE, True, OPERATION),
-    Operation("POST", "/api/v1/operations/standalone", Scope.WRITE, True, STEP),
-    Operation("POST", "/api/v1/operations/{id}/steps", Scope.WRITE, True, STEP),
-    Operation("POST", "/api/v1/operations/{id}/complete", Scope.WRITE, True),
-    Operation("POST", "/api/v1/operations/{id}/fail", Scope.WRITE, True),
+    Operation("POST", "/api/v1/operations", Scope.WRITE, False, OPERATION),
+    Operation("POST", "/api/v1/operations/standalone", Scope.WRITE, False, STEP),
+    Operation("POST", "/api/v1/operations/{id}/steps", Scope.WRITE, False, STEP),
+    Operation("POST", "/api/v1/operations/{id}/complete", Scope.WRITE, False),
+    Operation("POST", "/api/v1/operations/{id}/fail", Scope.WRITE, False),
     Operation("GET", "/api/v1/operations/{id}", Scope.READ, True),
     Operation("GET", "/api/v1/budget", Scope.READ, True),
     Operation("GET", "/api/v1/budget/can-afford?cost=0.02&runs=1", Scope.READ, True),
-    Operation("POST", "/api/v1/messages", Scope.WRITE, True, MESSAGE),
+    Operation("POST", "/api/v1/messages", Scope.WRITE, False, MESSAGE),
     Operation("GET", "/api/v1/conversations", Scope.READ, True),
     Operation("GET", "/api/v1/conversations/{id}", Scope.READ, True),
 ]
-"""What the contract grants. A new operation has to be added here."""
+"""What the contract grants. It is written by hand, so that the routes cannot say anything else."""
+
+app = create_app(Container(settings=Settings(database_url="postgresql://nowhere")))
+document = app.openapi()
+ROUTES = {f"{method} {route.path_format}": route for route in app.routes if isinstance(route, APIRoute) for method in route.methods or ()}
+
+
+def rule_of(operation: Operation) -> AccessRule:
+    """The one that the operation's route declares."""
+    (rule,) = access_rules(ROUTES[operation.name])
+    return rule
+
+
+def example(schema: Mapping[str, Any]) -> Any:
+    """Something of this form, as small as may be."""
+    match schema:
+        case {"$ref": name}:
+            return example(document["components"]["schemas"][name.rpartition("/")[2]])
+        case {"examples": [value, *_]} | {"const": value} | {"enum": [value, *_]}:
+            return value
+        case {"anyOf": [form, *_]} | {"oneOf": [form, *_]}:
+            return example(form)
+        case {"type": "object"}:
+            return {name: example(schema["properties"][name]) for name in schema.get("required", ())}
+        case {"type": "array", "items": items}:
+            return [example(items)]
+        case _:
+            return {"string": "own", "boolean": False}.get(schema["type"], 1)
+
+
+def not_in_contract() -> Iterator[Operation]:
+    """The operations of a product of your own: who may call them is what their routes declare."""
+    for name, route in ROUTES.items():
+        if name in {operation.name for operation in CONTRACT}:
+            continue
+        method, _, path = name.partition(" ")
+        described = document["paths"][path][method.lower()].get("requestBody")
+        body = described and example(described["content"]["application/json"]["schema"])
+        for rule in access_rules(route):
+            yield Operation(method, path, rule.scope, rule.admits_users, body)
+
+
+OPERATIONS = [*CONTRACT, *not_in_contract()]
 
 
 def publish_everything(service: Service) -> None:
     """The plan that `{key}` stands for, and one called `everything` that refuses nothing."""
-    metered = ("sessions", "minutes", "practice_sessions", "assessments", "ai_runs", "ai_cost", "conversations")
+    metered = [*(feature.key for feature in BUILT_IN), *yaml.safe_load(PLANS.read_text())["features"]]
     entitlements = {feature: {"type": "metered", "limit": None} for feature in metered} | {
         "max_file_size_mb": {"type": "static", "value": 60}
     }

@@ -26,8 +26,13 @@ PLANS = ROOT / "plans.yaml"
 TOLLGATE = Path(sys.executable).with_name("tollgate")
 ADMIN_KEY = "tg_the-admin-key-of-the-integration-tests"
 JWT_SECRET = "the secret that signs the user tokens of the integration tests, and is long enough"
-START_SECONDS_MAX = 60
-STOP_SECONDS_MAX = 40
+HEEDS_CTRL_C = (
+    *(sys.executable, "-I", "-S", "-c"),
+    "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])",
+)
+"""Before a command: Ctrl-C ends it, also where the tests run in the background of a script. What a shell starts there ignores Ctrl-C."""
+START_SECONDS_MAX = 120
+STOP_SECONDS_MAX = 60
 
 T = TypeVar("T")
 
@@ -44,7 +49,7 @@ def tollgate(*arguments: object, **settings: object) -> subprocess.CompletedProc
     return subprocess.run(command, env=environment(**settings), capture_output=True, text=True, timeout=START_SECONDS_MAX, check=False)
 
 
-def until(condition: Callable[[], T], seconds_max: float = 20, expected: str = "a condition to hold") -> T:
+def until(condition: Callable[[], T], seconds_max: float = 60, expected: str = "a condition to hold") -> T:
     """What the condition returns, as soon as that is true."""
     deadline = time.monotonic() + seconds_max
     while not (result := condition()):
@@ -129,7 +134,7 @@ class Service:
         files = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="tollgate-output-")))
         self._out, self._err = files / "stdout", files / "stderr"
         flags = ["--port", port, "--data-dir", self.data_dir, "--workers", workers, *(["--plans", plans] if plans else [])]
-        self._command = [str(TOLLGATE), "serve", *map(str, flags), *map(str, arguments)]
+        self._command = [*HEEDS_CTRL_C, str(TOLLGATE), "serve", *map(str, flags), *map(str, arguments)]
         self._environment = environment(**({"database_url": database_url, "admin_key": ADMIN_KEY, "jwt_secret": JWT_SECRET} | settings))
         self._database_url = database_url
 

@@ -2,17 +2,18 @@
 
 import asyncio
 import time
-from datetime import UTC, datetime
 from uuid import uuid4
 
 import httpx
 import pytest
 
-from core.access.service_keys import Scope, ServiceKey, generate
-from infrastructure.sql.driver.pool import create_engine
-from infrastructure.sql.engine.service_keys import SqlServiceKeys
+from api.container import Container, closed
+from api.dependencies import CustomerInHeader, CustomerInPath, access_rules
+from api.settings import Settings
+from core.access.create_key import CreatedKey, CreateKeyCommand
+from core.access.service_keys import Scope, ServiceKey
 from tests.integration.coaching import NEW_SESSION, Customer
-from tests.integration.contract import OF_CUSTOMER, OPEN, OPERATIONS, Operation, publish_everything
+from tests.integration.contract import CONTRACT, OF_CUSTOMER, OPEN, OPERATIONS, ROUTES, Operation, publish_everything, rule_of
 from tests.integration.service import ADMIN_KEY, Service, new_id, refused, user_token
 
 every_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=str)
@@ -34,16 +35,14 @@ def plans(service: Service) -> None:
 
 
 def new_key(service: Service, scope: Scope) -> tuple[ServiceKey, str]:
-    now = datetime.now(UTC)  # noqa: TID251
-    key, text = generate(uuid4(), scope, now)
+    async def create() -> CreatedKey:
+        container = Container(settings=Settings(database_url=service.database.url))
+        created: CreatedKey = await container.create_key().execute(CreateKeyCommand(scope=scope))
+        await closed(container)
+        return created
 
-    async def store() -> None:
-        engine = create_engine(service.database.url)
-        await SqlServiceKeys(engine).add(key)
-        await engine.dispose()
-
-    asyncio.run(store())
-    return key, text
+    created = asyncio.run(create())
+    return created.key, created.text
 
 
 def unauthenticated(response: httpx.Response) -> None:
@@ -51,10 +50,34 @@ def unauthenticated(response: httpx.Response) -> None:
     assert response.headers["WWW-Authenticate"] == "Bearer"
 
 
-def test_the_table_above_has_every_operation(service: Service) -> None:
+def test_the_table_has_every_operation(service: Service) -> None:
     document = service.anyone.get("/openapi.json").json()
     documented = {f"{method.upper()} {path}" for path, item in document["paths"].items() if path not in OPEN for method in item}
-    assert documented == {str(operation).partition("?")[0] for operation in OPERATIONS}
+    assert documented == {operation.name for operation in OPERATIONS}
+
+
+def test_every_route_declares_one_rule_and_the_open_ones_none() -> None:
+    for name, route in ROUTES.items():
+        assert len(access_rules(route)) == (0 if route.path_format in OPEN else 1), name
+
+
+@pytest.mark.parametrize("operation", CONTRACT, ids=str)
+def test_a_route_declares_what_the_contract_grants(operation: Operation) -> None:
+    rule = rule_of(operation)
+    assert (rule.scope, rule.admits_users) == (operation.scope, operation.user)
+    assert isinstance(rule, CustomerInPath) == operation.path.startswith(OF_CUSTOMER)
+
+
+@every_operation
+def test_what_changes_something_takes_more_than_reading(operation: Operation) -> None:
+    reads = operation.method == "GET" or operation.path.endswith("/usage/check")
+    assert (operation.scope is Scope.READ) == reads
+
+
+@every_operation
+def test_what_is_not_a_products_is_changed_by_no_user(operation: Operation) -> None:
+    if operation.scope is Scope.ADMIN or not isinstance(rule_of(operation), CustomerInHeader):
+        assert not operation.user or operation.scope is Scope.READ
 
 
 def test_the_open_routes_are_open(service: Service) -> None:
@@ -95,8 +118,12 @@ def test_another_customers_things_do_not_exist_for_a_user(service: Service, cust
     session = customer.created()
     before = (customer.get(session).json(), service.admin.get(f"/api/v1/customers/{customer.id}").json())
     response = operation.call(Customer.new(service).client, customer.id, session)
-    error = refused(response, 404, response.json()["detail"].get("error"))["error"]
-    assert error == "customer_not_found" if operation.path.startswith(OF_CUSTOMER) else error.endswith("_not_found")
+    if operation.path.startswith(OF_CUSTOMER):
+        refused(response, 404, "customer_not_found")
+    elif operation.user:
+        assert refused(response, 404, response.json()["detail"].get("error"))["error"].endswith("_not_found")
+    else:
+        refused(response, 403, "forbidden")  # whatever id it is, and whosever
     assert (customer.get(session).json(), service.admin.get(f"/api/v1/customers/{customer.id}").json()) == before
 
 

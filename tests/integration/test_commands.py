@@ -41,12 +41,12 @@ def test_plans_are_compared_pushed_and_shown(service: Service, plan_file: Path) 
     plan_file.write_text(OWN % 20 + "  pro2: {entitlements: {sessions: {type: metered, limit: 7}}}\n")
     difference = told("plans", "diff", plan_file, service=service)
     assert difference.splitlines()[0] == "own: changed, would be version 2"
-    assert "sessions: 10 session per billing_period (hard) -> 20 session per billing_period (hard)" in difference
+    assert "sessions: 10 sessions per billing_period (hard) -> 20 sessions per billing_period (hard)" in difference
     pushes = [told("plans", "push", plan_file, service=service) for _ in range(2)]
     assert pushes == ["own: changed, version 2\npro2: new, version 1\n", "own: unchanged, version 2\npro2: unchanged, version 1\n"]
     shown = told("plans", "show", service=service)
     assert "api_calls" in shown
-    assert "20 session per billing_period (hard)" in shown
+    assert "20 sessions per billing_period (hard)" in shown
 
 
 def test_a_mistaken_plan_file_is_told_by_file_and_line_and_nothing_of_it_is_pushed(service: Service, plan_file: Path) -> None:

@@ -17,7 +17,7 @@ from core.metering.ledger import Origin
 from core.metering.meters import Meter
 from core.plans.periods import Billing, Interval
 from core.plans.plan import Metered, Plan
-from core.products import BUILT_IN
+from core.products import BUILT_IN, OPTIONS
 from core.sessions.features import SESSIONS
 from infrastructure.ids import new_id
 from infrastructure.sql.driver.connections import Connections
@@ -90,7 +90,7 @@ async def pools(database_url: str) -> AsyncIterator[list[UnitsOfWork]]:
     """Two, as two processes have them; and a customer with three sessions."""
     engines = [create_engine(database_url) for _ in range(2)]
     connections = [Connections(engine) for engine in engines]
-    pools: list[UnitsOfWork] = [partial(SqlUnitOfWork, kept, PlanCatalog(BUILT_IN), new_id, REPOSITORIES) for kept in connections]
+    pools: list[UnitsOfWork] = [partial(SqlUnitOfWork, kept, PlanCatalog(BUILT_IN, OPTIONS), new_id, REPOSITORIES) for kept in connections]
     now = datetime.now(UTC)  # noqa: TID251
     async with pools[0]() as uow:
         for key, limit in (("small", LIMIT), ("large", 100)):

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from tests.integration.restaurants import GUEST, Restaurant, guest
-from tests.integration.service import Service, refused, tollgate
+from tests.integration.service import ADMIN_KEY, Service, refused, tollgate
 
 DAY = timedelta(hours=24)
 
@@ -88,7 +88,7 @@ def test_inbound_beyond_the_quota_is_booked_as_overage_and_may_be_answered(resta
 def test_the_same_message_again_is_answered_200_as_it_was_first(restaurant: Restaurant) -> None:
     first = restaurant.sent(message_id="m")
     restaurant.sent()
-    again = restaurant.send("outbound", guest(9), "m", sent_at=ago(days=9))
+    again = restaurant.send("inbound", "(415) 555-2671", "m", sent_at=ago(days=99), channel="queued")
     assert (again.status_code, again.json()) == (200, first)
     assert restaurant.conversations()[0]["message_count"] == 2
     assert restaurant.used() == 1
@@ -109,21 +109,21 @@ def test_three_spellings_of_a_number_are_one_counterparty(restaurant: Restaurant
     assert restaurant.used() == 1
 
 
-@pytest.mark.parametrize("number", ["", "Maria", "12345", "+1 415 555"])
+@pytest.mark.parametrize("number", ["", "12345", "+1 415 555"])
 def test_what_is_no_phone_number_is_refused_and_nothing_is_booked(restaurant: Restaurant, number: str) -> None:
-    assert refused(restaurant.send(counterparty=number), 422, "invalid_phone_number")["counterparty"] == number
+    assert refused(restaurant.send("outbound", number), 422, "invalid_phone_number")["counterparty"] == number
     assert restaurant.conversations() == []
 
 
 def test_a_new_phone_region_reads_the_very_next_number(service: Service) -> None:
     restaurant = Restaurant.new(service, phone_region=None)
-    refused(restaurant.send(counterparty="(415) 555-2671"), 422, "invalid_phone_number")
+    refused(restaurant.send("outbound", "(415) 555-2671"), 422, "invalid_phone_number")
     service.admin.patch(f"/api/v1/customers/{restaurant.id}", json={"phone_region": "US"})
     assert restaurant.sent(counterparty="(415) 555-2671")["conversation"]["counterparty"] == GUEST
 
 
-@pytest.mark.parametrize("time", [{"hours": 24.1}, {"minutes": -5.5}, {"days": 700_000}])
-def test_a_message_of_another_day_is_refused(restaurant: Restaurant, time: dict[str, float]) -> None:
+@pytest.mark.parametrize("time", [{"days": 35.1}, {"minutes": -5.5}, {"days": 700_000}])
+def test_a_message_of_long_ago_or_of_the_future_is_refused(restaurant: Restaurant, time: dict[str, float]) -> None:
     assert "earliest" in refused(restaurant.send(sent_at=ago(**time)), 422, "invalid_sent_at")
     assert restaurant.conversations() == []
 
@@ -133,7 +133,7 @@ def test_a_message_of_another_day_is_refused(restaurant: Restaurant, time: dict[
 )
 def test_a_mistake_in_the_body_is_answered_by_a_list(restaurant: Restaurant, wrong: dict[str, object]) -> None:
     body = {"direction": "inbound", "counterparty": GUEST, "message_id": "m"} | wrong
-    response = restaurant.client.post("/api/v1/messages", json=body)
+    response = restaurant.backend.post("/api/v1/messages", json=body)
     assert response.status_code == 422
     assert isinstance(response.json()["detail"], list)
 
@@ -185,14 +185,31 @@ def test_a_plan_change_to_fixed_windows_or_a_cap_acts_at_the_very_next_message(s
 def test_a_plans_window_is_shown_as_it_was_put_and_putting_it_again_changes_nothing(service: Service) -> None:
     restaurant = Restaurant.new(service, 5, {"length_seconds": 3600, "messages_max": 10})
     shown = service.admin.get(f"/api/v1/plans/{restaurant.id}").json()
-    assert shown["entitlements"]["conversations"]["window"] == {"length_seconds": 3600, "extending": True, "messages_max": 10}
+    window = {"length_seconds": 3600, "extending": True, "messages_max": 10}
+    assert shown["entitlements"]["conversations"]["window"] == window | {"extends": "any"}
     again = service.admin.put(f"/api/v1/plans/{restaurant.id}", json={"name": shown["name"], "entitlements": shown["entitlements"]})
     assert (again.status_code, again.json()["version"]) == (200, 1)
+    assert restaurant.publishes(5, window | {"extends": "any"}).status_code == 200
+    assert restaurant.publishes(5, window | {"extends": "inbound"}).status_code == 201
     assert restaurant.publishes(5, {"length_seconds": 3601, "messages_max": 10}).status_code == 201
 
 
+def test_where_only_inbound_messages_extend_outbound_is_counted_and_leaves_the_end_as_it_is(service: Service) -> None:
+    restaurant = Restaurant.new(service, 1, {"extends": "inbound"})
+    end = restaurant.sent("inbound", sent_at=ago(hours=2))["conversation"]["expires_at"]
+    answered = restaurant.sent("outbound")
+    assert (answered["conversation"]["expires_at"], answered["conversation"]["message_count"]) == (end, 2)
+    extended = restaurant.sent("inbound")["conversation"]
+    assert (instant(extended["expires_at"]) > instant(end), extended["message_count"]) == (True, 3)
+    assert restaurant.used() == 1
+
+
 @pytest.mark.parametrize(
-    "window", [{"length_seconds": 0}, {"length_seconds": 31 * 86_400 + 1}, {"messages_max": 0}, {"extending": "no"}, {"hours": 24}]
+    "window",
+    [
+        *({"length_seconds": 0}, {"length_seconds": 31 * 86_400 + 1}, {"messages_max": 0}, {"extending": "no"}, {"hours": 24}),
+        *({"extends": "outbound"}, {"extends": None}, {"length_seconds": 1.5}, {"length_seconds": None}),
+    ],
 )
 def test_a_window_that_makes_no_sense_is_not_published(service: Service, window: dict[str, object]) -> None:
     body = {"name": "Own", "entitlements": {"conversations": {"type": "metered", "limit": 1, "window": window}}}
@@ -223,7 +240,7 @@ def test_another_customers_conversations_are_not_to_be_seen(service: Service, re
     for unknown in (id, uuid4()):
         refused(other.client.get(f"/api/v1/conversations/{unknown}"), 404, "conversation_not_found")
     assert other.conversations() == []
-    refused(service.user("nobody").post("/api/v1/messages", json=body_of("m")), 404, "customer_not_found")
+    refused(service.key(ADMIN_KEY, "nobody").post("/api/v1/messages", json=body_of("m")), 404, "customer_not_found")
 
 
 def body_of(message_id: str) -> dict[str, str]:

@@ -10,12 +10,12 @@ import pytest
 
 from core.conversations.message import Direction, Receipt
 from core.conversations.record_message import Recorded, RecordMessageCommand
+from core.conversations.window import Window
 from core.customers.customer import Customer
 from core.metering.balance import LimitExceeded
 from core.metering.use_case import execute_one
 from core.plans.drafts import MeteredDraft, PlanDraft
 from core.plans.periods import Billing, Interval, Reset
-from core.plans.plan import Window
 from infrastructure.sql.driver.pool import create_engine
 from infrastructure.sql.driver.statements import HotStatement, driver_of
 from infrastructure.sql.products.conversations import FIND_OF
@@ -37,7 +37,7 @@ async def engine(database_url: str) -> AsyncIterator[Engine]:
 
 async def restaurant(engine: Engine, limit: int | None = None, window: Window | None = None) -> str:
     id = f"restaurant-{next(_ids)}"
-    draft = MeteredDraft(None if limit is None else Decimal(limit), Reset.MONTH, window=window)
+    draft = MeteredDraft(None if limit is None else Decimal(limit), Reset.MONTH, options=() if window is None else (window,))
     await engine.publish(PlanDraft(id, "Own", {"conversations": draft}))
     now = engine.time()
     await engine.put(Customer(id, id, 1, Billing(None, Interval.MONTH, ZoneInfo("UTC")), created_at=now, updated_at=now))

@@ -19,6 +19,7 @@ import pytest
 
 from infrastructure.embedded.data_directory import DataDirectory, DataDirectoryError, DataDirectoryInUse
 from infrastructure.embedded.postgres import EmbeddedPostgres, EmbeddedPostgresError
+from tests.integration.service import HEEDS_CTRL_C
 
 SOURCES = Path(__file__).parents[2] / "src"
 
@@ -74,7 +75,8 @@ def spawn() -> Iterator[Spawn]:
     with ExitStack() as stack:
 
         def start(script: str, path: Path) -> Service:
-            command = (sys.executable, "-c", f"import pathlib, sys, time; path = pathlib.Path(sys.argv[1]); {script}", str(path))
+            program = f"import pathlib, sys, time; path = pathlib.Path(sys.argv[1]); {script}"
+            command = (*HEEDS_CTRL_C, sys.executable, "-c", program, str(path))
             environment = os.environ | {"PYTHONPATH": str(SOURCES)}
             service = stack.enter_context(
                 subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True, start_new_session=True)

@@ -1,6 +1,7 @@
 """A learner's practice, from the plan to the last session and beyond it, over HTTP."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -236,15 +237,24 @@ def test_every_post_takes_effect_once_by_its_key(learner: Learner, path: str) ->
     assert (status["sessions_used"], status["assessments_used"]) == (path.endswith("save"), path == "assessments")
 
 
-def test_a_billing_period_that_ends_leaves_progress_as_it_is_and_gives_everything_back(service: Service) -> None:
-    end = datetime.now(UTC) + timedelta(seconds=4)  # noqa: TID251
+def at_the_end_of_a_period(service: Service, seconds: int = 4) -> tuple[Learner, dict[str, Any], dict[str, Any]]:
+    """Somebody who has used something in a period that ends in a few seconds, her last save, and her status in that period."""
+    end = days_ago(0) + timedelta(seconds=seconds)
     learner = Learner.new(service, billing_interval="day", billing_anchor=(end - timedelta(days=1)).isoformat())
     plan = learner.plan()
     for _ in range(2):
         saved = told(learner.save(plan=plan), 201)
     told(learner.assess(), 201)
-    before = learner.status()
-    assert (before["limits"]["sessions_used"], before["limits"]["assessments_used"]) == (2, 1), "the period ended before it was looked at"
+    status = learner.status()
+    if days_ago(0) >= end:  # the machine is too slow for it
+        return at_the_end_of_a_period(service, 3 * seconds)
+    assert (status["limits"]["sessions_used"], status["limits"]["assessments_used"]) == (2, 1)
+    return learner, saved, status
+
+
+def test_a_billing_period_that_ends_leaves_progress_as_it_is_and_gives_everything_back(service: Service) -> None:
+    learner, saved, before = at_the_end_of_a_period(service)
+    plan = saved["learning_plan"]["id"]
     after = until(lambda: status if (status := learner.status())["period"] != before["period"] else None)
     assert after["period"]["start"] == before["period"]["end"]
     assert after["limits"] == limits(0) | NO_ASSESSMENTS
@@ -307,14 +317,14 @@ def test_a_customer_that_nobody_created_is_told_so(service: Service) -> None:
     refused(nobody.client.get("/api/v1/subscription-status"), 404, "customer_not_found")
 
 
-@pytest.mark.parametrize("id", ["x" * 255, "a/b", "50%", "'; DROP TABLE practice_session; --", "naïve 😀", " "])
+@pytest.mark.parametrize("id", ["x" * 255, "a/b", "50%", "'; DROP TABLE practice_session; --", "naïve 😀", "a b"])
 def test_an_id_of_the_callers_is_kept_as_it_is(learner: Learner, id: str) -> None:
     assert told(learner.start(id), 201)["id"] == id
     assert told(learner.save(id), 201)["practice_session"]["id"] == id
     assert told(learner.assess(id), 201)["id"] == id
 
 
-@pytest.mark.parametrize("id", ["", "x" * 256, "a\nb", "\x00", 7])
+@pytest.mark.parametrize("id", ["", " ", "a ", "x" * 256, "a\nb", "\x00", 7])
 def test_what_cannot_be_an_id_is_refused(learner: Learner, id: object) -> None:
     bodies: dict[str, dict[str, object]] = {
         "practice-sessions/start": {"id": id, "learning_plan_id": id},
@@ -331,9 +341,9 @@ def test_only_a_body_that_has_what_belongs_in_it_is_accepted(learner: Learner) -
         *[learner.create_plan(total) for total in (0, -1, 1001)],
         *[learner.create_plan(8, per_week) for per_week in (0, 1001)],
         *[learner.create_plan(**change) for change in ({"language": ""}, {"level": "x" * 65}, {"total_sessions": 8.5}, {"pace": 1})],
-        *[learner.save(duration_seconds=seconds) for seconds in (-1, 0.5, "9", None, 604_801)],
-        *[learner.save(**change) for change in ({"summary": "x" * 10_001}, {"summary": "\0"}, {"conversation_type": ""}, {"pace": 1})],
-        *[learner.assess(score=score) for score in ("8", True, 1e7, 0.1234567890123456)],
+        *[learner.save(duration_seconds=seconds) for seconds in (-1, -0.5, "9", None, 604_801)],
+        *[learner.save(**change) for change in ({"summary": 1}, {"conversation_type": 1}, {"pace": 1})],
+        *[learner.assess(score=score) for score in ("8", True, 1e7)],
         learner.assess(kind=""),
     ]
     for response in mistakes:

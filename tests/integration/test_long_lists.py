@@ -108,7 +108,7 @@ async def test_coaching_sessions(engine: Engine, acme: str) -> None:
     await done(engine, ConfirmUpload, [ConfirmUploadCommand(acme, id) for id in ids[:FEWER]])
     completed = [CompleteSessionCommand(customer_id=acme, session_id=id, duration_seconds=60, recorded_by="test") for id in ids[:FEWER]]
     await done(engine, CompleteSession, completed)
-    await done(engine, FailSession, [FailSessionCommand(acme, id, "silence") for id in ids[-FEWER:]])
+    await done(engine, FailSession, [FailSessionCommand(acme, id, "silence", "test") for id in ids[-FEWER:]])
     assert await used(engine, "sessions", "minutes") == [LENGTH, FEWER * 60]
     assert await engine.drift(acme) == []
 

@@ -7,15 +7,11 @@ import schemathesis
 from hypothesis import HealthCheck, settings
 from schemathesis.checks import CHECKS, load_all_checks
 
-from api.app import create_app
-from api.container import Container
-from api.dependencies import CUSTOMER_HEADER
-from api.settings import Settings
+from api.dependencies import CUSTOMER_HEADER, CustomerInHeader, CustomerInPath, access_rules
 from tests.integration.coaching import Customer
-from tests.integration.contract import OPEN, publish_everything
+from tests.integration.contract import OPEN, ROUTES, document, publish_everything
 from tests.integration.service import ADMIN_KEY, Service
 
-document = create_app(Container(settings=Settings(database_url="postgresql://nowhere"))).openapi()
 # Every request of this test names its customer, so the header is left out of what is generated.
 generated = deepcopy(document)
 for operations in generated["paths"].values():
@@ -65,3 +61,17 @@ def test_every_operation_describes_what_every_operation_can_answer() -> None:
             assert {"401", "403", "503"} <= described, (method, path)
             assert "requestBody" not in operation or {"400", "413"} <= described, (method, path)
             assert method != "post" or "idempotency_key_reused" in str(operation["responses"]["422"]), (method, path)
+
+
+def test_an_operation_describes_what_follows_from_its_access_rule() -> None:
+    for name, route in ROUTES.items():
+        method, _, path = name.partition(" ")
+        described = document["paths"][path][method.lower()]
+        parameters = {item["name"] for item in described.get("parameters", ())}
+        rules = access_rules(route)
+        in_header = any(isinstance(rule, CustomerInHeader) for rule in rules)
+        in_path = any(isinstance(rule, CustomerInPath) for rule in rules)
+        assert ("security" in described) == bool(rules), name
+        assert (CUSTOMER_HEADER in parameters) == in_header, name
+        assert not (in_header or in_path) or "customer_not_found" in str(described["responses"]["404"]), name
+        assert ("Idempotency-Key" in parameters) == (method == "POST"), name

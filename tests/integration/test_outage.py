@@ -79,7 +79,7 @@ class Traffic:
 
     def until(self, status: int, more: int = 20) -> None:
         enough = self.statuses[status] + more
-        until(lambda: self.statuses[status] >= enough, 30, f"{more} more answers with {status}, got {self.statuses}")
+        until(lambda: self.statuses[status] >= enough, expected=f"{more} more answers with {status}, got {self.statuses}")
 
 
 def kill_9(postgres: EmbeddedPostgres, data_dir: Path) -> None:
@@ -117,7 +117,7 @@ def test_when_the_database_is_back_the_service_recovers_by_itself(service: Servi
     postgres.stop()
     unavailable(customer.create())
     postgres.start()
-    until(lambda: service.anyone.get("/readyz").status_code == 200, 10, "the service to be ready again")
+    until(lambda: service.anyone.get("/readyz").status_code == 200, expected="the service to be ready again")
     assert customer.get(id).status_code == 200
     assert customer.create().status_code == 201
     assert customer.used("sessions") == 2

@@ -1,6 +1,7 @@
 """The database's schema: what migrations make of it is what the code knows, and all of a customer lies together."""
 
 import pkgutil
+import re
 from collections.abc import AsyncIterator
 from importlib import import_module
 from typing import Any
@@ -12,6 +13,7 @@ from sqlalchemy import Connection, Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 import infrastructure.sql
+from infrastructure.sql.driver.errors import LOST_RACES
 from infrastructure.sql.driver.pool import create_engine
 from infrastructure.sql.driver.schema import metadata
 from infrastructure.sql.upkeep.migrate import upgrade
@@ -30,7 +32,7 @@ CONSTRAINTS = """
     FROM pg_constraint WHERE connamespace = 'public'::regnamespace AND conrelid <> 'alembic_version'::regclass
 """
 UNIQUE_INDEXES = """
-    SELECT t.relname AS "table", i.relname AS "index", a.attname AS "first"
+    SELECT t.relname AS "table", i.relname AS "index", x.indisprimary AS is_primary, a.attname AS "first"
     FROM pg_index AS x
     JOIN pg_class AS t ON t.oid = x.indrelid
     JOIN pg_class AS i ON i.oid = x.indexrelid
@@ -75,7 +77,8 @@ async def test_columns_and_primary_keys_are_the_ones_that_the_code_knows(connect
     columns = {(table.name, column.name, "YES" if column.nullable else "NO") for table in tables for column in table.columns}
     assert {tuple(row) for row in await rows(connection, COLUMNS)} == columns
     keys = {table.name: f"PRIMARY KEY ({', '.join(column.name for column in table.primary_key)})" for table in tables}
-    assert {row.table: row.definition for row in await rows(connection, CONSTRAINTS) if row.kind == "p"} == keys
+    definitions = {row.table: row.definition.replace('"', "") for row in await rows(connection, CONSTRAINTS) if row.kind == "p"}
+    assert definitions == keys
 
 
 async def test_every_table_but_the_reference_tables_belongs_to_customers(connection: AsyncConnection) -> None:
@@ -97,6 +100,18 @@ async def test_constraints_are_named_and_foreign_keys_stay_within_a_customer_or_
         assert row.kind == "n" or row.name.startswith(prefixes[row.kind] + row.table), row.name
         if row.kind == "f":
             assert row.target in OF_NO_CUSTOMER or row.definition.startswith("FOREIGN KEY (customer_id,"), row.name
+
+
+async def test_whatever_a_unique_violation_can_name_is_called_by_its_kind_and_its_table(connection: AsyncConnection) -> None:
+    """Constraints, and unique indexes that are none: the database reports either by name, and the name decides what happens."""
+    for row in await rows(connection, UNIQUE_INDEXES):
+        assert re.fullmatch(f"pk_{row.table}" if row.is_primary else rf"uq_{row.table}_\w+", row.index), row.index
+
+
+async def test_every_race_that_can_be_lost_is_about_a_unique_constraint_that_exists(connection: AsyncConnection) -> None:
+    """A name that is renamed in one place only would turn lost races into errors."""
+    assert LOST_RACES
+    assert LOST_RACES - {row.index for row in await rows(connection, UNIQUE_INDEXES)} == set()
 
 
 async def test_there_are_no_triggers_sequences_or_enums(connection: AsyncConnection) -> None:

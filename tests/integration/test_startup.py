@@ -20,7 +20,7 @@ import pytest
 
 from infrastructure.embedded.postgres import EmbeddedPostgres
 from tests.integration.coaching import Customer, at_once
-from tests.integration.service import Database, Databases, Service, environment, tollgate, until
+from tests.integration.service import HEEDS_CTRL_C, START_SECONDS_MAX, Database, Databases, Service, environment, tollgate, until
 
 Begin = Callable[..., Service]
 Kill = Callable[[Service], object]
@@ -117,7 +117,7 @@ def test_service_and_database_stop_cleanly_and_a_second_start_finds_its_data(
     assert service.wait() == 0, service.errors
     assert service.errors == ""
     assert not postgres_processes(data_dir)
-    until(lambda: not any(map(is_alive, processes)), 5, "all processes to be gone")
+    until(lambda: not any(map(is_alive, processes)), expected="all processes to be gone")
     assert is_free(port)
     assert EmbeddedPostgres(data_dir).running_url() is None
 
@@ -217,8 +217,8 @@ def test_a_start_after_kill_9_recovers_on_the_same_port(
     port = killed.port
     workers_left = psutil.Process(killed.process.pid).children(recursive=True)
     kill(killed)
-    until(lambda: is_free(port), 15, "the port to be free again")
-    until(lambda: not any(map(is_alive, workers_left)), 5, "all processes to be gone")
+    until(lambda: is_free(port), expected="the port to be free again")
+    until(lambda: not any(map(is_alive, workers_left)), expected="all processes to be gone")
     with Service(data_dir=data_dir, workers=workers, port=port, plans=None) as service:
         assert customer.at(service).get(session).status_code == 200
         finds_its_data(service, made)
@@ -244,10 +244,17 @@ def test_a_worker_that_is_killed_is_replaced(database_url: str) -> None:
 def test_services_that_start_at_once_on_an_empty_database_all_come_up(databases: Databases, begin: Begin) -> None:
     url = databases.empty()
     services = [begin(url) for _ in range(2)]
-    until(lambda: all(service.ended or "is ready at" in service.output for service in services), 60, "all to be ready")
+    until(lambda: all(service.ended or "is ready at" in service.output for service in services), START_SECONDS_MAX, "all to be ready")
     assert [service.errors for service in services if service.ended] == []
     assert Database(url).value("SELECT count(*) FROM plan_version WHERE version > 1") == 0
     databases.drop(url)
+
+
+@pytest.mark.parametrize(("before", "ignored"), [((), True), (HEEDS_CTRL_C, False)], ids=["as it is", "as the tests start it"])
+def test_a_service_heeds_ctrl_c_where_its_tests_run_in_the_background_of_a_script(before: tuple[str, ...], ignored: bool) -> None:
+    in_background = ("sh", "-c", 'trap "" INT; exec "$@"', "sh")
+    asked = (sys.executable, "-c", "import signal; print(signal.getsignal(signal.SIGINT) == signal.SIG_IGN)")
+    assert subprocess.run((*in_background, *before, *asked), capture_output=True, text=True, check=True).stdout == f"{ignored}\n"
 
 
 def test_the_environment_of_the_tests_reaches_no_service() -> None:

@@ -6,7 +6,6 @@ import socket
 import stat
 import struct
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -49,6 +48,11 @@ def session(customer: Customer) -> str:
 def files(service: Service) -> set[Path]:
     """Everything that is kept of uploads, whole or not."""
     return {path for path in (service.data_dir / "uploads").rglob("*") if path.is_file()}
+
+
+def until_bytes_are_coming(service: Service) -> None:
+    incoming = service.data_dir / "uploads" / "incoming"
+    until(lambda: list(incoming.iterdir()), expected="the upload's first bytes on the disk")
 
 
 @contextmanager
@@ -137,12 +141,11 @@ def test_an_empty_upload_is_none(customer: Customer, session: str) -> None:
 @pytest.mark.parametrize("framing", [b"Content-Length: 6000000", b"Transfer-Encoding: chunked"], ids=["with its length", "in chunks"])
 def test_of_an_upload_whose_connection_is_cut_nothing_is_kept(customer: Customer, session: str, framing: bytes, abruptly: bool) -> None:
     url = httpx.URL(customer.upload_url(session, 6 * MB))
-    incoming = customer.service.data_dir / "uploads" / "incoming"
     with nothing_kept(customer, session), socket.create_connection((url.host, url.port)) as connection:
         head = b"PUT %b HTTP/1.1\r\nHost: x\r\nContent-Type: audio/mp4\r\n%b\r\n\r\n" % (url.raw_path, framing)
         size = b"%x\r\n" % (6 * MB) if framing.endswith(b"chunked") else b""
         connection.sendall(head + size + b"x" * 3 * MB)
-        until(lambda: list(incoming.iterdir()), expected="the upload's first bytes on the disk")
+        until_bytes_are_coming(customer.service)
         if abruptly:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
@@ -222,12 +225,12 @@ def test_a_confirmation_while_bytes_are_still_coming_leaves_what_was_confirmed(c
 
     def content() -> Iterator[bytes]:
         yield b"x" * 2 * MB
-        go_on.wait(10)
+        go_on.wait(60)
         yield b"x"
 
     def confirm() -> httpx.Response:
-        time.sleep(0.2)
         try:
+            until_bytes_are_coming(customer.service)
             return customer.confirm(session)
         finally:
             go_on.set()

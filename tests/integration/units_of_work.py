@@ -9,6 +9,10 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from sqlalchemy import Table
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateIndex, CreateTable
+
 from core.customers.customer import Customer
 from core.metering.account import Account
 from core.metering.ledger import Origin, UsageRecord
@@ -17,9 +21,10 @@ from core.metering.ports import UnitOfWork
 from core.metering.reservations import Reservation
 from core.plans.periods import Billing, Interval, Period
 from core.plans.plan import Metered, Plan, Static
-from core.products import BUILT_IN
+from core.products import BUILT_IN, OPTIONS
 from infrastructure.ids import new_id
 from infrastructure.sql.driver.connections import Connections
+from infrastructure.sql.driver.owned import OwnedKind
 from infrastructure.sql.driver.pool import create_engine
 from infrastructure.sql.engine.plans import PlanCatalog
 from infrastructure.sql.engine.unit_of_work import SqlUnitOfWork
@@ -66,11 +71,19 @@ class Storage(ABC):
 
 
 class SqlStorage(Storage):
-    def __init__(self, connections: Connections) -> None:
-        self._connections, self._catalog = connections, PlanCatalog(BUILT_IN)
+    """`owned` are kinds of things that the registry does not have."""
+
+    def __init__(self, connections: Connections, *owned: OwnedKind[Any]) -> None:
+        self._connections, self._catalog = connections, PlanCatalog(BUILT_IN, OPTIONS)
+        self._repositories = REPOSITORIES | {kept.kind: kept.repository for kept in owned}
 
     def open(self) -> SqlUnitOfWork:
-        return SqlUnitOfWork(self._connections, self._catalog, new_id, REPOSITORIES)
+        return SqlUnitOfWork(self._connections, self._catalog, new_id, self._repositories)
+
+    async def create(self, table: Table) -> None:
+        """A table that no migration makes, with its indexes."""
+        for made in (CreateTable(table), *map(CreateIndex, table.indexes)):
+            await self._connections.ask(lambda driver, made=made: driver.execute(str(made.compile(dialect=postgresql.dialect()))))
 
     async def publish(self, plan: Plan) -> None:
         async with self.open() as uow:
@@ -114,7 +127,9 @@ async def book(
     storage: Storage, quantity: int, customer: str = "acme", at: datetime = NOW, occurred_at: datetime | None = None
 ) -> UsageRecord:
     async with storage.open() as uow:
-        record = (await locked(uow, customer, at=at)).record("sessions", quantity, ORIGIN, occurred_at=occurred_at)
+        account = await locked(uow, customer, at=at)
+        await uow.accounts.load_periods([(Meter(customer, "sessions"), occurred_at or at)])
+        record = account.record("sessions", quantity, ORIGIN, occurred_at=occurred_at)
         await uow.commit()
     return record
 

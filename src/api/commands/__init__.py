@@ -2,4 +2,4 @@
 
 
 class CommandFailed(Exception):
-    """A command cannot do what it was asked to; the message is one line for whoever typed it."""
+    """A command cannot do what it was asked to; the message is one line for the person who typed it."""

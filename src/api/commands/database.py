@@ -38,7 +38,7 @@ def database(settings: Settings) -> Iterator[Settings]:
 
 @contextmanager
 def embedded(directory: DataDirectory) -> Iterator[str]:
-    """An embedded PostgreSQL, stopped in the end. The directory has to be acquired."""
+    """An embedded PostgreSQL, which is stopped at the end. The directory has to be acquired."""
     postgres = EmbeddedPostgres(directory.path)
     try:
         yield postgres.start()
@@ -58,7 +58,7 @@ async def migrated(settings: Settings) -> None:
     try:
         engine = create_engine(settings.database_url, None)
     except (ArgumentError, ValueError) as error:  # ValueError: a port that is no number
-        raise CommandFailed("TOLLGATE_DATABASE_URL is no URL such as postgresql://user:password@host:5432/name") from error
+        raise CommandFailed("TOLLGATE_DATABASE_URL is not a URL such as postgresql://user:password@host:5432/name") from error
     try:
         with storage_errors():
             await upgrade(engine)
@@ -72,7 +72,7 @@ async def migrated(settings: Settings) -> None:
 async def container(settings: Settings) -> AsyncIterator[Container]:
     """A container over a migrated database, for one command."""
     await migrated(settings)
-    # What is not a request may take its time: reconciling many customers, or a long history.
+    # A command may take longer than a request: it reconciles many customers, or a long history.
     made = Container(settings=settings.model_copy(update={"statement_seconds_max": None}))
     try:
         yield made

@@ -1,4 +1,4 @@
-"""Start a service of its own, play the reference products' stories on it, and tell what happened."""
+"""Start a service of its own, play the reference products' stories on it, and print what happened."""
 
 import os
 import re
@@ -35,7 +35,7 @@ TOKEN_SECONDS: Final = 600
 
 
 def demo(settings: Settings, out: Console) -> None:
-    """Plays all stories. Raises CommandFailed where the service does not start, or a story takes another turn."""
+    """Plays all stories. Raises CommandFailed where the service does not start, or answers other than a story expects."""
     file = settings.plans or Path(PLANS)
     if not file.is_file():
         raise CommandFailed(f"No plan file {file}: run the demo in the project's directory, or set TOLLGATE_PLANS.")

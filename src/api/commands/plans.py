@@ -8,7 +8,8 @@ from api.commands import CommandFailed
 from api.container import Container
 from core.errors import DomainError
 from core.plans.features import Feature, FeatureCatalog
-from core.plans.plan import Boolean, Entitlement, Metered, Plan, Static, Window
+from core.plans.periods import Reset
+from core.plans.plan import Boolean, Entitlement, Metered, Plan, Static
 from infrastructure.plan_files.reader import PlanFile, PlanFileError, read_plan_file
 
 
@@ -25,7 +26,7 @@ class Change:
 async def _read(container: Container, path: Path) -> PlanFile:
     """Raises CommandFailed with every mistake in the file, a line each. Features that are declared already need not be again."""
     try:
-        return read_plan_file(path, tuple(await container.plan_reader().features()))
+        return read_plan_file(path, tuple(await container.plan_reader().features()), container.plan_options())
     except PlanFileError as error:
         raise CommandFailed(str(error)) from error
 
@@ -62,19 +63,15 @@ async def diff(container: Container, path: Path) -> list[Change]:
 def told(entitlement: Entitlement, feature: Feature | None) -> str:
     """An entitlement in a few words."""
     match entitlement:
-        case Metered(limit, reset, enforcement, window):
+        case Metered(limit=limit, reset=reset, enforcement=enforcement, options=options):
             assert feature is not None
-            amount = "unlimited" if limit is None else f"{feature.units(limit):f}"
-            return f"{amount} {feature.unit} per {reset.value} ({enforcement.value})" + (f" of {_told_window(window)}" if window else "")
+            amount = f"unlimited {feature.plural}" if limit is None else feature.amount(limit)
+            period = "in all" if reset is Reset.NEVER else f"per {reset.value}"
+            return f"{amount} {period} ({enforcement.value})" + "".join(f" of {option}" for option in options)
         case Static(value):
             return f"{value:f}"
         case Boolean(enabled):
             return "on" if enabled else "off"
-
-
-def _told_window(window: Window) -> str:
-    most = "" if window.messages_max is None else f", at most {window.messages_max} messages"
-    return f"{window.length.total_seconds():.0f} s {'after the latest' if window.extending else 'from the first'} message{most}"
 
 
 def _change(before: Plan | None, after: Plan, catalog: FeatureCatalog) -> Change:

@@ -9,11 +9,12 @@ from rich.table import Table
 from api.commands import CommandFailed
 from api.container import Container
 from core.errors import DomainError
+from core.plans.features import plural
 from core.reconciliation.drift import Drift
 
 
 async def reconcile(container: Container, customer: str | None, *, repair: bool, out: Console) -> bool:
-    """Prints what disagrees, mends it if asked to, and says whether there was anything. Raises CommandFailed."""
+    """Prints what disagrees, repairs it if asked to, and says whether there was anything. Raises CommandFailed."""
     use_case = container.reconcile()
     found: list[Drift] = []
     written = 0
@@ -34,12 +35,16 @@ async def reconcile(container: Container, customer: str | None, *, repair: bool,
         out.print("Product records, ledger and counters agree.")
         return False
     out.print(await _table(container, found))
-    counters = len({(item.customer_id, item.feature) for item in found})
+    counters = _counted(len({(item.customer_id, item.feature) for item in found}), "counter")
     if repair:
-        out.print(f"Repaired: {counters} counters rebuilt, {written} ledger records written with the reason 'reconcile'.")
+        out.print(f"Repaired: {counters} rebuilt, {_counted(written, 'ledger record')} written with the reason 'reconcile'.")
     else:
-        out.print(f"{counters} counters drifted: 'tollgate reconcile --repair' mends them.")
+        out.print(f"{counters} drifted: repair with 'tollgate reconcile --repair'.")
     return True
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what if number == 1 else plural(what)}"
 
 
 async def _table(container: Container, found: Sequence[Drift]) -> Table:

@@ -24,13 +24,12 @@ from api.operational import MULTIPROCESS
 from api.settings import Settings, revealed
 from core.customers.put_customer import PutCustomerCommand
 from core.metering.account import CustomerNotFound
-from core.plans.periods import Interval
 from infrastructure.embedded.data_directory import DataDirectory, DataDirectoryError
 from infrastructure.embedded.postgres import EmbeddedPostgresError
 
 BACKLOG: Final = 2048
 SHUTDOWN_SECONDS_MAX: Final = 20
-"""What is under way then is given up, before whoever stops the service loses patience: container platforms wait 30 s."""
+"""What is still under way then is given up: container platforms wait 30 s before they kill a process."""
 EXAMPLE_PLAN: Final = "free"
 EXAMPLE_TOKEN_SECONDS: Final = 24 * 3600
 
@@ -69,7 +68,7 @@ def serve(settings: Settings, options: Options, say: Callable[[str], None]) -> N
 
 
 def _exit_on_terminate() -> None:
-    """Terminating ends the program by way of its clean-up, from its first moment to its last."""
+    """A termination signal ends the program with its clean-up, at any moment of its life."""
 
     def leave(number: int, frame: FrameType | None) -> None:
         sys.exit(0)
@@ -123,7 +122,7 @@ async def _prepare(settings: Settings, options: Options) -> None:
 
 
 def _require_usable(container: Container) -> None:
-    """What each server process will need, made once here, so that what is wrong with it is told before anything is served."""
+    """Makes once what each server process will need, so that a mistake in the settings is reported before anything is served."""
     try:
         container.authenticator()
     except (PyJWTError, ValueError) as error:
@@ -140,14 +139,7 @@ async def _make_example_customer(container: Container, customer_id: str) -> None
     except CustomerNotFound:
         now = container.clock()()
         first = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-        command = PutCustomerCommand(
-            customer_id=customer_id,
-            plan=EXAMPLE_PLAN,
-            billing_anchor=first,
-            billing_interval=Interval.MONTH,
-            time_zone="UTC",
-            phone_region=None,
-        )
+        command = PutCustomerCommand(customer_id=customer_id, plan=EXAMPLE_PLAN, changes={"billing_anchor": first})
         await container.put_customer().execute(command)
 
 

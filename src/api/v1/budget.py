@@ -1,7 +1,7 @@
 """/api/v1/budget: what AI operations may still cost, and what they have cost."""
 
 import re
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import Decimal
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -10,18 +10,16 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 from api.dependencies import ProductReader, container_of
 from api.docs import refusals
 from api.errors import code_of
-from api.v1.customers import PeriodBody
-from api.v1.operations import RUNS_MAX
-from api.v1.usage import BalanceAnswer, to_balance
-from api.wire import Answer, Number, number
+from api.frame.route import FrameRoute
+from api.v1.bodies import RUNS_MAX, BalanceAnswer, PeriodBody, to_balance
+from api.wire import Answer, Number, money, number
 from core.metering.balance import Balance
 from core.operations.budget import FeatureSpend
 from core.operations.features import AI_COST, AI_RUNS
 
-router = APIRouter(prefix="/api/v1/budget", tags=["AI operations"])
+router = APIRouter(prefix="/api/v1/budget", tags=["AI operations"], route_class=FrameRoute)
 
 UNLIMITED = "unlimited"
-CENT = Decimal("0.01")
 
 
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?")
@@ -39,7 +37,7 @@ Dollars = Annotated[
 
 
 class BudgetStanding(BalanceAnswer):
-    """Where runs or cost stand in the period of their own limit. `display` is used / limit."""
+    """Where runs or cost stand in the period of their own limit. `display` is used / limit; dollars are rounded down to the cent."""
 
     display: Annotated[str, Field(examples=["1 / 30", "$0.00 / $3.00"])]
 
@@ -81,7 +79,7 @@ class AffordAnswer(Answer):
     cost: BudgetStanding
 
 
-@router.get("", responses=refusals("customer_not_found"))
+@router.get("")
 async def get_budget(request: Request, caller: ProductReader) -> BudgetAnswer:
     """Where runs and cost stand at this moment, and which features they were for, the most expensive first."""
     container = container_of(request)
@@ -95,7 +93,7 @@ async def get_budget(request: Request, caller: ProductReader) -> BudgetAnswer:
     )
 
 
-@router.get("/can-afford", responses=refusals("customer_not_found", "invalid_quantity"))
+@router.get("/can-afford", responses=refusals("invalid_quantity"))
 async def can_afford(
     request: Request,
     caller: ProductReader,
@@ -114,5 +112,4 @@ async def can_afford(
 
 
 def _dollars(parts: int) -> str:
-    """To the cent, rounded half-even, exactly."""
-    return f"${(Decimal(parts) / AI_COST.resolution).quantize(CENT, ROUND_HALF_EVEN):f}"
+    return money(Decimal(parts) / AI_COST.resolution)

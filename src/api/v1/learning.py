@@ -2,11 +2,14 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Path, Request
 
 from api.dependencies import ProductReader, ProductWriter, container_of
 from api.docs import refusals
-from api.replies import Reply, reply
+from api.frame.commands import carried_out
+from api.frame.route import FrameRoute
+from api.replies import Reply
+from api.v1.bodies import PROSE_BYTES_MAX
 from api.v1.learning_bodies import (
     AssessmentAnswer,
     FinishedPractice,
@@ -18,7 +21,7 @@ from api.v1.learning_bodies import (
     StartedAnswer,
     SubscriptionStatus,
 )
-from api.wire import Label
+from api.wire import Id
 from core.learning.create_learning_plan import CreateLearningPlanCommand
 from core.learning.features import ASSESSMENTS, PRACTICE_SESSIONS
 from core.learning.learning_plan import LearningPlan
@@ -28,7 +31,7 @@ from core.learning.save_practice_session import SavedPractice, SavePracticeSessi
 from core.learning.start_practice_session import StartedPractice, StartPracticeSessionCommand
 from core.learning.take_assessment import TakeAssessmentCommand, TakenAssessment
 
-router = APIRouter(prefix="/api/v1", tags=["learning plans"])
+router = APIRouter(prefix="/api/v1", tags=["learning plans"], route_class=FrameRoute)
 
 
 def _created(plan: LearningPlan) -> Reply:
@@ -51,24 +54,22 @@ def _taken(taken: TakenAssessment) -> Reply:
     "/learning-plans",
     status_code=201,
     response_model=LearningPlanAnswer,
-    responses=refusals("customer_not_found", "idempotency_key_reused"),
 )
-async def create_learning_plan(request: Request, body: NewLearningPlan, caller: ProductWriter) -> Response:
+@carried_out(by=lambda container: container.create_learning_plan(), answered=_created)
+def create_learning_plan(body: NewLearningPlan, caller: ProductWriter) -> CreateLearningPlanCommand:
     """Create a learning plan. It books nothing: the practice sessions do, when they are saved."""
-    container = container_of(request)
-    command = CreateLearningPlanCommand(
+    return CreateLearningPlanCommand(
         customer_id=caller.customer_id,
         language=body.language,
         level=body.level,
         total_sessions=body.total_sessions,
         sessions_per_week=body.sessions_per_week,
     )
-    return await reply(request, container.create_learning_plan(), command, _created, body)
 
 
 @router.get("/learning-plans/{id}", responses=refusals("learning_plan_not_found"))
 async def get_learning_plan(
-    request: Request, id: Annotated[Label, Path(description="the learning plan's id")], caller: ProductReader
+    request: Request, id: Annotated[Id, Path(description="the learning plan's id")], caller: ProductReader
 ) -> LearningPlanAnswer:
     """A learning plan and how far it has come. Another customer's answers 404."""
     container = container_of(request)
@@ -84,44 +85,41 @@ async def get_learning_plan(
         **refusals(
             "practice_session_limit_exceeded",
             "feature_not_in_plan",
-            "customer_not_found",
             "learning_plan_not_found",
             "practice_session_conflict",
-            "idempotency_key_reused",
         ),
     },
 )
-async def start_practice_session(request: Request, body: PracticeStart, caller: ProductWriter) -> Response:
+@carried_out(by=lambda container: container.start_practice_session(), answered=_started)
+def start_practice_session(body: PracticeStart, caller: ProductWriter) -> StartPracticeSessionCommand:
     """Start a practice session and hold one of the plan's sessions for it. Refused where none is left in this billing period.
 
     A start that is abandoned gives the session back after three hours. What was practised can be saved even then.
     """
-    container = container_of(request)
-    command = StartPracticeSessionCommand(caller.customer_id, body.id, body.learning_plan_id)
-    return await reply(request, container.start_practice_session(), command, _started, body)
+    return StartPracticeSessionCommand(caller.customer_id, body.id, body.learning_plan_id)
 
 
 @router.post(
     "/practice-sessions/save",
+    max_body_size=PROSE_BYTES_MAX,
     status_code=201,
     response_model=SavedAnswer,
     responses={
         200: {"model": SavedAnswer, "description": "It was saved before: this is what is stored."},
-        **refusals("customer_not_found", "learning_plan_not_found", "practice_session_conflict", "idempotency_key_reused"),
+        **refusals("learning_plan_not_found", "practice_session_conflict"),
     },
 )
-async def save_practice_session(request: Request, body: FinishedPractice, caller: ProductWriter) -> Response:
+@carried_out(by=lambda container: container.save_practice_session(), answered=_saved)
+def save_practice_session(body: FinishedPractice, caller: ProductWriter) -> SavePracticeSessionCommand:
     """Save a finished practice session, started before or not, and book one of the plan's sessions for it: once, and always.
 
     It is never refused for a limit: above it, the session is booked as overage. Saving the same id again changes nothing and is answered
     with what is stored; other content under the same id is a conflict.
     """
-    container = container_of(request)
     practice = Practice(body.duration_seconds, body.conversation_type, body.summary)
-    command = SavePracticeSessionCommand(
+    return SavePracticeSessionCommand(
         customer_id=caller.customer_id, practice=practice, recorded_by=caller.name, id=body.id, learning_plan_id=body.learning_plan_id
     )
-    return await reply(request, container.save_practice_session(), command, _saved, body)
 
 
 @router.post(
@@ -130,19 +128,16 @@ async def save_practice_session(request: Request, body: FinishedPractice, caller
     response_model=AssessmentAnswer,
     responses={
         200: {"model": AssessmentAnswer, "description": "It was taken before: this is what is stored."},
-        **refusals(
-            "assessment_limit_exceeded", "feature_not_in_plan", "customer_not_found", "assessment_conflict", "idempotency_key_reused"
-        ),
+        **refusals("assessment_limit_exceeded", "feature_not_in_plan", "assessment_conflict"),
     },
 )
-async def take_assessment(request: Request, body: NewAssessment, caller: ProductWriter) -> Response:
+@carried_out(by=lambda container: container.take_assessment(), answered=_taken)
+def take_assessment(body: NewAssessment, caller: ProductWriter) -> TakeAssessmentCommand:
     """Take an assessment and book one of the plan's assessments for it. Refused where none is left in this billing period."""
-    container = container_of(request)
-    command = TakeAssessmentCommand(customer_id=caller.customer_id, kind=body.kind, score=body.score, recorded_by=caller.name, id=body.id)
-    return await reply(request, container.take_assessment(), command, _taken, body)
+    return TakeAssessmentCommand(customer_id=caller.customer_id, kind=body.kind, score=body.score, recorded_by=caller.name, id=body.id)
 
 
-@router.get("/subscription-status", responses=refusals("customer_not_found"))
+@router.get("/subscription-status")
 async def get_subscription_status(request: Request, caller: ProductReader) -> SubscriptionStatus:
     """What is left of the customer's practice sessions and assessments, at this moment."""
     container = container_of(request)

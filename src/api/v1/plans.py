@@ -1,31 +1,27 @@
 """/api/v1/plans and /api/v1/features: what customers may use."""
 
-from datetime import timedelta
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import APIRouter, Depends, Path, Request
 from pydantic import Field
 
 from api.dependencies import admin, container_of, reader
 from api.docs import refusals
+from api.frame.route import FrameRoute
+from api.option_bodies import options_in, with_options
+from api.replies import Reply
 from api.wire import Answer, Cursor, ExactNumber, Key, Limit, Number, Page, Wire, decimal_number, number
-from core.plans.drafts import WINDOW_MESSAGES_MAX, WINDOW_SECONDS_MAX, EntitlementDraft, MeteredDraft, PlanDraft, is_key
+from core.plans.drafts import EntitlementDraft, MeteredDraft, PlanDraft, is_key
 from core.plans.features import Feature, FeatureCatalog
 from core.plans.periods import Reset
-from core.plans.plan import Boolean, Enforcement, Entitlement, Metered, Plan, PlanNotFound, Static, Window
+from core.plans.plan import Boolean, Enforcement, Entitlement, Metered, Plan, PlanNotFound, Static
+from core.products import OPTIONS
 
-router = APIRouter(prefix="/api/v1", tags=["plans"])
-
-
-class WindowBody(Wire):
-    """What one unit of `conversations` pays for."""
-
-    length_seconds: int = Field(24 * 3600, ge=1, le=WINDOW_SECONDS_MAX, strict=True)
-    extending: bool = Field(True, strict=True, description="whether each message moves the end to its own instant plus the length")
-    messages_max: int | None = Field(None, ge=1, le=WINDOW_MESSAGES_MAX, strict=True, description="the next one opens a new conversation")
+router = APIRouter(prefix="/api/v1", tags=["plans"], route_class=FrameRoute)
 
 
+@with_options(OPTIONS)
 class MeteredBody(Wire):
     """A limit on usage, in the feature's unit. Null is unlimited, 0 is none."""
 
@@ -33,7 +29,6 @@ class MeteredBody(Wire):
     limit: ExactNumber | None
     reset: Reset = Reset.BILLING_PERIOD
     enforcement: Enforcement = Enforcement.HARD
-    window: WindowBody | None = Field(None, description="for `conversations` only; null: 24 hours after the latest message")
 
 
 class StaticBody(Wire):
@@ -60,7 +55,7 @@ class PlanBody(Wire):
     entitlements: dict[str, EntitlementBody] = Field(max_length=200)
 
 
-Told = Number | str | bool | dict[str, int | bool | None] | None
+Told = Number | str | bool | dict[str, int | str | bool | None] | None
 
 
 class PlanAnswer(Answer):
@@ -95,21 +90,22 @@ class FeatureAnswer(Answer):
 @router.put(
     "/plans/{key}",
     dependencies=[Depends(admin)],
+    response_model=PlanAnswer,
     responses={
         201: {"model": PlanAnswer, "description": "A new version was published."},
         **refusals("invalid_plan", "plan_version_conflict"),
     },
 )
-async def put_plan(request: Request, key: Annotated[Key, Path()], body: PlanBody, response: Response) -> PlanAnswer:
+async def put_plan(request: Request, key: Annotated[Key, Path()], body: PlanBody) -> Reply:
     """Publish a plan: a new version, or nothing where the content is unchanged. A published version never changes."""
     container = container_of(request)
     draft = PlanDraft(key, body.name or key, {feature: _draft(entitlement) for feature, entitlement in body.entitlements.items()})
     published = await container.publish_plan().execute(draft)
-    response.status_code = 201 if published.is_new else 200
-    return PlanAnswer.of(published.plan, await container.plan_reader().features())
+    answer = PlanAnswer.of(published.plan, await container.plan_reader().features())
+    return Reply.of(answer, 201 if published.is_new else 200)
 
 
-@router.get("/plans", dependencies=[Depends(reader)], responses=refusals())
+@router.get("/plans", dependencies=[Depends(reader)])
 async def list_plans(request: Request, limit: Limit = 50, cursor: Cursor = None) -> Page[PlanAnswer]:
     """The newest version of every plan, by key."""
     container = container_of(request)
@@ -132,43 +128,36 @@ async def get_plan(request: Request, key: Annotated[Key, Path()]) -> PlanAnswer:
 @router.put(
     "/features/{key}",
     dependencies=[Depends(admin)],
+    response_model=FeatureAnswer,
     responses={201: {"model": FeatureAnswer, "description": "The feature is new."}, **refusals("invalid_feature", "feature_conflict")},
 )
-async def put_feature(request: Request, key: Annotated[Key, Path()], body: FeatureBody, response: Response) -> FeatureAnswer:
+async def put_feature(request: Request, key: Annotated[Key, Path()], body: FeatureBody) -> Reply:
     """Declare a metered feature, so that plans may name it. Its unit and resolution never change."""
     container = container_of(request)
     feature, is_new = await container.declare_feature().execute(Feature(key, body.unit, body.resolution))
-    response.status_code = 201 if is_new else 200
-    return FeatureAnswer(key=feature.key, unit=feature.unit, resolution=feature.resolution)
+    answer = FeatureAnswer(key=feature.key, unit=feature.unit, resolution=feature.resolution)
+    return Reply.of(answer, 201 if is_new else 200)
 
 
 def _draft(body: MeteredBody | StaticBody | BooleanBody) -> EntitlementDraft:
     match body:
         case MeteredBody():
-            return MeteredDraft(limit=body.limit, reset=body.reset, enforcement=body.enforcement, window=_window(body.window))
+            return MeteredDraft(limit=body.limit, reset=body.reset, enforcement=body.enforcement, options=options_in(body, OPTIONS))
         case StaticBody():
             return Static(body.value)
         case BooleanBody():
             return Boolean(body.enabled)
 
 
-def _window(body: WindowBody | None) -> Window | None:
-    return body if body is None else Window(timedelta(seconds=body.length_seconds), body.extending, body.messages_max)
-
-
 def _told(key: str, entitlement: Entitlement, catalog: FeatureCatalog) -> dict[str, Told]:
     match entitlement:
-        case Metered(limit, reset, enforcement, window):
+        case Metered(limit=limit, reset=reset, enforcement=enforcement, options=options):
             feature = catalog.get(key)
             assert feature is not None, "published plans name declared features only"
             shown = None if limit is None else number(limit, feature)
             told: dict[str, Told] = {"type": "metered", "limit": shown, "reset": reset.value, "enforcement": enforcement.value}
-            return told if window is None else told | {"window": _told_window(window)}
+            return told | {option.name: option.to_json() for option in options}
         case Static(value):
             return {"type": "static", "value": decimal_number(Decimal(value))}
         case Boolean(enabled):
             return {"type": "boolean", "enabled": enabled}
-
-
-def _told_window(window: Window) -> dict[str, int | bool | None]:
-    return {"length_seconds": int(window.length.total_seconds()), "extending": window.extending, "messages_max": window.messages_max}

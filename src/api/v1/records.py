@@ -4,13 +4,16 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request
 from pydantic import Field
 
 from api.dependencies import CustomerAdmin, CustomerReader, container_of
 from api.docs import refusals
-from api.replies import Reply, reply
-from api.v1.usage import BalanceAnswer, to_balance
+from api.frame.commands import carried_out
+from api.frame.route import FrameRoute
+from api.paging import page
+from api.replies import Reply
+from api.v1.bodies import PROSE_BYTES_MAX, BalanceAnswer, to_balance
 from api.wire import (
     Answer,
     Cursor,
@@ -26,17 +29,16 @@ from api.wire import (
     from_cursor,
     identified,
     number,
-    to_cursor,
 )
 from core.metering.correct_record import Corrected, CorrectRecordCommand
 from core.metering.ledger import LedgerQuery, RecordNotFound, UsageRecord
 from core.plans.features import Feature
 
-router = APIRouter(prefix="/api/v1/customers/{customer_id}/usage/records", tags=["usage"])
+router = APIRouter(prefix="/api/v1/customers/{customer_id}/usage/records", tags=["usage"], route_class=FrameRoute)
 
 
 class LedgerEntry(Answer):
-    """A ledger entry: what was used, when, and on whose word. `overage` is the part above the limit when it was booked."""
+    """A ledger entry: what was used, when, and who recorded it. `overage` is the part above the limit when it was booked."""
 
     id: UUID
     feature: str
@@ -89,12 +91,15 @@ def _corrected(result: Corrected) -> Reply:
     return Reply.of(CorrectionAnswer(**dict(entry), balance=to_balance(result.balance)), 201)
 
 
-@router.get("", responses=refusals("customer_not_found"))
+@router.get("")
 async def list_records(
     request: Request,
     caller: CustomerReader,
     feature: Annotated[Key | None, Query()] = None,
     dimension: Annotated[Label | None, Query()] = None,
+    reference: Annotated[
+        Label | None, Query(description="what was booked for this order, session or other thing, and its corrections")
+    ] = None,
     since: Annotated[Instant | None, Query(description="occurred at this instant or later")] = None,
     until: Annotated[Instant | None, Query(description="occurred before this instant")] = None,
     limit: Limit = 50,
@@ -107,33 +112,32 @@ async def list_records(
         limit=limit + 1,
         feature=feature,
         dimension=dimension,
+        reference=reference,
         since=since,
         until=until,
         before=from_cursor(cursor),
     )
     records = await container.ledger_reader().newest(query)
-    page = records[:limit]
-    following = to_cursor(page[-1].occurred_at, page[-1].id) if len(records) > limit else None
+    shown = page(records, limit, lambda record: (record.occurred_at, record.id))
     catalog = await container.plan_reader().features()
-    entries = [LedgerEntry.of(record, declared) for record in page if (declared := catalog.get(record.feature))]
-    return Page(items=entries, next_cursor=following)
+    entries = [LedgerEntry.of(record, declared) for record in shown.items if (declared := catalog.get(record.feature))]
+    return Page(items=entries, next_cursor=shown.next_cursor)
 
 
 @router.post(
     "/{record_id}/corrections",
+    max_body_size=PROSE_BYTES_MAX,
     status_code=201,
     response_model=CorrectionAnswer,
-    responses=refusals("record_not_found", "customer_not_found", "invalid_quantity", "feature_not_metered", "idempotency_key_reused"),
+    responses=refusals("record_not_found", "invalid_quantity", "feature_not_metered"),
 )
-async def correct_record(
-    request: Request,
+@carried_out(by=lambda container: container.correct_record(), answered=_corrected)
+def correct_record(
     record_id: Annotated[UUID, Path(), identified(RecordNotFound)],
     body: CorrectionBody,
     caller: CustomerAdmin,
-) -> Response:
+) -> CorrectRecordCommand:
     """Book a compensating record with a reason, in the period of the record that it corrects."""
-    container = container_of(request)
-    command = CorrectRecordCommand(
+    return CorrectRecordCommand(
         customer_id=caller.customer_id, record_id=record_id, quantity=body.quantity, reason=body.reason, recorded_by=caller.name
     )
-    return await reply(request, container.correct_record(), command, _corrected, body)

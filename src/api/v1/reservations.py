@@ -6,20 +6,22 @@ from typing import Annotated
 from urllib.parse import quote
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Path, Request
 from pydantic import Field
 
 from api.dependencies import CustomerReader, CustomerWriter, container_of
 from api.docs import refusals
-from api.replies import Reply, reply
-from api.v1.usage import FEATURES_MAX, AmountBody, BalanceAnswer, amounts, balances
+from api.frame.commands import carried_out
+from api.frame.route import FrameRoute
+from api.replies import Reply
+from api.v1.bodies import FEATURES_MAX, BalanceAnswer, FinishedAmountBody, amounts, balances
 from api.wire import Answer, ExactNumber, Key, Label, Number, Wire, identified, number
 from core.metering.balance import Amount, Balance
 from core.metering.finish_reservation import CommitReservationCommand, ReleaseReservationCommand
 from core.metering.reservations import TTL_DEFAULT, TTL_MAX, Reservation, ReservationNotFound, ReservationState
 from core.metering.reserve_usage import Reserved, ReserveUsageCommand
 
-router = APIRouter(prefix="/api/v1/customers/{customer_id}/reservations", tags=["reservations"])
+router = APIRouter(prefix="/api/v1/customers/{customer_id}/reservations", tags=["reservations"], route_class=FrameRoute)
 
 TTL_SECONDS_DEFAULT = int(TTL_DEFAULT.total_seconds())
 TTL_SECONDS_MAX = int(TTL_MAX.total_seconds())
@@ -28,7 +30,7 @@ ReservationId = Annotated[UUID, Path(description="the reservation's id"), identi
 
 
 class HeldAmountBody(Wire):
-    """So much of one feature, in its unit. What it was used for is said when it is committed."""
+    """An amount of one feature, in its unit. What it was used for is said when it is committed."""
 
     feature: Annotated[Key, Field(examples=["ai_cost"])]
     quantity: Annotated[ExactNumber, Field(examples=[0.02])]
@@ -39,17 +41,17 @@ class ReservationBody(Wire):
 
     usage: Annotated[list[HeldAmountBody], Field(min_length=1, max_length=FEATURES_MAX)]
     ttl_seconds: Annotated[int, Field(ge=1, le=TTL_SECONDS_MAX, strict=True)] = TTL_SECONDS_DEFAULT
-    reference: Annotated[Label | None, Field(description="yours, shown in the ledger when it is committed")] = None
+    reference: Annotated[Label | None, Field(description="your own reference, shown in the ledger when it is committed")] = None
 
 
 class CommitBody(Wire):
     """What was really used; absent: what was held."""
 
-    usage: Annotated[list[AmountBody] | None, Field(max_length=20)] = None
+    usage: Annotated[list[FinishedAmountBody] | None, Field(max_length=FEATURES_MAX)] = None
 
 
 class ReservedAmount(Answer):
-    """So much of one feature, in its unit."""
+    """An amount of one feature, in its unit."""
 
     feature: str
     quantity: Number
@@ -104,25 +106,25 @@ def _finished(result: Reserved) -> Reply:
         "budget_exceeded",
         "conversation_quota_exceeded",
         "feature_not_in_plan",
-        "customer_not_found",
         "invalid_quantity",
         "feature_not_metered",
-        "idempotency_key_reused",
     ),
 )
-async def reserve_usage(request: Request, body: ReservationBody, caller: CustomerWriter) -> Response:
-    """Set one or several features aside, all or none. What is held counts against the limit until it is committed, released or expires."""
-    container = container_of(request)
-    command = ReserveUsageCommand(
+@carried_out(by=lambda container: container.reserve_usage(), answered=_held)
+def reserve_usage(body: ReservationBody, caller: CustomerWriter) -> ReserveUsageCommand:
+    """Hold usage of one or several features, all or none.
+
+    What is held counts against the limit until it is committed, released or expires.
+    """
+    return ReserveUsageCommand(
         customer_id=caller.customer_id,
         amounts=[Amount(item.feature, item.quantity) for item in body.usage],
         ttl=timedelta(seconds=body.ttl_seconds),
         reference=body.reference,
     )
-    return await reply(request, container.reserve_usage(), command, _held, body)
 
 
-@router.get("/{id}", responses=refusals("reservation_not_found", "customer_not_found"))
+@router.get("/{id}", responses=refusals("reservation_not_found"))
 async def get_reservation(request: Request, id: ReservationId, caller: CustomerReader) -> ReservationAnswer:
     """A reservation in its present state, and where its features stand."""
     container = container_of(request)
@@ -136,22 +138,21 @@ async def get_reservation(request: Request, id: ReservationId, caller: CustomerR
 @router.post(
     "/{id}/commit",
     response_model=ReservationAnswer,
-    responses=refusals("reservation_not_found", "customer_not_found", "reservation_not_held", "invalid_quantity", "feature_not_in_plan"),
+    responses=refusals("reservation_not_found", "reservation_not_held", "invalid_quantity", "feature_not_in_plan"),
 )
-async def commit_reservation(request: Request, id: ReservationId, caller: CustomerWriter, body: CommitBody | None = None) -> Response:
+@carried_out(by=lambda container: container.commit_reservation(), answered=_finished)
+def commit_reservation(id: ReservationId, caller: CustomerWriter, body: CommitBody | None = None) -> CommitReservationCommand:
     """Book what was really used. Always booked: above the hold, above the limit, and late."""
-    container = container_of(request)
     actual = None if body is None or body.usage is None else amounts(body.usage)
-    command = CommitReservationCommand(customer_id=caller.customer_id, reservation_id=id, recorded_by=caller.name, amounts=actual)
-    return await reply(request, container.commit_reservation(), command, _finished, body)
+    return CommitReservationCommand(customer_id=caller.customer_id, reservation_id=id, recorded_by=caller.name, amounts=actual)
 
 
 @router.post(
     "/{id}/release",
     response_model=ReservationAnswer,
-    responses=refusals("reservation_not_found", "customer_not_found", "reservation_not_held"),
+    responses=refusals("reservation_not_found", "reservation_not_held"),
 )
-async def release_reservation(request: Request, id: ReservationId, caller: CustomerWriter) -> Response:
+@carried_out(by=lambda container: container.release_reservation(), answered=_finished)
+def release_reservation(id: ReservationId, caller: CustomerWriter) -> ReleaseReservationCommand:
     """Give back what is held. Releasing again changes nothing."""
-    container = container_of(request)
-    return await reply(request, container.release_reservation(), ReleaseReservationCommand(caller.customer_id, id), _finished)
+    return ReleaseReservationCommand(caller.customer_id, id)

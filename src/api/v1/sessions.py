@@ -4,13 +4,17 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Path, Request
 from pydantic import Field
 
-from api.dependencies import ProductReader, ProductWriter, container_of
+from api.dependencies import ProductReader, ProductReporter, ProductWriter, container_of
 from api.docs import refusals
-from api.replies import Reply, reply
-from api.wire import Answer, Cursor, Label, Limit, Page, Prose, Wire, from_cursor, identified, to_cursor
+from api.frame.commands import carried_out
+from api.frame.route import FrameRoute
+from api.paging import page_of
+from api.replies import Reply
+from api.v1.bodies import PROSE_BYTES_MAX
+from api.wire import Answer, Cursor, FinishedProse, Label, Limit, Page, Seconds, Wire, identified
 from core.sessions.complete_session import CompleteSessionCommand
 from core.sessions.confirm_upload import ConfirmUploadCommand
 from core.sessions.create_session import CreateSessionCommand
@@ -19,16 +23,15 @@ from core.sessions.request_upload import RequestUploadCommand
 from core.sessions.session import Session, SessionKey, SessionNotFound, SessionStatus, SttProvider
 from core.sessions.uploads import UploadTarget
 
-router = APIRouter(prefix="/api/v1/sessions", tags=["coaching sessions"])
+router = APIRouter(prefix="/api/v1/sessions", tags=["coaching sessions"], route_class=FrameRoute)
 
-DURATION_SECONDS_MAX = 7 * 24 * 3600
 FILE_SIZE_BYTES_MAX = 1_000_000_000_000
 
 SessionId = Annotated[UUID, Path(description="the session's id"), identified(SessionNotFound)]
 
 
 class NewSession(Wire):
-    """What the customer says of a session."""
+    """A session to create."""
 
     title: Annotated[Label, Field(examples=["Weekly coaching"])]
     language: Annotated[str, Field(pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$", max_length=35, examples=["en-US"])]
@@ -36,9 +39,9 @@ class NewSession(Wire):
 
 
 class NewUpload(Wire):
-    """What the file will be."""
+    """The file that is going to be uploaded."""
 
-    filename: Annotated[Label, Field(description="for people; never used as a name on our side", examples=["monday.m4a"])]
+    filename: Annotated[Label, Field(description="for people to read; the file is not stored under this name", examples=["monday.m4a"])]
     content_type: Annotated[str, Field(pattern=r"^[!-~]+/[!-~]([ -~]*[!-~])?$", max_length=127, examples=["audio/mp4"])]
     size_bytes: Annotated[int, Field(ge=1, le=FILE_SIZE_BYTES_MAX, strict=True)]
 
@@ -46,13 +49,16 @@ class NewUpload(Wire):
 class Completion(Wire):
     """What was transcribed."""
 
-    duration_seconds: Annotated[int, Field(ge=0, le=DURATION_SECONDS_MAX, strict=True, examples=[1830])]
+    duration_seconds: Annotated[Seconds, Field(examples=[1830])]
 
 
 class Failure(Wire):
-    """Why the session could not be transcribed."""
+    """Why the session could not be transcribed, and whether it is to count all the same."""
 
-    reason: Annotated[Prose, Field(min_length=1)]
+    reason: FinishedProse
+    give_back: Annotated[
+        bool, Field(strict=True, description="true: the session's unit is given back, by a correction with the reason")
+    ] = False
 
 
 class SessionAnswer(Answer):
@@ -115,30 +121,24 @@ def _target(target: UploadTarget) -> Reply:
     "",
     status_code=201,
     response_model=SessionAnswer,
-    responses=refusals(
-        "session_limit_exceeded", "transcription_limit_exceeded", "feature_not_in_plan", "customer_not_found", "idempotency_key_reused"
-    ),
+    responses=refusals("session_limit_exceeded", "transcription_limit_exceeded", "feature_not_in_plan"),
 )
-async def create_session(request: Request, body: NewSession, caller: ProductWriter) -> Response:
+@carried_out(by=lambda container: container.create_session(), answered=_created)
+def create_session(body: NewSession, caller: ProductWriter) -> CreateSessionCommand:
     """Create a coaching session and book one of the plan's sessions for it.
 
     Refused where the plan has no session left in this billing period, or no minutes to transcribe it with.
     """
-    container = container_of(request)
-    command = CreateSessionCommand(
+    return CreateSessionCommand(
         customer_id=caller.customer_id, title=body.title, language=body.language, stt_provider=body.stt_provider, recorded_by=caller.name
     )
-    return await reply(request, container.create_session(), command, _created, body)
 
 
-@router.get("", responses=refusals("customer_not_found"))
+@router.get("")
 async def list_sessions(request: Request, caller: ProductReader, limit: Limit = 50, cursor: Cursor = None) -> Page[SessionAnswer]:
     """The customer's sessions, newest first."""
-    container = container_of(request)
-    sessions = await container.session_reader().newest(caller.customer_id, limit + 1, from_cursor(cursor))
-    page = sessions[:limit]
-    following = to_cursor(page[-1].created_at, page[-1].id) if len(sessions) > limit else None
-    return Page(items=[SessionAnswer.of(session) for session in page], next_cursor=following)
+    found = await page_of(container_of(request).session_reader(), caller.customer_id, limit, cursor)
+    return found.each(SessionAnswer.of)
 
 
 @router.get("/{id}", responses=refusals("session_not_found"))
@@ -153,13 +153,10 @@ async def get_session(request: Request, id: SessionId, caller: ProductReader) ->
     response_model=UploadAnswer,
     responses=refusals("session_not_found", "invalid_session_state", "file_size_exceeded", "unsupported_media_type", "feature_not_in_plan"),
 )
-async def request_upload(request: Request, id: SessionId, body: NewUpload, caller: ProductWriter) -> Response:
-    """A signed URL for one file of this type and at most this size, good for 15 minutes."""
-    container = container_of(request)
-    command = RequestUploadCommand(
-        customer_id=caller.customer_id, session_id=id, content_type=body.content_type, size_bytes=body.size_bytes
-    )
-    return await reply(request, container.request_upload(), command, _target, body)
+@carried_out(by=lambda container: container.request_upload(), answered=_target)
+def request_upload(id: SessionId, body: NewUpload, caller: ProductWriter) -> RequestUploadCommand:
+    """A signed URL for one file of this type and at most this size, valid for 15 minutes."""
+    return RequestUploadCommand(customer_id=caller.customer_id, session_id=id, content_type=body.content_type, size_bytes=body.size_bytes)
 
 
 @router.post(
@@ -167,10 +164,10 @@ async def request_upload(request: Request, id: SessionId, body: NewUpload, calle
     response_model=SessionAnswer,
     responses=refusals("session_not_found", "upload_missing", "invalid_session_state"),
 )
-async def confirm_upload(request: Request, id: SessionId, caller: ProductWriter) -> Response:
+@carried_out(by=lambda container: container.confirm_upload(), answered=_changed)
+def confirm_upload(id: SessionId, caller: ProductWriter) -> ConfirmUploadCommand:
     """The upload is done: the session waits for its transcription. Confirming again changes nothing."""
-    container = container_of(request)
-    return await reply(request, container.confirm_upload(), ConfirmUploadCommand(caller.customer_id, id), _changed)
+    return ConfirmUploadCommand(caller.customer_id, id)
 
 
 @router.post(
@@ -178,17 +175,26 @@ async def confirm_upload(request: Request, id: SessionId, caller: ProductWriter)
     response_model=SessionAnswer,
     responses=refusals("session_not_found", "invalid_session_state"),
 )
-async def complete_session(request: Request, id: SessionId, body: Completion, caller: ProductWriter) -> Response:
+@carried_out(by=lambda container: container.complete_session(), answered=_changed)
+def complete_session(id: SessionId, body: Completion, caller: ProductReporter) -> CompleteSessionCommand:
     """Complete a session and book its duration, to the second, once; minutes above the limit are booked as overage."""
-    container = container_of(request)
-    command = CompleteSessionCommand(
+    return CompleteSessionCommand(
         customer_id=caller.customer_id, session_id=id, duration_seconds=body.duration_seconds, recorded_by=caller.name
     )
-    return await reply(request, container.complete_session(), command, _changed, body)
 
 
-@router.post("/{id}/fail", response_model=SessionAnswer, responses=refusals("session_not_found", "invalid_session_state"))
-async def fail_session(request: Request, id: SessionId, body: Failure, caller: ProductWriter) -> Response:
-    """Give a session up. No minutes are booked; the session stays counted, since it was created."""
-    container = container_of(request)
-    return await reply(request, container.fail_session(), FailSessionCommand(caller.customer_id, id, body.reason), _changed, body)
+@router.post(
+    "/{id}/fail",
+    max_body_size=PROSE_BYTES_MAX,
+    response_model=SessionAnswer,
+    responses=refusals("session_not_found", "invalid_session_state"),
+)
+@carried_out(by=lambda container: container.fail_session(), answered=_changed)
+def fail_session(id: SessionId, body: Failure, caller: ProductReporter) -> FailSessionCommand:
+    """Mark a session as failed. No minutes are booked. The session stays counted, since it was created, unless `give_back` is true.
+
+    It is given back once: where it has been already, by whomever, nothing changes.
+    """
+    return FailSessionCommand(
+        customer_id=caller.customer_id, session_id=id, reason=body.reason, recorded_by=caller.name, give_back=body.give_back
+    )

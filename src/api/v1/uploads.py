@@ -1,24 +1,36 @@
 """/api/v1/uploads: where signed upload URLs lead when files are kept on local disk."""
 
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Path, Request, Response
 from starlette.requests import ClientDisconnect
 
 from api.dependencies import container_of
 from api.docs import refusals
+from api.frame.route import FrameRoute
 from core.sessions.uploads import UploadInterrupted
 
-router = APIRouter(prefix="/api/v1/uploads", tags=["coaching sessions"])
+router = APIRouter(prefix="/api/v1/uploads", tags=["coaching sessions"], route_class=FrameRoute)
+
+STREAMED_BYTES_MAX: Final = 10**15
+"""No bound for a stream: how many bytes are taken is what the URL was signed for."""
 
 
 @router.put(
     "/{token}",
     status_code=204,
+    max_body_size=STREAMED_BYTES_MAX,
     response_class=Response,
     responses=refusals(
-        "invalid_upload_url", "session_not_found", "upload_url_expired", "file_size_exceeded", "invalid_session_state", "upload_interrupted"
+        "invalid_upload_url",
+        "session_not_found",
+        "upload_url_expired",
+        "file_size_exceeded",
+        "invalid_session_state",
+        "upload_interrupted",
+        "storage_unavailable",
+        "overloaded",
     ),
 )
 async def receive_upload(token: Annotated[str, Path()], request: Request) -> Response:

@@ -9,12 +9,12 @@ from core.metering.account import CustomerNotFound
 
 
 class Unauthenticated(DomainError):
-    """No credentials, or none that hold.
+    """No credentials, or none that are valid.
 
-    The message tells the owner of a genuine token what is wrong with it, and everybody else nothing but that it does not hold.
+    The message tells the owner of a genuine token what is wrong with it. Everybody else learns only that it is not valid.
     """
 
-    def __init__(self, message: str = "Authenticate with a user token or a service key, as 'Authorization: Bearer …'.") -> None:
+    def __init__(self, message: str = "Authenticate with a user token or a service key.") -> None:
         super().__init__(message)
         self.message = message
 
@@ -22,10 +22,10 @@ class Unauthenticated(DomainError):
 class Forbidden(DomainError):
     """The caller is known, and may not do this."""
 
-    def __init__(self, required: Scope) -> None:
-        super().__init__(required)
+    def __init__(self, required: Scope, message: str | None = None) -> None:
+        super().__init__(required, message)
         self.required = required
-        self.message = f"This takes a service key with the scope {required.value!r}."
+        self.message = message or f"A service key with the scope {required.value!r} is required."
 
     def facts(self) -> Mapping[str, object]:
         return {"required_scope": self.required.value}
@@ -51,7 +51,7 @@ class Principal:
         return cls(f"key:{key_name}", scope=scope)
 
     def require(self, scope: Scope, customer_id: str | None = None) -> None:
-        """What takes a scope, and perhaps concerns one customer: raises Forbidden where the principal may not do it.
+        """Raises Forbidden where the principal may not do what takes this scope; perhaps it concerns one customer.
 
         A user may read what is its own. Another customer's does not exist for it: raises CustomerNotFound.
         """

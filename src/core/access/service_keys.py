@@ -4,14 +4,15 @@ import hmac
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from hashlib import sha256
 from typing import Final
 from uuid import UUID
 
-from core.errors import DomainError
+from core.errors import DomainError, NotFoundError
+from core.text import is_label
 
 KEY_PREFIX: Final = "tg_"
 NAME_LENGTH_MAX: Final = 100
@@ -30,12 +31,14 @@ class Scope(StrEnum):
     ADMIN = "admin"
 
     def covers(self, other: "Scope") -> bool:
-        rank = list(Scope).index
-        return rank(self) >= rank(other)
+        return _RANK[self] >= _RANK[other]
+
+
+_RANK: Final = {scope: rank for rank, scope in enumerate(Scope)}
 
 
 class InvalidKeyName(DomainError):
-    """A name that the ledger could not show, or that would be taken for the bootstrap key."""
+    """A name that the ledger cannot show, or that reads like the bootstrap key."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -46,9 +49,15 @@ class InvalidKeyName(DomainError):
         return {"name": self.name}
 
 
+class ServiceKeyNotFound(NotFoundError):
+    """There is no such key."""
+
+    noun = "service key"
+
+
 @dataclass(frozen=True, slots=True)
 class ServiceKey:
-    """A key as it is stored: all but the secret. `secret_hash` is the SHA-256 of the whole key text."""
+    """A key as it is stored, without the secret. `secret_hash` is the SHA-256 of the whole key text."""
 
     id: UUID
     name: str | None
@@ -58,23 +67,27 @@ class ServiceKey:
     revoked_at: datetime | None = None
 
     def matches(self, text: str) -> bool:
-        """Whether this is the key's text, and the key still holds."""
+        """Whether this is the key's text, and the key is still valid."""
         return hmac.compare_digest(self.secret_hash, digest(text)) and self.revoked_at is None
+
+    def revoked(self, at: datetime) -> "ServiceKey":
+        """The key, ended for good. One that was revoked before keeps its time."""
+        return replace(self, revoked_at=self.revoked_at or at)
 
 
 def generate(id: UUID, scope: Scope, at: datetime, name: str | None = None) -> tuple[ServiceKey, str]:
-    """A new key, and its text: `tg_<id>_<secret>`, which is known to nobody but its owner from here on.
+    """A new key, and its text: `tg_<id>_<secret>`, which only its owner knows from here on.
 
     Raises InvalidKeyName.
     """
-    if name is not None and (not 1 <= len(name) <= NAME_LENGTH_MAX or not name.isprintable() or name == BOOTSTRAP_NAME):
+    if name is not None and (not 1 <= len(name) <= NAME_LENGTH_MAX or not is_label(name) or name == BOOTSTRAP_NAME):
         raise InvalidKeyName(name)
     text = f"{KEY_PREFIX}{id.hex}_{secrets.token_urlsafe(_SECRET_BYTES)}"
     return ServiceKey(id=id, name=name, scope=scope, secret_hash=digest(text), created_at=at), text
 
 
 def key_id_of(text: str) -> UUID | None:
-    """The id that is written into a key's text; None where this is no key at all."""
+    """The id that is written into a key's text; None where this is not a key at all."""
     key = _KEY.fullmatch(text)
     return UUID(key[1]) if key else None
 

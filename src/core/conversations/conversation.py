@@ -3,10 +3,13 @@
 The rule. A conversation is the half-open window `started_at <= t < expires_at` of one customer and one counterparty. A message that
 was sent at t
 
-1. belongs to the conversation whose window contains t, and, where windows are extending, moves its end to at least t + length;
+1. belongs to the conversation whose window contains t and, where it extends windows, moves its end to at least t + length;
 2. otherwise to the first one that starts less than a length after t, whose start it moves back to t: it came late, and in its turn
    it would have opened that very conversation;
 3. otherwise opens one, `[t, t + length)`. A message at exactly `expires_at` is such a one.
+
+Which messages extend windows is the plan's to say: all (the default), those from the counterparty only, or none, so that windows are
+fixed. A message in either direction opens a conversation, and counts into one.
 
 A window only ever grows. Where growing brings its end past the start of the next conversation, the two are one: in their turn, the
 messages of the later one would have found the earlier one open. The earlier one takes over the messages and the end of the later.
@@ -15,16 +18,21 @@ that contain t, it is the one that started last.
 
 What the order in which messages arrive can change, given that length and kind of the windows do not change meanwhile:
 
-- Extending windows without a cap: nothing. A conversation is a longest run of messages each less than a length after the one before,
-  `started_at` is its first, `expires_at` its last plus the length; so any order gives the conversations of the sorted one.
+- Windows that every message extends, without a cap: nothing. A conversation is a longest run of messages each less than a length
+  after the one before, `started_at` is its first, `expires_at` its last plus the length; so any order gives the conversations of the
+  sorted one.
 - Fixed windows: a window whose first message came late keeps the end that it had, and is longer than `length` by as much as that
   message was late; it never gets shorter. Messages within that excess count into it instead of opening the next one. So windows
   never overlap, and there are never more of them than in sorted order, but there may be fewer. Where nothing falls into an excess,
   the conversations are those of the sorted order but for their ends.
-- A cap, extending windows: there are never fewer conversations than in sorted order, which fills each before it opens the next. It
-  may be more: where a late message connects two part-filled ones that hold more than the cap together, or comes more than a length
-  after messages that were sent later. Which message counts into which of a run's conversations follows the order of arrival.
-- A cap, fixed windows: both of the above, so there may be more or fewer.
+- Windows that only inbound messages extend, without a cap: nothing as long as no message comes after an outbound one that was sent
+  later. Otherwise an outbound message may have opened a window whose first message it turns out not to be; as with a fixed one,
+  that window keeps the end that it had, and takes what falls into the excess. So here too there may be fewer, and never more.
+- A cap, windows that every message extends: there are never fewer conversations than in sorted order, which fills each before it
+  opens the next. It may be more: where a late message connects two part-filled ones that hold more than the cap together, or comes
+  more than a length after messages that were sent later. Which message counts into which of a run's conversations follows the order
+  of arrival.
+- A cap, other windows: both of the above, so there may be more or fewer.
 - In all of them each message counts once, into one conversation, and a conversation never holds more than its cap.
 """
 
@@ -33,8 +41,9 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
+from core.conversations.message import Direction
+from core.conversations.window import Window
 from core.errors import NotFoundError
-from core.plans.plan import Window
 
 
 class ConversationNotFound(NotFoundError):
@@ -44,7 +53,7 @@ class ConversationNotFound(NotFoundError):
 
 
 class Conversation(NamedTuple):
-    """What one unit of `conversations` pays for: the messages with one counterparty (E.164) within one window.
+    """What one unit of `conversations` pays for: the messages with one counterparty within one window.
 
     One that turned out to be part of another is `merged_into` that, and holds no messages any more.
     """
@@ -61,11 +70,11 @@ class Conversation(NamedTuple):
         """Whether the instant lies within the window."""
         return self.started_at <= instant < self.expires_at
 
-    def with_message(self, sent_at: datetime, window: Window) -> "Conversation":
-        """With one more message; the window grows to contain it and, if extending, a length after it."""
+    def with_message(self, sent_at: datetime, direction: Direction, window: Window) -> "Conversation":
+        """With one more message; the window grows to contain it and, where such a message extends it, a length after it."""
         return self._replace(
             started_at=min(self.started_at, sent_at),
-            expires_at=max(self.expires_at, sent_at + window.length) if window.extending else self.expires_at,
+            expires_at=max(self.expires_at, sent_at + window.length) if window.is_extended_by(direction) else self.expires_at,
             message_count=self.message_count + 1,
         )
 
@@ -96,7 +105,13 @@ class Placement(NamedTuple):
             yield absorbed._replace(message_count=0, merged_into=self.conversation.id)
 
 
-def place(sent_at: datetime, conversations: Iterable[Conversation], window: Window, opened: Callable[[], Conversation]) -> Placement:
+def place(
+    sent_at: datetime,
+    direction: Direction,
+    conversations: Iterable[Conversation],
+    window: Window,
+    opened: Callable[[], Conversation],
+) -> Placement:
     """The rule above. `conversations` are those of one counterparty that end after `sent_at`; full ones may be left out."""
     with_room = sorted((item for item in conversations if window.holds(item.message_count + 1)), key=lambda item: item.started_at)
     containing = [item for item in with_room if item.covers(sent_at)]
@@ -104,7 +119,7 @@ def place(sent_at: datetime, conversations: Iterable[Conversation], window: Wind
     if not containing and not following:
         return Placement(opened())
     before = containing[-1] if containing else following[0]
-    grown, merged = before.with_message(sent_at, window), []
+    grown, merged = before.with_message(sent_at, direction, window), []
     for other in with_room:
         reached = before.expires_at <= other.started_at < grown.expires_at
         if reached and window.holds(grown.message_count + other.message_count):

@@ -14,7 +14,7 @@ class AssessmentConflict(DomainError):
     def __init__(self, id: str) -> None:
         super().__init__(id)
         self.id = id
-        self.message = f"Assessment {id!r} was taken before, with other content: use a new id for a new assessment."
+        self.message = f"Assessment {id!r} was taken already, with other content: use a new id for a new assessment."
 
     def facts(self) -> Mapping[str, object]:
         return {"assessment_id": self.id}

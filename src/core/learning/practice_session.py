@@ -22,7 +22,7 @@ class PracticeSessionConflict(DomainError):
     def __init__(self, id: str, status: PracticeStatus) -> None:
         super().__init__(id, status)
         self.id, self.status = id, status
-        self.message = f"Practice session {id!r} was {status.value} before, with other content: use a new id for a new session."
+        self.message = f"Practice session {id!r} was {status.value} already, with other content: use a new id for a new session."
 
     def facts(self) -> Mapping[str, object]:
         return {"practice_session_id": self.id, "status": self.status.value}

@@ -2,20 +2,21 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Final
 from uuid import UUID
 
 from core.errors import NotFoundError
-from core.metering.balance import Amount, Balance, FeatureNotInPlan, LimitExceeded, Usage
-from core.metering.entitlements import metered_entitlement
+from core.metering.balance import Amount, FeatureNotInPlan, LimitExceeded, Usage
+from core.metering.balances import Balances
+from core.metering.counters import CounterState
 from core.metering.journal import Journal
-from core.metering.ledger import InvalidOccurredAt, Origin, UsageRecord
+from core.metering.ledger import CorrectedRecord, InvalidOccurredAt, Origin, RecordKey, UsageRecord
 from core.metering.meters import Meter
 from core.metering.repository import Repository
 from core.metering.reservations import Reservation, ReservationKey, ReservationState
 from core.plans.features import Feature, FeatureCatalog, InvalidQuantity
 from core.plans.periods import Billing
-from core.plans.plan import Enforcement, Plan
+from core.plans.plan import Plan
 
 BACKDATING_MAX: Final = timedelta(days=35)
 CLOCK_SKEW_MAX: Final = timedelta(minutes=5)
@@ -28,32 +29,13 @@ class CustomerNotFound(NotFoundError):
     noun = "customer"
 
 
-class CounterState(NamedTuple):
-    """What is stored of a locked feature: usage within its current period, and what unexpired holds set aside."""
-
-    used: int
-    held: int
-
-
-class Account:
+class Account(Balances):
     """Decides and books usage of one customer's locked features. Pure: it collects what is to be written.
 
     All of its methods either do everything or raise and change nothing. What they did is taken back by the unit of work's journal.
     """
 
-    __slots__ = (
-        "_balances",
-        "_catalog",
-        "_counters",
-        "_journal",
-        "_reservations",
-        "billing",
-        "customer_id",
-        "new_id",
-        "now",
-        "plan",
-        "records",
-    )
+    __slots__ = ("_corrected", "_reservations", "new_id", "records")
 
     def __init__(
         self,
@@ -67,45 +49,13 @@ class Account:
         new_id: Callable[[], UUID],
         journal: Journal,
         reservations: Repository[ReservationKey, Reservation],
+        corrected: Repository[RecordKey, CorrectedRecord],
     ) -> None:
-        self.customer_id = customer_id
-        self.plan = plan
-        self.billing = billing
-        self.now = now
+        super().__init__(customer_id, plan, billing, counters, now=now, catalog=catalog, journal=journal)
         self.new_id = new_id
         self.records: list[UsageRecord] = []
-        self._counters = counters
-        self._catalog = catalog
-        self._journal = journal
         self._reservations = reservations
-        self._balances: dict[Meter, Balance] = {}
-
-    def balance(self, key: str) -> Balance:
-        """Where the feature stands, with all that was booked through this account.
-
-        A feature that the plan does not have stands at a limit of zero. Raises FeatureNotMetered, and FeatureNotInPlan for a feature
-        that was never declared or that the plan switches off.
-        """
-        meter = Meter(self.customer_id, key)
-        balance = self._balances.get(meter)
-        if balance is None:
-            feature = self._catalog.get(key)
-            entitlement = metered_entitlement(self.plan, key)
-            if feature is None:
-                raise FeatureNotInPlan(self.plan.key, key, declared=False)
-            counter = self._counters[meter]
-            period = self.billing.period(entitlement.reset, self.now)
-            hard = entitlement.enforcement is Enforcement.HARD
-            balance = Balance(feature, entitlement.limit, hard, period, counter.used, counter.held)
-            self._balances[meter] = balance
-        return balance
-
-    def knows(self, feature: str) -> bool:
-        """Whether usage of the feature is counted for this account, so that it has a balance."""
-        return Meter(self.customer_id, feature) in self._counters
-
-    def balances(self, features: Iterable[str]) -> dict[str, Balance]:
-        return {feature: self.balance(feature) for feature in features}
+        self._corrected = corrected
 
     def require(self, feature: str, quantity: int) -> None:
         """Raises LimitExceeded or FeatureNotInPlan where this much could not be booked now."""
@@ -162,27 +112,39 @@ class Account:
                 raise InvalidOccurredAt(occurred_at, earliest, latest)
         return self._book(feature, quantity, occurred_at, origin, event_id, dimension=dimension)
 
-    def correct(self, record: UsageRecord, corrected_total: int, quantity: int, reason: str, origin: Origin) -> UsageRecord:
+    def correct(self, known: CorrectedRecord, quantity: int, reason: str, origin: Origin) -> UsageRecord:
         """Books a compensating record beside the one that was wrong, in that one's period.
 
-        `corrected_total` is the record's quantity with all corrections so far. Raises InvalidQuantity where that, or the period's
-        usage, would fall below zero.
+        Raises InvalidQuantity where the record's corrected total, or its period's usage, would fall below zero.
         """
-        balance = self.balance(record.feature)
-        if corrected_total + quantity < 0:
-            left = balance.feature.units(corrected_total)
-            raise InvalidQuantity(record.feature, f"the record stands at {left:f} {balance.feature.unit} and cannot go below zero")
-        if record.occurred_at in balance.period and balance.used + quantity < 0:
-            raise InvalidQuantity(record.feature, "the period's usage cannot go below zero")
-        return self._book(
-            record.feature, quantity, record.occurred_at, origin, corrects=record.id, reason=reason, dimension=record.dimension
-        )
+        balance = self.balance_at(known.record.feature, known.record.occurred_at)
+        if known.total + quantity < 0:
+            left = balance.feature.amount(known.total)
+            raise InvalidQuantity(balance.feature.key, f"the record stands at {left} and cannot go below zero")
+        if balance.used + quantity < 0:
+            raise InvalidQuantity(balance.feature.key, "the period's usage cannot go below zero")
+        return self._correct(known, quantity, reason, origin)
+
+    def give_back(self, known: CorrectedRecord, quantity: int, reason: str, origin: Origin) -> int:
+        """Takes so much of a record back by a compensating one, and says how much that was.
+
+        It is at most what is left of the record, and of its period's usage: nothing is given back twice, whoever gives it back.
+        """
+        used = self.balance_at(known.record.feature, known.record.occurred_at).used
+        given = max(min(quantity, known.total, used), 0)
+        if given:
+            self._correct(known, -given, reason, origin)
+        return given
 
     def rebook(
         self, feature: str, quantity: int, occurred_at: datetime, reason: str, origin: Origin, dimension: str | None = None
-    ) -> UsageRecord:
-        """Books what the ledger lacks of work that was done, however long ago; negative where it has too much."""
-        return self._book(feature, quantity, occurred_at, origin, reason=reason, dimension=dimension)
+    ) -> UsageRecord | None:
+        """Books what the ledger lacks of work that was done, however long ago.
+
+        A negative quantity takes back what it has too much, at most all of the period's usage; None where there is none.
+        """
+        quantity = max(quantity, -self.balance_at(feature, occurred_at).used)
+        return self._book(feature, quantity, occurred_at, origin, reason=reason, dimension=dimension) if quantity else None
 
     def hold(self, usage: Mapping[str, int], ttl: timedelta, reference: str | None = None) -> Reservation:
         """Sets usage aside for a time, by feature in smallest parts: all of it, or raises as `consume_all` does."""
@@ -229,15 +191,20 @@ class Account:
         return drawn
 
     def usage(self, amounts: Iterable[Amount]) -> list[Usage]:
-        """What a caller asked for, in smallest parts. Raises InvalidQuantity, FeatureNotMetered or FeatureNotInPlan."""
+        """What a caller asks for, at least one smallest part of each. Raises InvalidQuantity, FeatureNotMetered or FeatureNotInPlan."""
         return [Usage(item.feature, self.balance(item.feature).feature.positive_parts(item.quantity), item.dimension) for item in amounts]
 
-    def touched(self) -> Iterable[Balance]:
-        """The balances that decisions looked at, as they now stand."""
-        return self._balances.values()
+    def work(self, amounts: Iterable[Amount]) -> list[Usage]:
+        """As `usage`, for work that is done: it may have used nothing, or less than a smallest part. Only a negative amount is none."""
+        return [Usage(item.feature, self.balance(item.feature).feature.parts_of_work(item.quantity), item.dimension) for item in amounts]
 
-    def _put(self, feature: str, balance: Balance) -> None:
-        self._journal.put(self._balances, Meter(self.customer_id, feature), balance)
+    def _correct(self, known: CorrectedRecord, quantity: int, reason: str, origin: Origin) -> UsageRecord:
+        record = known.record
+        correction = self._book(
+            record.feature, quantity, record.occurred_at, origin, corrects=record.id, reason=reason, dimension=record.dimension
+        )
+        self._corrected.save(CorrectedRecord(record, known.total + quantity))
+        return correction
 
     def _require_in_plan(self, feature: str) -> None:
         if feature not in self.plan.entitlements:
@@ -255,12 +222,16 @@ class Account:
         dimension: str | None = None,
     ) -> UsageRecord:
         before = self.balance(feature)
+        current = occurred_at in before.period
+        if not current:
+            before = self.balance_at(feature, occurred_at)
         _require_capacity(before.feature, before.used, quantity)
-        overage = 0
-        if occurred_at in before.period:
-            after = before.plus(quantity)
-            overage = after.overage - before.overage
-            self._put(feature, after)
+        after = before.plus(quantity)
+        if current:
+            self._journal.put(self._balances, feature, after)
+        else:
+            self._journal.put(self._others, (feature, after.period), after)
+        overage = after.overage - before.overage
         record = UsageRecord(
             self.new_id(),
             self.customer_id,

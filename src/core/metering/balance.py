@@ -66,8 +66,9 @@ class LimitExceeded(DomainError):
         super().__init__(plan, balance, requested, at)
         self.plan, self.balance, self.requested, self.at = plan, balance, requested, at
         self.feature = balance.feature.key
-        limit = balance.feature.units(balance.limit or 0)
-        self.message = f"Usage limit exceeded: {limit:f} {balance.feature.unit} of {self.feature}."
+        limit = balance.feature.amount(balance.limit or 0)
+        which = "" if self.feature == balance.feature.plural else f" ({self.feature})"
+        self.message = f"Usage limit exceeded: {limit}{which}."
 
     def facts(self) -> Mapping[str, object]:
         balance, units = self.balance, self.balance.feature.units
@@ -84,16 +85,12 @@ class LimitExceeded(DomainError):
 
 
 class FeatureNotInPlan(DomainError):
-    """The plan lacks the feature, or has it switched off."""
+    """The plan lacks the feature, or has it switched off; or nobody has declared such a feature."""
 
     def __init__(self, plan: str, feature: str, *, declared: bool = True) -> None:
         super().__init__(plan, feature)
-        self.plan, self.feature = plan, feature
-        self.message = (
-            f"Plan {plan!r} does not include {feature!r}."
-            if declared
-            else f"{feature!r} is no declared feature: declare it under 'features:' in the plan file, or by PUT /api/v1/features/{feature}."
-        )
+        self.plan, self.feature, self.declared = plan, feature, declared
+        self.message = f"Plan {plan!r} does not include {feature!r}." if declared else f"{feature!r} is not a declared feature."
 
     def facts(self) -> Mapping[str, object]:
         return {"plan": self.plan, "feature": self.feature}
@@ -105,7 +102,7 @@ class FeatureNotMetered(DomainError):
     def __init__(self, plan: str, feature: str) -> None:
         super().__init__(plan, feature)
         self.plan, self.feature = plan, feature
-        self.message = f"{feature!r} is not metered in plan {plan!r}: ask by POST …/usage/check whether it is granted."
+        self.message = f"{feature!r} is not metered in plan {plan!r}."
 
     def facts(self) -> Mapping[str, object]:
         return {"plan": self.plan, "feature": self.feature}

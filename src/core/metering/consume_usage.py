@@ -1,6 +1,6 @@
 """Book usage, if the plan admits it or because the work is already done."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
@@ -8,6 +8,7 @@ from typing import NamedTuple
 from core.metering.account import CLOCK_SKEW_MAX, Account
 from core.metering.balance import Amount, Balance
 from core.metering.ledger import InvalidOccurredAt, Origin, UsageRecord
+from core.metering.meters import Meter
 from core.metering.ports import UnitOfWork
 from core.metering.use_case import AccountUseCase
 
@@ -44,18 +45,26 @@ class ConsumeUsage(AccountUseCase[ConsumeUsageCommand, Consumed, UnitOfWork]):
     """Consume one or several features at once: all of them, or none.
 
     - `enforce` (before work is done): refused where a limit does not admit it, naming the feature that bound. It happens now.
-    - `record` (work already done): always booked, as overage if need be, in the period in which it occurred.
+    - `record` (work already done): always booked, in the period in which it occurred, as overage if that period's limit is reached; also
+      where it used nothing.
     """
 
     def features_of(self, command: ConsumeUsageCommand) -> Collection[str]:
         return [amount.feature for amount in command.amounts]
 
+    def dated(self, commands: Sequence[ConsumeUsageCommand], uow: UnitOfWork) -> Iterable[tuple[Meter, datetime]]:
+        for command in commands:
+            if command.occurred_at is not None:
+                for feature in self.features_of(command):
+                    yield Meter(command.customer_id, feature), command.occurred_at
+
     def decide(self, command: ConsumeUsageCommand, account: Account, uow: UnitOfWork) -> Consumed:
-        usage = account.usage(command.amounts)
         if command.mode is Mode.ENFORCE:
+            usage = account.usage(command.amounts)
             _require_now(command.occurred_at, account.now)
             records = account.consume_all(usage, command.origin)
         else:
+            usage = account.work(command.amounts)
             records = [
                 account.record(item.feature, item.quantity, command.origin, occurred_at=command.occurred_at, dimension=item.dimension)
                 for item in usage

@@ -1,7 +1,8 @@
 """Correct a ledger entry by a further one."""
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
@@ -37,7 +38,7 @@ class CorrectRecord(AccountUseCase[CorrectRecordCommand, Corrected, UnitOfWork])
     """Book a compensating record with a reason; the record that was wrong stays as it is.
 
     - It counts in the period of the record that it corrects.
-    - Neither that record's total nor the period's usage falls below zero.
+    - Neither that record's total nor that period's usage falls below zero.
     """
 
     async def claims(self, commands: Sequence[CorrectRecordCommand], uow: UnitOfWork) -> Mapping[str, Collection[Meter]]:
@@ -50,6 +51,10 @@ class CorrectRecord(AccountUseCase[CorrectRecordCommand, Corrected, UnitOfWork])
     async def load(self, commands: Sequence[CorrectRecordCommand], uow: UnitOfWork) -> None:
         await uow.records.load(map(_key, commands))
 
+    def dated(self, commands: Sequence[CorrectRecordCommand], uow: UnitOfWork) -> Iterable[tuple[Meter, datetime]]:
+        known = [uow.records.get(_key(command)) for command in commands]
+        return [(item.record.meter, item.record.occurred_at) for item in known if item is not None]
+
     def decide(self, command: CorrectRecordCommand, account: Account, uow: UnitOfWork) -> Corrected:
         known = uow.records.get(_key(command))
         if known is None:
@@ -61,9 +66,7 @@ class CorrectRecord(AccountUseCase[CorrectRecordCommand, Corrected, UnitOfWork])
         if quantity == 0:
             raise InvalidQuantity(feature, "a correction of zero changes nothing")
         origin = Origin("correction", command.recorded_by, known.record.origin.reference)
-        record = account.correct(known.record, known.total, quantity, command.reason, origin)
-        uow.records.save(replace(known, total=known.total + quantity))
-        return Corrected(record, account.balance(feature))
+        return Corrected(account.correct(known, quantity, command.reason, origin), account.balance(feature))
 
 
 def _key(command: CorrectRecordCommand) -> RecordKey:

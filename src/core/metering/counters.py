@@ -5,8 +5,23 @@ from typing import NamedTuple
 
 from core.errors import DomainError
 from core.metering.entitlements import metered_entitlement
+from core.metering.meters import Meter
 from core.plans.periods import Billing, Period
 from core.plans.plan import Plan
+
+Counted = tuple[Meter, Period]
+"""What one sum is about: a meter's usage within a period."""
+
+
+class PeriodNotLoaded(Exception):
+    """A decision is about a period other than the meter's current one, and nobody has read yet what was used in it.
+
+    Not a refusal: what the decision did so far is taken back, the sum is read, and it is made again.
+    """
+
+    def __init__(self, meter: Meter, at: datetime) -> None:
+        super().__init__(meter, at)
+        self.meter, self.at = meter, at
 
 
 class Counter(NamedTuple):
@@ -25,6 +40,13 @@ class Counter(NamedTuple):
         if wanted is None:
             return 0
         return self.used if (self.start, self.end) == (wanted.start, wanted.end) else None
+
+
+class CounterState(NamedTuple):
+    """What is stored of a locked feature: usage within its current period, and what unexpired holds set aside."""
+
+    used: int
+    held: int
 
 
 NEVER_COUNTED = Counter(0, None, None)

@@ -17,7 +17,7 @@ class IdempotencyKeyReused(DomainError):
     def __init__(self, key: str) -> None:
         super().__init__(key)
         self.key = key
-        self.message = f"Idempotency-Key {key!r} was used before with different input: use a new key for a new request."
+        self.message = f"The idempotency key {key!r} was used before with different input: use a new key for a new request."
 
     def facts(self) -> Mapping[str, object]:
         return {"idempotency_key": self.key}

@@ -28,9 +28,7 @@ class InvalidOccurredAt(DomainError):
         super().__init__(occurred_at, earliest, latest)
         self.occurred_at, self.earliest, self.latest = occurred_at, earliest, latest
         between = " and ".join(bound.isoformat(timespec="seconds").replace("+00:00", "Z") for bound in (earliest, latest))
-        self.message = (
-            f"The instant at which it occurred must lie between {between}. Enforced usage happens now; work that is done is recorded."
-        )
+        self.message = f"occurred_at must lie between {between}. Enforced usage happens now; only recorded usage may be back-dated."
 
     def facts(self) -> Mapping[str, object]:
         return {"occurred_at": self.occurred_at, "earliest": self.earliest, "latest": self.latest}
@@ -49,6 +47,15 @@ class Origin(NamedTuple):
     source: str
     recorded_by: str | None = None
     reference: str | None = None
+
+
+class Cause(NamedTuple):
+    """What a product's or a caller's thing, such as one session, one conversation or one order, has used of one feature."""
+
+    customer_id: str
+    feature: str
+    source: str
+    reference: str
 
 
 class UsageRecord(NamedTuple):
@@ -75,6 +82,12 @@ class UsageRecord(NamedTuple):
     def meter(self) -> Meter:
         """What it counts towards."""
         return Meter(self.customer_id, self.feature)
+
+    @property
+    def cause(self) -> Cause | None:
+        """What it was booked for; None where it refers to nothing."""
+        source, _, reference = self.origin
+        return None if reference is None else Cause(self.customer_id, self.feature, source, reference)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +146,7 @@ class LedgerQuery:
     limit: int
     feature: str | None = None
     dimension: str | None = None
+    reference: str | None = None
     since: datetime | None = None
     until: datetime | None = None
     before: tuple[datetime, UUID] | None = None

@@ -1,20 +1,25 @@
 """What the engine asks of the outside."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, TypeVar
 from uuid import UUID
 
 from core.metering.account import Account
+from core.metering.counters import Counted
 from core.metering.idempotency import ReplyKey, StoredReply
 from core.metering.journal import Journal
-from core.metering.ledger import Breakdown, CorrectedRecord, EventKey, LedgerQuery, RecordKey, UsageRecord
+from core.metering.ledger import Breakdown, EventKey, LedgerQuery, UsageRecord
 from core.metering.meters import Meter
+from core.metering.owned import Owned, OwnedRepository
+from core.metering.records import Records
 from core.metering.repository import Repository
 from core.metering.reservations import Reservation, Reservations
 from core.plans.periods import Period
+
+OwnedT = TypeVar("OwnedT", bound=Owned)
 
 
 class Accounts(ABC):
@@ -31,6 +36,25 @@ class Accounts(ABC):
         rebuilt from the ledger under the lock. What the accounts then collect is written by `UnitOfWork.commit`.
         """
 
+    async def load_periods(self, dated: Iterable[tuple[Meter, datetime]]) -> None:
+        """Reads what was used of the meters in the periods that contain these instants, so that their accounts can book there.
+
+        Asks one question, and only about locked meters and periods that no account knows yet.
+        """
+        wanted: dict[Counted, Account] = {}
+        for meter, at in dated:
+            account = self.locked.get(meter.customer_id)
+            period = account and account.unknown_period(meter.feature, at)
+            if account and period:
+                wanted[meter, period] = account
+        if wanted:
+            for (meter, period), used in (await self.used_within(list(wanted))).items():
+                wanted[meter, period].learn(meter.feature, period, used)
+
+    @abstractmethod
+    async def used_within(self, wanted: Sequence[Counted]) -> Mapping[Counted, int]:
+        """The ledger's own sums, of locked meters."""
+
     @abstractmethod
     async def forget(self, meters: Mapping[str, Collection[Meter]]) -> None:
         """Takes the counters of these meters for wrong, so that `lock` rebuilds them."""
@@ -41,17 +65,6 @@ class Replies(Repository[ReplyKey, StoredReply]):
 
     def key(self, value: StoredReply) -> ReplyKey:
         return ReplyKey(value.customer_id, value.key)
-
-
-class Records(Repository[RecordKey, CorrectedRecord]):
-    """Ledger entries, with what they amount to by now.
-
-    What is saved here is a new total, for the commands that follow: the correction that makes it so is an entry of its own, which
-    the account books and the commit writes.
-    """
-
-    def key(self, value: CorrectedRecord) -> RecordKey:
-        return RecordKey(value.record.customer_id, value.record.id)
 
 
 class Events(Repository[EventKey, EventKey]):
@@ -83,8 +96,14 @@ class UnitOfWork(Protocol):
     @property
     def events(self) -> Events: ...
 
-    async def decided(self) -> None:
-        """A command of the list has been decided. What is collected so far may be written by now; nothing stands before the commit."""
+    def repository(self, kind: type[OwnedT]) -> OwnedRepository[OwnedT]:
+        """Of a kind of things that is kept just as it is, and so has no port of its own."""
+
+    def decided(self) -> Awaitable[None] | None:
+        """A command of the list has been decided; what is answered is to be waited for.
+
+        What is collected so far may be written by then. Nothing stands before the commit.
+        """
 
     async def commit(self) -> None:
         """Makes all of it durable. Raises ConcurrentUpdate where it has to be run again, and StorageUnavailable."""

@@ -33,7 +33,7 @@ class Repository(ABC, Generic[K, V]):
 
     async def load(self, keys: Iterable[K]) -> None:
         """Reads those of these that are not known yet, so that `get` can answer."""
-        unknown = [key for key in dict.fromkeys(keys) if key not in self._known]
+        unknown = [key for key in dict.fromkeys(keys) if key not in self._known and key not in self._saved]
         if unknown:
             found = await self.find(unknown)
             self._known.update(dict.fromkeys(unknown))
@@ -41,13 +41,12 @@ class Repository(ABC, Generic[K, V]):
 
     def get(self, key: K) -> V | None:
         """As it was last saved, or else loaded; None where there is none. KeyError where it was never loaded: that is a mistake."""
-        return self._known[key]
+        saved = self._saved.get(key)
+        return self._known[key] if saved is None else saved
 
     def save(self, value: V) -> None:
         """Something new, or the next state of something known; written by `UnitOfWork.commit`."""
-        key = self.key(value)
-        self._journal.put(self._known, key, value)
-        self._journal.put(self._saved, key, value)
+        self._journal.put(self._saved, self.key(value), value)
 
     def saved(self) -> Collection[V]:
         """The last state of each thing that was saved, for the commit to write."""

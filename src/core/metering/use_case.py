@@ -5,13 +5,14 @@ idempotency key, undoing a refused command, the commit) is here, once.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 from core.clock import Clock
 from core.errors import DomainError
 from core.metering.account import Account, CustomerNotFound
+from core.metering.counters import PeriodNotLoaded
 from core.metering.idempotency import Once, Replay, ReplyKey, StoredReply
 from core.metering.meters import Meter
 from core.metering.ports import UnitOfWork
@@ -71,6 +72,14 @@ class AccountUseCase(ABC, Generic[C, R, U]):
     async def load(self, commands: Sequence[C], uow: U) -> None:
         """Loads what `decide` needs besides accounts, under the lock, for all the commands together."""
 
+    def dated(self, commands: Sequence[C], uow: U) -> Iterable[tuple[Meter, datetime]]:
+        """The instants at which usage of these meters may be booked, besides now, as far as the commands show them.
+
+        Asked only once a command books into a period that is not the current one: what was used in all such periods is then read by one
+        question. One that is left out takes a question of its own.
+        """
+        return ()
+
     @abstractmethod
     def decide(self, command: C, account: Account, uow: U) -> R:
         """Decides one command on its locked account, or raises a DomainError; it waits for nothing.
@@ -88,8 +97,14 @@ class AccountUseCase(ABC, Generic[C, R, U]):
             await self.load(commands, uow)
             outcomes = []
             for call in calls:
-                outcomes.append(self._outcome(call, accounts, uow, now))
-                await uow.decided()
+                while True:
+                    try:
+                        outcomes.append(self._outcome(call, accounts, uow, now))
+                        break
+                    except PeriodNotLoaded as missing:
+                        await uow.accounts.load_periods([(missing.meter, missing.at), *self.dated(commands, uow)])
+                if (pause := uow.decided()) is not None:
+                    await pause
             await uow.commit()
         return outcomes
 
@@ -114,6 +129,9 @@ class AccountUseCase(ABC, Generic[C, R, U]):
         except DomainError as refusal:
             uow.journal.undo(mark)
             return refusal
+        except PeriodNotLoaded:
+            uow.journal.undo(mark)
+            raise
 
 
 async def execute_one(use_case: UseCase[CommandT, R], command: CommandT, once: Once | None = None) -> R | Replay:

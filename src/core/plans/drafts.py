@@ -3,14 +3,15 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from decimal import Decimal
 from difflib import get_close_matches
 from typing import Final
 
-from core.plans.features import QUANTITY_PARTS_MAX, SIGNIFICANT_DIGITS_MAX, Feature, FeatureCatalog, InvalidQuantity
+from core.plans.features import QUANTITY_PARTS_MAX, Feature, FeatureCatalog, InvalidQuantity, without_noise
+from core.plans.options import Option, WholeNumber
 from core.plans.periods import Reset
-from core.plans.plan import Boolean, Enforcement, Entitlement, InvalidPlan, Metered, Static, Window
+from core.plans.plan import Boolean, Enforcement, Entitlement, InvalidPlan, Metered, Static
+from core.text import is_label
 
 KEY_LENGTH_MAX: Final = 64
 NAME_LENGTH_MAX: Final = 200
@@ -18,15 +19,6 @@ NAME_LENGTH_MAX: Final = 200
 EXPECTED_KEY: Final = f"a key of 1 to {KEY_LENGTH_MAX} of a-z, 0-9, '_', '.' and '-', starting with a letter"
 EXPECTED_NAME: Final = f"1 to {NAME_LENGTH_MAX} printable characters"
 EXPECTED_LIMIT: Final = "a number of at least 0 or null"
-
-WINDOW_SECONDS_MAX: Final = 31 * 24 * 3600
-WINDOW_MESSAGES_MAX: Final = 1_000_000
-
-EXPECTED_WINDOW_SECONDS: Final = f"a whole number from 1 to {WINDOW_SECONDS_MAX}"
-EXPECTED_WINDOW_MESSAGES: Final = f"a whole number from 1 to {WINDOW_MESSAGES_MAX}, or null"
-
-_WINDOWED: Final = ("conversations",)
-"""The features that are counted by windows."""
 
 _NUMBER: Final = Feature("value", unit="")
 """How a static value is read: exactly as a quantity is, since it crosses the same wire."""
@@ -41,7 +33,7 @@ def is_key(text: str) -> bool:
 
 def is_name(text: str) -> bool:
     """Whether a plan or a unit may be called so."""
-    return 0 < len(text) <= NAME_LENGTH_MAX and text.isprintable()
+    return 0 < len(text) <= NAME_LENGTH_MAX and is_label(text)
 
 
 def did_you_mean(given: str, known: Iterable[str]) -> str:
@@ -52,10 +44,14 @@ def did_you_mean(given: str, known: Iterable[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """What has to be mended before a plan can be published. `location` are the keys that lead there; none for the plan's own key."""
+    """What has to be mended before a plan can be published.
+
+    `location` are the keys that lead there; none for the plan's own key. `undeclared` is a feature that has to be declared first.
+    """
 
     location: tuple[str, ...]
     expected: str
+    undeclared: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +61,7 @@ class MeteredDraft:
     limit: Decimal | None
     reset: Reset = Reset.BILLING_PERIOD
     enforcement: Enforcement = Enforcement.HARD
-    window: Window | None = None
+    options: tuple[Option, ...] = ()
 
 
 EntitlementDraft = MeteredDraft | Static | Boolean
@@ -73,7 +69,7 @@ EntitlementDraft = MeteredDraft | Static | Boolean
 
 @dataclass(frozen=True, slots=True)
 class PlanDraft:
-    """A plan that somebody wants published, out of a file or by HTTP."""
+    """A plan that somebody wants published, out of a file or by a request."""
 
     key: str
     name: str
@@ -82,7 +78,8 @@ class PlanDraft:
     def resolve(self, catalog: FeatureCatalog) -> dict[str, Entitlement]:
         """The entitlements as they are published, limits in smallest parts. Raises InvalidPlan for the first mistake."""
         if mistakes := self.mistakes(catalog):
-            raise InvalidPlan(".".join(mistakes[0].location) or "key", mistakes[0].expected)
+            first = mistakes[0]
+            raise InvalidPlan(".".join(first.location) or "key", first.expected, first.undeclared)
         features = {feature.key: feature for feature in catalog}
         return {key: _resolved(key, entitlement, features) for key, entitlement in self.entitlements.items()}
 
@@ -104,8 +101,8 @@ def _mistakes(key: str, entitlement: EntitlementDraft, catalog: FeatureCatalog) 
         yield Mistake(location, f"expected {EXPECTED_KEY}")
     elif isinstance(entitlement, MeteredDraft) and feature is None:
         known = did_you_mean(key, (declared.key for declared in catalog))
-        how = known or f": declare it under 'features:' in the plan file, or by PUT /api/v1/features/{key}"
-        yield Mistake(location, f"expected a declared metered feature{how}")
+        how = known or ": declare it under 'features:' in the plan file"
+        yield Mistake(location, f"expected a declared metered feature{how}", undeclared=None if known else key)
     elif not isinstance(entitlement, MeteredDraft) and feature is not None:
         yield Mistake((*location, "type"), f"expected 'metered', since {key!r} is a declared metered feature")
     match entitlement:
@@ -113,19 +110,21 @@ def _mistakes(key: str, entitlement: EntitlementDraft, catalog: FeatureCatalog) 
             expected = _expected_limit(limit, feature)
             if expected:
                 yield Mistake((*location, "limit"), f"expected {expected}, got {limit}")
-        case Static(value) if not _is_exact(value, _NUMBER):
+        case Static(value) if not _is_quantity(value, _NUMBER):
             yield Mistake((*location, "value"), f"expected a number of {_largest(_NUMBER)}, got {value}")
-    if isinstance(entitlement, MeteredDraft) and entitlement.window is not None:
-        yield from _window_mistakes(key, entitlement.window, (*location, "window"))
+    if isinstance(entitlement, MeteredDraft):
+        for option in entitlement.options:
+            yield from _option_mistakes(key, option, (*location, option.name))
 
 
-def _window_mistakes(key: str, window: Window, location: tuple[str, ...]) -> Iterator[Mistake]:
-    if key not in _WINDOWED:
-        yield Mistake(location, f"expected no window here: only {', '.join(_WINDOWED)} are counted by windows")
-    if not timedelta(seconds=1) <= window.length <= timedelta(seconds=WINDOW_SECONDS_MAX):
-        yield Mistake((*location, "length_seconds"), f"expected {EXPECTED_WINDOW_SECONDS}, got {window.length.total_seconds():.0f}")
-    if window.messages_max is not None and not 1 <= window.messages_max <= WINDOW_MESSAGES_MAX:
-        yield Mistake((*location, "messages_max"), f"expected {EXPECTED_WINDOW_MESSAGES}, got {window.messages_max}")
+def _option_mistakes(key: str, option: Option, location: tuple[str, ...]) -> Iterator[Mistake]:
+    if key not in option.features:
+        yield Mistake(location, f"expected no {option.name} here: {option.only}")
+    values = option.to_json()
+    for part in option.parts:
+        # A number's type does not say its bounds; a switch or a choice can hold nothing wrong.
+        if isinstance(part, WholeNumber) and not part.takes(values[part.name]):
+            yield Mistake((*location, part.name), f"expected {part.expected}, got {values[part.name]}")
 
 
 def _expected_limit(limit: Decimal, feature: Feature | None) -> str | None:
@@ -134,15 +133,15 @@ def _expected_limit(limit: Decimal, feature: Feature | None) -> str | None:
         return EXPECTED_LIMIT
     if feature is None:
         return None
-    if not _is_exact(limit, feature):
+    if not _is_quantity(limit, feature):
         return _largest(feature)
     # Compared as it will be shown: what a plan shows can be published again, 1/3 minute too.
-    if feature.units(feature.parts(limit)) != limit:
+    if feature.units(feature.parts(limit)) != without_noise(limit):
         return f"a whole multiple of 1/{feature.resolution} {feature.unit}" if feature.resolution > 1 else "a whole number"
     return None
 
 
-def _is_exact(number: Decimal, feature: Feature) -> bool:
+def _is_quantity(number: Decimal, feature: Feature) -> bool:
     try:
         feature.parts(number)
     except InvalidQuantity:
@@ -151,13 +150,19 @@ def _is_exact(number: Decimal, feature: Feature) -> bool:
 
 
 def _largest(feature: Feature) -> str:
-    largest = f"{feature.units(QUANTITY_PARTS_MAX):f} {feature.unit}".rstrip()
-    return f"at most {largest}, in at most {SIGNIFICANT_DIGITS_MAX} significant digits"
+    return f"at most {feature.amount(QUANTITY_PARTS_MAX)}"
 
 
 def _resolved(key: str, entitlement: EntitlementDraft, features: Mapping[str, Feature]) -> Entitlement:
     match entitlement:
-        case MeteredDraft(limit, reset, enforcement, window):
-            return Metered(None if limit is None else features[key].parts(limit), reset, enforcement, window)
-        case Static() | Boolean():
+        case MeteredDraft(limit=limit):
+            return Metered(
+                limit=None if limit is None else features[key].parts(limit),
+                reset=entitlement.reset,
+                enforcement=entitlement.enforcement,
+                options=entitlement.options,
+            )
+        case Static(value):
+            return Static(without_noise(value))
+        case Boolean():
             return entitlement

@@ -1,4 +1,4 @@
-"""When a limit counts: half-open periods of aware UTC instants, computed from an anchor and never from each other."""
+"""The periods that limits count over: half-open, of aware UTC instants, computed from an anchor and never from each other."""
 
 import calendar
 from dataclasses import dataclass
@@ -81,14 +81,13 @@ class Cycle:
 
     def period_at(self, instant: datetime) -> Period:
         """The one period that contains the instant."""
-        n = self._estimate(instant)
+        n = self._estimate(instant) + 1
         while self.start_of(n) > instant:
             n -= 1
-        while (end := self.start_of(n + 1)) <= instant:
-            n += 1
-        return Period(self.start_of(n), end)
+        return Period(self.start_of(n), self.start_of(n + 1))
 
     def _estimate(self, instant: datetime) -> int:
+        """By the dates alone. Never more than one too low, which it is where a zone turns its clocks back over midnight."""
         anchor, local = self.anchor.astimezone(self.zone), instant.astimezone(self.zone)
         match self.interval:
             case Interval.DAY:
@@ -146,7 +145,7 @@ _RECENT_MAX: Final = 20_000
 
 
 def _period(billing: Billing, reset: Reset, at: datetime) -> Period:
-    """Remembers each calendar's latest period, since nearly all questions ask about the same one."""
+    """Remembers each calendar's latest period, since nearly all questions are about that one."""
     if reset is Reset.NEVER or (reset is Reset.BILLING_PERIOD and billing.anchor is None):
         return ALWAYS
     key = (billing, reset)

@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
+from typing import TypeVar
 
 from core.errors import DomainError, NotFoundError
+from core.plans.options import Option
 from core.plans.periods import Reset
+
+OptionT = TypeVar("OptionT", bound=Option)
 
 
 class PlanNotFound(NotFoundError):
@@ -29,11 +32,14 @@ class PlanVersionConflict(DomainError):
 
 
 class InvalidPlan(DomainError):
-    """A plan that cannot be published: `path` says where in the plan, `expected` what belongs there."""
+    """A plan that cannot be published: `path` says where in the plan, `expected` what belongs there.
 
-    def __init__(self, path: str, expected: str) -> None:
+    `undeclared` is the feature that has to be declared first, where that is what is wrong.
+    """
+
+    def __init__(self, path: str, expected: str, undeclared: str | None = None) -> None:
         super().__init__(path, expected)
-        self.path, self.expected = path, expected
+        self.path, self.expected, self.undeclared = path, expected, undeclared
         self.message = f"{path}: {expected}"
 
     def facts(self) -> Mapping[str, object]:
@@ -62,33 +68,21 @@ class Enforcement(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
-    """What one unit pays for where a unit is a stretch of time, as a conversation is.
-
-    `length` is how long it stays open after the message that opened it or, if `extending`, after its latest one; `messages_max` is
-    how many messages it takes at most.
-    """
-
-    length: timedelta = timedelta(hours=24)
-    extending: bool = True
-    messages_max: int | None = None
-
-    def holds(self, messages: int) -> bool:
-        """Whether one unit pays for so many messages."""
-        return self.messages_max is None or messages <= self.messages_max
-
-
-@dataclass(frozen=True, slots=True)
 class Metered:
     """Usage of a feature is counted and held to `limit`, in smallest parts; None is unlimited.
 
-    `window` is for features that are counted by windows; None there is a window of 24 hours that every message extends.
+    `options` is what else it says to the product that the feature belongs to: at most one of a kind, in the order in which the
+    products declare them.
     """
 
     limit: int | None
     reset: Reset = Reset.BILLING_PERIOD
     enforcement: Enforcement = Enforcement.HARD
-    window: Window | None = None
+    options: tuple[Option, ...] = ()
+
+    def option(self, kind: type[OptionT]) -> OptionT | None:
+        """Its option of this kind; None where it has none."""
+        return next((option for option in self.options if isinstance(option, kind)), None)
 
 
 @dataclass(frozen=True, slots=True)

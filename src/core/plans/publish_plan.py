@@ -79,7 +79,7 @@ class DeclareFeature:
         if not (is_key(feature.key) and is_name(feature.unit)):
             raise InvalidFeature(f"{EXPECTED_KEY[0].upper()}{EXPECTED_KEY[1:]}, and a printable unit, are expected.")
         if feature.key in self._reserved:
-            raise InvalidFeature(f"{feature.key!r} is a number that plans grant, and cannot be metered.")
+            raise InvalidFeature(f"{feature.key!r} cannot be metered: plans grant it as a number.")
         if not 1 <= feature.resolution <= RESOLUTION_MAX:
             raise InvalidFeature(f"A resolution of 1 to {RESOLUTION_MAX:,} is expected.")
         async with self._unit_of_work() as uow:

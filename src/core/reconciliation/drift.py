@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from core.metering.ledger import Cause
 from core.metering.meters import Meter
 from core.metering.repository import Repository
 from core.plans.periods import Period
@@ -31,7 +32,11 @@ class Drift:
 
 @dataclass(frozen=True, slots=True)
 class MissingUsage:
-    """Usage that a product's record shows and the ledger does not; `quantity` is negative where the ledger has too much."""
+    """Usage that a product's record shows and the ledger does not, and when it occurred.
+
+    `quantity` is negative where the ledger has too much: it has it at `occurred_at`. What somebody has given back of it already is not
+    too much any more.
+    """
 
     customer_id: str
     feature: str
@@ -40,6 +45,11 @@ class MissingUsage:
     quantity: int
     occurred_at: datetime
     dimension: str | None = None
+
+    @property
+    def cause(self) -> Cause:
+        """What the usage was, or is to be, booked for."""
+        return Cause(self.customer_id, self.feature, self.source, self.reference)
 
 
 @dataclass(frozen=True, slots=True)

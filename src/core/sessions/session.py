@@ -115,7 +115,7 @@ class Session:
         if self.status is SessionStatus.COMPLETED and self.duration_seconds == duration_seconds:
             return self
         if self.status in (SessionStatus.COMPLETED, SessionStatus.FAILED):
-            raise InvalidSessionState(self.id, self.status, f"be completed with {duration_seconds} seconds")
+            raise InvalidSessionState(self.id, self.status, f"be completed with a duration of {duration_seconds} s")
         return replace(self, status=SessionStatus.COMPLETED, duration_seconds=duration_seconds, finished_at=now)
 
     def failed(self, reason: str, now: datetime) -> "Session":

@@ -40,9 +40,7 @@ class UnsupportedMediaType(DomainError):
 class InvalidUploadUrl(DomainError):
     """The upload URL was not made here, was altered, or is used for another type of content than it was signed for."""
 
-    message = (
-        "This upload URL is not valid for this upload: ask for one by POST …/sessions/{id}/upload-url and send the headers that it names."
-    )
+    message = "This upload URL is not valid for this upload: ask for a new one."
 
 
 class UploadUrlExpired(DomainError):

@@ -1,21 +1,20 @@
 """Many callers' key lookups in one."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from uuid import UUID
 
-from core.access.ports import ServiceKeys
+from core.access.ports import ServiceKeyReader
 from core.access.service_keys import ServiceKey
 from infrastructure.batching.gathering import ROUND_SECONDS_MAX, Gathering
 
 
-class GatheredServiceKeys(ServiceKeys):
+class GatheredServiceKeys(ServiceKeyReader):
     """While one lookup is with the database, the calls that come in gather, and then share the next one.
 
     A key whose revocation was committed before a request came in is always seen as revoked.
     """
 
-    def __init__(self, keys: ServiceKeys, lookup_seconds_max: float = ROUND_SECONDS_MAX) -> None:
+    def __init__(self, keys: ServiceKeyReader, lookup_seconds_max: float = ROUND_SECONDS_MAX) -> None:
         self._keys = keys
         self._gathering: Gathering[Sequence[UUID], Mapping[UUID, ServiceKey]] = Gathering(self._look_up, lookup_seconds_max)
 
@@ -27,11 +26,5 @@ class GatheredServiceKeys(ServiceKeys):
         found = await self._keys.find(list({id for ids in calls for id in ids}))
         return [found] * len(calls)
 
-    async def add(self, key: ServiceKey) -> None:
-        await self._keys.add(key)
-
     async def all(self) -> Sequence[ServiceKey]:
         return await self._keys.all()
-
-    async def revoke(self, id: UUID, at: datetime) -> bool:
-        return await self._keys.revoke(id, at)

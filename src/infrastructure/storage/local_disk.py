@@ -21,7 +21,7 @@ from infrastructure.storage.incoming_file import IncomingFile
 from infrastructure.storage.signed_urls import SignedUploadUrls
 
 WRITE_SIZE_BYTES: Final = 1024 * 1024
-"""What is gathered before it is worth a thread's while; an upload takes up this much memory, and one chunk."""
+"""So much is collected before a thread writes it. An upload takes this much memory, and one chunk."""
 
 _INCOMING: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.incoming")
 
@@ -29,7 +29,7 @@ R = TypeVar("R")
 
 
 class LocalDiskUploads(UploadStore):
-    """Files under names of our own making: `<two digits>/<customer's hash>/<session id>/<file id>`. Construction creates the directory.
+    """Files under names that we choose: `<two digits>/<customer's hash>/<session id>/<file id>`. Construction creates the directory.
 
     A file grows in `incoming/`, and appears under its name when it is whole and on the disk. Nobody but the service's own user
     may read any of it.
@@ -57,7 +57,7 @@ class LocalDiskUploads(UploadStore):
             size_bytes = await _receive(file, grant, content)
             await _on_disk(file.keep)
         except BaseException:
-            with suppress(StorageUnavailable):  # the first failure is the one to tell; a sweep removes what stays
+            with suppress(StorageUnavailable):  # the first failure is the one that is reported; a sweep removes what is left
                 await _on_disk(file.discard)
             raise
         return UploadedFile(id, grant.content_type, size_bytes)
@@ -66,7 +66,7 @@ class LocalDiskUploads(UploadStore):
         await _on_disk(partial(_remove, self._path(customer_id, session_id, file.id)))
 
     def sweep(self, older_than: timedelta) -> None:
-        """Removes what killed processes have left of unfinished uploads: all that was last written to so long ago."""
+        """Removes what killed processes have left of unfinished uploads: all that was not written to for that long."""
         untouched_since = time.time() - older_than.total_seconds()  # file times come from the system's clock, not from ours
         for path in self._incoming.iterdir():
             with suppress(FileNotFoundError):  # another process sweeps too, or finished the upload
@@ -74,7 +74,7 @@ class LocalDiskUploads(UploadStore):
                     path.unlink()
 
     def _path(self, customer_id: str, session_id: UUID, file_id: UUID) -> Path:
-        """A customer's id is the caller's text, so its hash stands for it."""
+        """A customer's id may contain any characters, so its hash is used in its place."""
         customer = sha256(customer_id.encode()).hexdigest()
         return self._directory / customer[:2] / customer / str(session_id) / str(file_id)
 
@@ -97,7 +97,7 @@ async def _receive(file: IncomingFile, grant: UploadGrant, content: AsyncIterato
 
 
 async def _on_disk(work: Callable[[], R]) -> R:
-    """Off the event loop, and always to the end: who is cancelled waits, since nobody may clean up behind a thread that still writes.
+    """In a thread, and always to its end. A caller that is cancelled waits for it: nothing may be removed while the thread still writes.
 
     Raises StorageUnavailable.
     """

@@ -13,15 +13,15 @@ from core.sessions.uploads import InvalidUploadUrl, UploadGrant, UploadTarget, U
 
 _ALGORITHM: Final = "HS256"
 _KEY_PURPOSE: Final = b"tollgate upload URLs, version 1"
-"""Whoever changes the claims changes the version: URLs that are still out are then refused instead of misread."""
+"""A change of the claims changes the version too: URLs that were given out before are then refused, and not misread."""
 
-_TOKEN: Final = re.compile(r"[A-Za-z0-9_.-]+")  # PyJWT itself would pass over padding at the end
+_TOKEN: Final = re.compile(r"[A-Za-z0-9_.-]+")  # PyJWT itself ignores padding at the end
 
 
 class SignedUploadUrls:
     """Makes upload URLs, and reads the tokens in them: JSON Web Tokens under a key that is used for nothing else.
 
-    The key is derived from the secret, so that no upload token passes for a user token, or the other way round, even where both
+    The key is derived from the secret, so that no upload token is accepted as a user token, or the other way round, even where both
     kinds come from the same secret. Nor does a signature over a user token ever equal the key: what is signed there has no spaces.
     """
 
@@ -32,7 +32,7 @@ class SignedUploadUrls:
         self._url = f"{public_url.rstrip('/')}/api/v1/uploads/"
 
     def target(self, grant: UploadGrant) -> UploadTarget:
-        """What the caller is told: where the content goes, and with which header."""
+        """Where the caller sends the content, and with which header."""
         token = jwt.encode(_to_claims(grant), self._key, _ALGORITHM)
         return UploadTarget(url=self._url + token, method="PUT", headers={"Content-Type": grant.content_type}, grant=grant)
 
@@ -53,7 +53,7 @@ class SignedUploadUrls:
 
 
 def _to_claims(grant: UploadGrant) -> dict[str, Any]:
-    """The expiry is no `exp`: PyJWT would compare that with a clock of its own, and cut it to whole seconds."""
+    """The expiry is not called `exp`: PyJWT would compare that with a clock of its own, in whole seconds."""
     return {
         "sub": grant.customer_id,
         "session": grant.session_id.hex,

@@ -12,15 +12,22 @@ from fastapi import FastAPI
 
 import core
 from api import errors
-from api.errors import LIMITS, TABLE, told
+from api.docs import refusals
+from api.errors import LIMITS, NO_CREDENTIALS, TABLE, told
+from core.access.principal import Unauthenticated
 from core.conversations.features import CONVERSATIONS
 from core.errors import DomainError, NotFoundError, StorageUnavailable
-from core.metering.balance import Balance, LimitExceeded
+from core.metering.balance import Balance, FeatureNotInPlan, FeatureNotMetered, LimitExceeded
+from core.metering.idempotency import IdempotencyKeyReused
+from core.metering.owned import OwnedNotFound
 from core.operations.features import AI_COST
-from core.plans.features import Feature
+from core.plans.drafts import MeteredDraft, PlanDraft
+from core.plans.features import Feature, FeatureCatalog
 from core.plans.periods import ALWAYS, Period
+from core.plans.plan import InvalidPlan
 from core.products import BUILT_IN
 from core.sessions.features import MINUTES, SESSIONS
+from core.sessions.uploads import InvalidUploadUrl
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 NOVEMBER = Period(datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC))
@@ -60,12 +67,64 @@ def exceeded(feature: Feature, limit: int, used: int, requested: int, period: Pe
         (exceeded(MINUTES, 500 * 60, 500 * 60, 0), 403, "transcription_limit_exceeded", "Total minutes limit exceeded: 500"),
         (exceeded(AI_COST, 500_000_000, 0, 1), 402, "budget_exceeded", "Budget exceeded: $0.50"),
         (exceeded(CONVERSATIONS, 3, 3, 1), 429, "conversation_quota_exceeded", "Conversation quota exceeded: 3"),
-        (exceeded(Feature("calls", "call"), 3, 3, 1), 403, "usage_limit_exceeded", "Usage limit exceeded: 3 call of calls."),
+        (exceeded(Feature("calls", "call"), 3, 3, 1), 403, "usage_limit_exceeded", "Usage limit exceeded: 3 calls."),
+        (exceeded(Feature("api_calls", "call"), 1, 1, 1), 403, "usage_limit_exceeded", "Usage limit exceeded: 1 call (api_calls)."),
+        (exceeded(Feature("spend", "USD", 100), 250, 0, 1), 403, "usage_limit_exceeded", "Usage limit exceeded: 2.5 USD (spend)."),
     ],
 )
 def test_a_limit_is_told_by_its_feature(error: LimitExceeded, status: int, code: str, message: str) -> None:
     refusal = told(error)
     assert (refusal.status, refusal.detail["error"], refusal.detail["message"]) == (status, code, message)
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (Unauthenticated(NO_CREDENTIALS), "Authenticate with a user token or a service key, as 'Authorization: Bearer …'."),
+        (
+            StorageUnavailable(outcome_unknown=True),
+            "The storage went away during the commit: repeat the request with the same Idempotency-Key.",
+        ),
+        (StorageUnavailable(), "The storage is not available. Nothing was booked; try again shortly."),
+        (IdempotencyKeyReused("k"), "Idempotency-Key 'k' was used before with different input: use a new key for a new request."),
+        (
+            FeatureNotInPlan("pro", "seats", declared=False),
+            "'seats' is not a declared feature: declare it under 'features:' in the plan file, or by PUT /api/v1/features/seats.",
+        ),
+        (FeatureNotInPlan("pro", "sessions"), "Plan 'pro' does not include 'sessions'."),
+        (
+            FeatureNotMetered("pro", "exports"),
+            "'exports' is not metered in plan 'pro': ask by POST …/usage/check whether it is granted.",
+        ),
+        (
+            InvalidUploadUrl(),
+            "This upload URL is not valid for this upload: "
+            "ask for one by POST …/sessions/{id}/upload-url and send the headers that it names.",
+        ),
+        (InvalidPlan("name", "expected a name"), "name: expected a name"),
+    ],
+)
+def test_where_a_route_or_a_header_has_to_be_named_the_message_names_it(error: DomainError, message: str) -> None:
+    assert told(error).detail["message"] == message
+
+
+def test_what_is_kept_just_as_it_is_is_told_as_missing_by_its_own_name() -> None:
+    refusal = told(OwnedNotFound("report_export", "7"))
+    assert refusal.detail == {"error": "report_export_not_found", "message": "No report export '7'."}
+    assert (refusal.status, errors.code_of(OwnedNotFound("note", "7"))) == (404, "note_not_found")
+
+
+def test_an_operation_can_say_that_it_answers_so_and_no_other_code_that_there_is_not() -> None:
+    assert list(refusals("report_export_not_found", "session_not_found", "usage_limit_exceeded")) == [403, 404]
+    with pytest.raises(KeyError):
+        refusals("report_export_lost")
+
+
+def test_a_plan_with_an_undeclared_feature_is_told_where_to_declare_it() -> None:
+    with pytest.raises(InvalidPlan) as refused:
+        PlanDraft("pro", "Pro", {"tokens": MeteredDraft(None)}).resolve(FeatureCatalog(BUILT_IN))
+    how = "declare it under 'features:' in the plan file, or by PUT /api/v1/features/tokens"
+    assert told(refused.value).detail["message"] == f"entitlements.tokens: expected a declared metered feature: {how}"
 
 
 def test_a_refusal_carries_the_facts_in_the_features_unit() -> None:

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple
 
-from core.plans.plan import Window
+from core.conversations.message import Direction
+from core.conversations.window import Window
 
 
 class Span(NamedTuple):
@@ -13,12 +14,14 @@ class Span(NamedTuple):
     message_count: int
 
 
-def conversations_in_order(sent: Iterable[datetime], window: Window) -> list[Span]:
+def conversations_in_order(inbound: Iterable[datetime], window: Window, outbound: Iterable[datetime] = ()) -> list[Span]:
+    extending = {Direction.INBOUND: window.extending, Direction.OUTBOUND: window.extending and window.extends == "any"}
+    sent = [(at, Direction.INBOUND) for at in inbound] + [(at, Direction.OUTBOUND) for at in outbound]
     spans: list[Span] = []
-    for at in sorted(sent):
+    for at, direction in sorted(sent):
         if spans and at < spans[-1].expires_at and spans[-1].message_count != window.messages_max:
             start, end, count = spans[-1]
-            spans[-1] = Span(start, at + window.length if window.extending else end, count + 1)
+            spans[-1] = Span(start, at + window.length if extending[direction] else end, count + 1)
         else:
             spans.append(Span(at, at + window.length, 1))
     return spans

@@ -1,18 +1,26 @@
 """Customers' ports in memory, faithful to the SQL adapter."""
 
 import asyncio
+from collections.abc import Collection, Iterable
 from types import TracebackType
 from typing import Self
 
 from core.customers.customer import Customer
-from core.customers.ports import Customers
+from core.customers.ports import Customers, PhoneRegions
 from core.errors import ConcurrentUpdate
 from core.metering.journal import Journal
+from core.plans.features import Feature
+from core.plans.plan import Plan
 from tests.unit.fakes.metering import FakeStore, FakeUnitOfWork, InMemory
+from tests.unit.fakes.plans import FakePlans, PlanStore
 
 
-class CustomersStore(FakeStore):
-    """What is committed, with units of work that have customers."""
+class CustomersStore(FakeStore, PlanStore):
+    """What is committed, with units of work that have customers and plans."""
+
+    def __init__(self, plans: Iterable[Plan] = (), customers: Iterable[Customer] = (), features: Iterable[Feature] = ()) -> None:
+        super().__init__(plans, customers, features)
+        self.declared = {feature.key: feature for feature in features}
 
     def unit_of_work(self) -> "FakeCustomersUnitOfWork":
         return FakeCustomersUnitOfWork(self)
@@ -50,10 +58,12 @@ class FakeCustomers(InMemory[str, Customer], Customers):
 
 class FakeCustomersUnitOfWork(FakeUnitOfWork):
     customers: FakeCustomers
+    plans: FakePlans
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()
         self.customers = self._add(FakeCustomers(self.journal, self.store))
+        self.plans = FakePlans(self.store)
         return self
 
     def check(self) -> None:
@@ -62,3 +72,8 @@ class FakeCustomersUnitOfWork(FakeUnitOfWork):
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.customers.release()
         await super().__aexit__(kind, error, trace)
+
+
+class FakePhoneRegions(PhoneRegions):
+    def known(self) -> Collection[str]:
+        return ("AT", "DE", "GB", "US")

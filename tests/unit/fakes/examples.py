@@ -8,10 +8,14 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from core.customers.customer import Customer
-from core.metering.account import Account, CounterState
+from core.metering.account import Account
+from core.metering.balance import Balance
+from core.metering.counters import CounterState, PeriodNotLoaded
 from core.metering.journal import Journal
-from core.metering.ledger import Origin
+from core.metering.ledger import CorrectedRecord, Origin, RecordKey
 from core.metering.meters import Meter
+from core.metering.records import NoRecords
+from core.metering.repository import Repository
 from core.metering.reservations import NoReservations, Reservation
 from core.plans.features import FeatureCatalog
 from core.plans.periods import Billing, Interval, Period
@@ -20,7 +24,9 @@ from core.products import BUILT_IN
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 PERIOD = Period(datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC))
+PERIOD_BEFORE = Period(datetime(2026, 10, 1, tzinfo=UTC), PERIOD.start)
 BILLING = Billing(datetime(2026, 1, 1, tzinfo=UTC), Interval.MONTH, ZoneInfo("UTC"))
+NOTHING: Mapping[str, int] = {}
 ORIGIN = Origin("test", "key 1", "order 7")
 
 PRO = Plan(
@@ -41,12 +47,21 @@ PRO = Plan(
 ACME = Customer("acme", PRO.key, PRO.version, BILLING, created_at=PERIOD.start, updated_at=PERIOD.start)
 
 
-def open_account(used: Mapping[str, int] | None = None, held: Mapping[str, int] | None = None, *, now: datetime = NOW) -> Account:
-    """ACME's account on PRO, of which nothing is used or held but what is said."""
+def open_account(
+    used: Mapping[str, int] | None = None,
+    held: Mapping[str, int] | None = None,
+    *,
+    used_before: Mapping[str, int] | None = NOTHING,
+    now: datetime = NOW,
+) -> Account:
+    """ACME's account on PRO, of which nothing is used or held but what is said.
+
+    `used_before` is what was used in every other period, which has been read; None: it has not been.
+    """
     used, held, ids = used or {}, held or {}, count(1)
     counters = {Meter(ACME.id, feature.key): CounterState(used.get(feature.key, 0), held.get(feature.key, 0)) for feature in BUILT_IN}
     journal = Journal()
-    return Account(
+    account = (Account if used_before is None else InformedAccount)(
         ACME.id,
         PRO,
         BILLING,
@@ -56,7 +71,26 @@ def open_account(used: Mapping[str, int] | None = None, held: Mapping[str, int] 
         new_id=lambda: UUID(int=next(ids)),
         journal=journal,
         reservations=NoReservations(journal),
+        corrected=NoRecords(journal),
     )
+    if isinstance(account, InformedAccount):
+        account.used_before = used_before or {}
+    return account
+
+
+class InformedAccount(Account):
+    """Has been told of every period that it is asked about."""
+
+    __slots__ = ("used_before",)
+
+    used_before: Mapping[str, int]
+
+    def balance_at(self, key: str, at: datetime) -> Balance:
+        try:
+            return super().balance_at(key, at)
+        except PeriodNotLoaded:
+            self.learn(key, self._period(key, at), self.used_before.get(key, 0))
+            return super().balance_at(key, at)
 
 
 def journal_of(account: Account) -> Journal:
@@ -67,6 +101,11 @@ def journal_of(account: Account) -> Journal:
 def reservations_of(account: Account) -> list[Reservation]:
     """The last states of the reservations that the account made or settled."""
     return list(account._reservations.saved())
+
+
+def corrected_of(account: Account) -> Repository[RecordKey, CorrectedRecord]:
+    """Where the account saves what its corrections leave of records."""
+    return account._corrected
 
 
 def standing(account: Account, feature: str) -> tuple[int, int]:

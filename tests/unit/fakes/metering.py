@@ -12,13 +12,15 @@ from uuid import UUID
 from core.customers.customer import Customer
 from core.errors import ConcurrentUpdate
 from core.metering import counters
-from core.metering.account import Account, CounterState
-from core.metering.counters import wanted_period
+from core.metering.account import Account
+from core.metering.counters import Counted, CounterState, wanted_period
 from core.metering.idempotency import ReplyKey, StoredReply
 from core.metering.journal import Journal
-from core.metering.ledger import CorrectedRecord, EventKey, RecordKey, UsageRecord
+from core.metering.ledger import Cause, CorrectedRecord, EventKey, RecordKey, UsageRecord
 from core.metering.meters import Meter
-from core.metering.ports import Accounts, Events, Records, Replies
+from core.metering.owned import OwnedKey, OwnedRepository
+from core.metering.ports import Accounts, Events, Replies
+from core.metering.records import Records
 from core.metering.repository import Repository
 from core.metering.reservations import Reservation, ReservationKey, Reservations
 from core.plans.features import Feature, FeatureCatalog
@@ -58,7 +60,9 @@ class FakeStore:
         self.holds: dict[tuple[str, str, UUID], Hold] = {}  # by customer, feature and reservation
         self.reservations: dict[ReservationKey, Reservation] = {}
         self.replies: dict[ReplyKey, StoredReply] = {}
+        self.owned: dict[type[Any], dict[OwnedKey, Any]] = {}  # by their kind
         self.opened: list[FakeUnitOfWork] = []
+        self.sums_asked = 0
         self.locks: dict[Meter, asyncio.Lock] = {}
         self.customer_locks: dict[str, asyncio.Lock] = {}
         self._ids = count(1)
@@ -100,13 +104,14 @@ R = TypeVar("R", bound=InMemory[Any, Any])
 
 
 class FakeAccounts(Accounts):
-    def __init__(self, store: FakeStore, journal: Journal, reservations: Reservations) -> None:
+    def __init__(self, store: FakeStore, journal: Journal, reservations: Reservations, records: Records) -> None:
         self.locked: dict[str, Account] = {}
         self.rebuilt: dict[Meter, Counter] = {}
         self.forgotten: set[Meter] = set()
         self._store = store
         self._journal = journal
         self._reservations = reservations
+        self._records = records
         self._held_locks: dict[Meter, asyncio.Lock] = {}
 
     async def lock(self, meters: Mapping[str, Collection[Meter]], at: datetime) -> Mapping[str, Account]:
@@ -117,6 +122,11 @@ class FakeAccounts(Accounts):
         await self._acquire(meter for wanted in known.values() for meter in wanted)
         self.locked = {id: self._account(store.customers[id], wanted, at) for id, wanted in known.items()}
         return self.locked
+
+    async def used_within(self, wanted: Sequence[Counted]) -> Mapping[Counted, int]:
+        self._store.sums_asked += 1
+        assert self._held_locks.keys() >= {meter for meter, _ in wanted}, "nobody else may book there meanwhile"
+        return {(meter, period): self._store.used_within(*meter, period) for meter, period in wanted}
 
     async def forget(self, meters: Mapping[str, Collection[Meter]]) -> None:
         keys = {meter for wanted in meters.values() for meter in wanted}
@@ -150,6 +160,7 @@ class FakeAccounts(Accounts):
             new_id=store.new_id,
             journal=self._journal,
             reservations=self._reservations,
+            corrected=self._records,
         )
 
     def _used(self, customer: Customer, plan: Plan, meter: Meter, at: datetime) -> int:
@@ -195,6 +206,10 @@ class FakeRecords(Records):
     async def find(self, keys: Sequence[RecordKey]) -> Iterable[CorrectedRecord]:
         return [self._corrected(record) for record in self._store.ledger if RecordKey(record.customer_id, record.id) in keys]
 
+    async def find_of(self, causes: Sequence[Cause]) -> Iterable[CorrectedRecord]:
+        booked = sorted((record for record in self._store.ledger if record.corrects is None), key=lambda record: record.id)
+        return [self._corrected(record) for record in booked if record.cause in causes]
+
     def _corrected(self, record: UsageRecord) -> CorrectedRecord:
         corrections = [entry for entry in self._store.ledger if (entry.customer_id, entry.corrects) == (record.customer_id, record.id)]
         return CorrectedRecord(record, record.quantity + sum(entry.quantity for entry in corrections))
@@ -207,6 +222,10 @@ class FakeEvents(Events):
 
     async def find(self, keys: Sequence[EventKey]) -> Iterable[EventKey]:
         return set(_event_keys(self._store.ledger)).intersection(keys)
+
+
+class FakeOwned(InMemory[OwnedKey, Any], OwnedRepository[Any]):
+    """Things of one kind in memory."""
 
 
 class FakeUnitOfWork:
@@ -230,19 +249,25 @@ class FakeUnitOfWork:
     async def __aenter__(self) -> Self:
         self.journal = Journal()
         self._written: list[InMemory[Any, Any]] = []
+        self._owned: dict[type[Any], FakeOwned] = {}
         self.records = FakeRecords(self.journal, self.store)
         self.events = FakeEvents(self.journal, self.store)
         self.replies = self._add(FakeReplies(self.journal, self.store.replies))
         self.reservations = self._add(FakeReservations(self.journal, self.store))
-        self.accounts = FakeAccounts(self.store, self.journal, self.reservations)
+        self.accounts = FakeAccounts(self.store, self.journal, self.reservations, self.records)
         return self
+
+    def repository(self, kind: type[Any]) -> FakeOwned:
+        if kind not in self._owned:
+            self._owned[kind] = self._add(FakeOwned(self.journal, self.store.owned.setdefault(kind, {})))
+        return self._owned[kind]
 
     def _add(self, repository: R) -> R:
         """Has the repository write what was saved when the unit of work commits."""
         self._written.append(repository)
         return repository
 
-    async def decided(self) -> None:
+    def decided(self) -> None:
         """Everything is written by the commit."""
 
     async def commit(self) -> None:

@@ -16,6 +16,7 @@ from core.metering.journal import Journal
 from core.metering.ledger import Breakdown, LedgerQuery, Share, UsageRecord
 from core.metering.meters import Meter
 from core.metering.ports import AccountReader, LedgerReader
+from core.metering.records import NoRecords
 from core.metering.reservations import NoReservations
 from core.metering.use_case import execute_one
 from core.operations.add_step import AddedStep, AddStep, AddStepCommand
@@ -93,7 +94,7 @@ class FakeAccountReader(AccountReader):
             raise CustomerNotFound(customer_id)
         assert features is not None
         journal = Journal()
-        accounts = FakeAccounts(self._store, journal, NoReservations(journal))
+        accounts = FakeAccounts(self._store, journal, NoReservations(journal), NoRecords(journal))
         return accounts._account(self._store.customers[customer_id], [Meter(customer_id, feature) for feature in features], at)
 
 
@@ -165,10 +166,14 @@ class Scanner:
         return new(await execute_one(self.adding, command))
 
     async def completes(self, id: str = "scan") -> WholeOperation:
-        return new(await execute_one(self.finishing, FinishOperationCommand(self.customer.id, id, OperationStatus.COMPLETED)))
+        return await self._finishes(id, OperationStatus.COMPLETED)
 
     async def fails(self, id: str = "scan") -> WholeOperation:
-        return new(await execute_one(self.finishing, FinishOperationCommand(self.customer.id, id, OperationStatus.FAILED)))
+        return await self._finishes(id, OperationStatus.FAILED)
+
+    async def _finishes(self, id: str, status: OperationStatus) -> WholeOperation:
+        command = FinishOperationCommand(customer_id=self.customer.id, operation_id=id, status=status, recorded_by="app")
+        return new(await execute_one(self.finishing, command))
 
     async def checks(self, cost: str, runs: int) -> Checked:
         return await CheckBudget(FakeAccountReader(self.store), self.clock).execute(self.customer.id, Decimal(cost), runs)

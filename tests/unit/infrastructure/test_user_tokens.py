@@ -4,7 +4,7 @@ import gzip
 import hmac
 import json
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
@@ -486,9 +486,8 @@ class TestPublishedKeys:
 
         provider.answer = never
         clock.now += REFETCH_AFTER
-        async with asyncio.timeout(0.5):
-            assert await tokens.verify(token) == "alice"
-            await asyncio.sleep(0)
+        assert await without_waiting(tokens.verify(token)) == "alice"
+        await asyncio.sleep(0)
         assert provider.fetches == 3
 
     async def test_nobody_with_a_fresh_known_key_waits_for_somebody_elses_unknown_one(
@@ -500,8 +499,7 @@ class TestPublishedKeys:
         other = asyncio.ensure_future(tokens.verify(rs256(kid="unknown")))
         await asyncio.sleep(0.01)
 
-        async with asyncio.timeout(0.5):
-            assert await tokens.verify(rs256()) == "alice"
+        assert await without_waiting(tokens.verify(rs256())) == "alice"
 
         assert provider.fetches == 2
         other.cancel()
@@ -636,6 +634,14 @@ class TestPublishedKeys:
     def test_an_address_that_is_none_is_refused_at_the_start(self, clock: FakeClock) -> None:
         with pytest.raises(httpx.InvalidURL, match=re.escape("Invalid port")):
             PublishedKeys("https://id.example:port/jwks", httpx.AsyncClient(), clock)
+
+
+async def without_waiting(call: Coroutine[None, None, str]) -> str:
+    """What a call returns that needs nothing from outside."""
+    done = asyncio.ensure_future(call)
+    await asyncio.sleep(0)
+    assert done.done()
+    return done.result()
 
 
 async def never(request: httpx.Request) -> httpx.Response:

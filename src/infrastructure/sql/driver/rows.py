@@ -17,6 +17,7 @@ from asyncpg import Record
 from sqlalchemy import Column, Table
 from sqlalchemy.dialects.postgresql import dialect
 
+from infrastructure.sql.driver.fields import from_row
 from infrastructure.sql.driver.statements import Driver, HotStatement
 
 V = TypeVar("V")
@@ -65,7 +66,7 @@ class Rows(Generic[V]):
     @classmethod
     def alike(cls, table: Table, kind: Callable[..., V], *, changing: Collection[str] | None = None) -> "Rows[V]":
         """Where the columns are the thing's own fields, by name."""
-        return cls(table, attrgetter(*table.columns.keys()), lambda row: kind(**row), changing=changing)
+        return cls(table, attrgetter(*table.columns.keys()), from_row(kind), changing=changing)
 
     async def find(self, driver: Driver, keys: Sequence[tuple[Any, ...]]) -> list[V]:
         """Those that exist among these keys, which are in the order of the primary key."""

@@ -8,11 +8,12 @@ from uuid import UUID
 
 from asyncpg import Record
 
-from core.metering.account import Account, CounterState, CustomerNotFound
-from core.metering.counters import NEVER_COUNTED, Counter, wanted_period
+from core.metering.account import Account, CustomerNotFound
+from core.metering.counters import NEVER_COUNTED, Counted, Counter, CounterState, wanted_period
 from core.metering.journal import Journal
 from core.metering.meters import Meter
 from core.metering.ports import AccountReader
+from core.metering.records import NoRecords
 from core.metering.reservations import NoReservations
 from core.plans.features import FeatureCatalog
 from core.plans.periods import Billing
@@ -21,7 +22,7 @@ from infrastructure.batching.gathering import Gathering
 from infrastructure.sql.driver.connections import Connections
 from infrastructure.sql.driver.statements import Driver, HotStatement
 from infrastructure.sql.engine.accounts import to_billing
-from infrastructure.sql.engine.ledger import Counted, used_within
+from infrastructure.sql.engine.ledger import used_within
 from infrastructure.sql.engine.plans import PlanCatalog
 
 _READ: Final = HotStatement(
@@ -166,6 +167,7 @@ class _Draft(NamedTuple):
             new_id=self.new_id,
             journal=journal,
             reservations=NoReservations(journal),
+            corrected=NoRecords(journal),
         )
 
 

@@ -17,13 +17,13 @@ from sqlalchemy import (
 )
 
 from core.metering.balance import Balance
+from core.metering.counters import Counted
 from core.metering.journal import Journal
-from core.metering.ledger import CorrectedRecord, EventKey, Origin, RecordKey, UsageRecord
-from core.metering.meters import Meter
-from core.metering.ports import Events, Records
-from core.plans.periods import Period
+from core.metering.ledger import Cause, CorrectedRecord, EventKey, Origin, RecordKey, UsageRecord
+from core.metering.ports import Events
+from core.metering.records import Records
 from infrastructure.sql.driver.rows import Change, Rows, all_but_key
-from infrastructure.sql.driver.schema import metadata
+from infrastructure.sql.driver.schema import digest, metadata
 from infrastructure.sql.driver.statements import Driver, HotStatement
 
 usage_record: Final = Table(
@@ -48,12 +48,12 @@ usage_record: Final = Table(
     Index(
         "uq_usage_record_event",
         "customer_id",
-        "source",
-        "event_id",
+        text(digest("source", "event_id")),
         unique=True,
         postgresql_where=text("event_id IS NOT NULL"),
     ),
     Index("ix_usage_record_corrects", "customer_id", "corrects", postgresql_where=text("corrects IS NOT NULL")),
+    Index("ix_usage_record_reference", "customer_id", "reference", "occurred_at", "id", postgresql_where=text("reference IS NOT NULL")),
 )
 
 usage_counter: Final = Table(
@@ -79,9 +79,6 @@ USED: Final = f"""(
 )"""
 """The ledger's own sum over the customer, the feature and the period of a row `wanted`: what a counter has to show."""
 
-Counted = tuple[Meter, Period]
-"""What one sum is about: a meter's usage within a period."""
-
 _USED_WITHIN: Final = HotStatement(
     f"""
     SELECT wanted.n, ledger.used
@@ -92,27 +89,52 @@ _USED_WITHIN: Final = HotStatement(
     """
 )
 
-_CORRECTED: Final = HotStatement(
-    f"""
+_CORRECTED_SELECT: Final = f"""
     SELECT r.*, CAST(least(r.quantity + corrections.quantity, {SUM_MAX}) AS bigint) AS total
-    FROM unnest(CAST(:customer_ids AS text[]), CAST(:ids AS uuid[])) AS wanted (customer_id, id)
-    CROSS JOIN LATERAL (SELECT * FROM usage_record AS r WHERE r.customer_id = wanted.customer_id AND r.id = wanted.id LIMIT 1) AS r
+    FROM {{wanted}}
+    CROSS JOIN LATERAL ({{records}}) AS r
     CROSS JOIN LATERAL (
         SELECT coalesce(sum(c.quantity), 0) AS quantity
-        FROM usage_record AS c WHERE c.customer_id = wanted.customer_id AND c.corrects = wanted.id
+        FROM usage_record AS c WHERE c.customer_id = r.customer_id AND c.corrects = r.id
         OFFSET 0
     ) AS corrections
-    """
+"""
+
+_CORRECTED: Final = HotStatement(
+    _CORRECTED_SELECT.format(
+        wanted="unnest(CAST(:customer_ids AS text[]), CAST(:ids AS uuid[])) AS wanted (customer_id, id)",
+        records="SELECT * FROM usage_record AS r WHERE r.customer_id = wanted.customer_id AND r.id = wanted.id LIMIT 1",
+    )
 )
 
+BOOKED_FOR: Final = (
+    _CORRECTED_SELECT.format(
+        wanted="""unnest(
+            CAST(:customer_ids AS text[]), CAST(:features AS text[]), CAST(:sources AS text[]), CAST(:references AS text[])
+        ) AS wanted (customer_id, feature, source, reference)""",
+        records="""
+            SELECT * FROM usage_record AS r
+            WHERE r.customer_id = wanted.customer_id AND r.reference = wanted.reference
+              AND r.feature = wanted.feature AND r.source = wanted.source AND r.corrects IS NULL
+            ORDER BY r.occurred_at, r.id
+            OFFSET 0
+        """,
+    )
+    + " ORDER BY r.id"
+)
+"""The inner order is only asked for because one index has it, and without statistics another one would seem as good."""
+
+_BOOKED_FOR: Final = HotStatement(BOOKED_FOR)
+
 _KNOWN_EVENTS: Final = HotStatement(
-    """
+    f"""
     SELECT wanted.customer_id, wanted.source, wanted.event_id
     FROM unnest(CAST(:customer_ids AS text[]), CAST(:sources AS text[]), CAST(:event_ids AS text[]))
         AS wanted (customer_id, source, event_id)
     CROSS JOIN LATERAL (
         SELECT 1 FROM usage_record AS r
-        WHERE r.customer_id = wanted.customer_id AND r.source = wanted.source AND r.event_id = wanted.event_id
+        WHERE r.customer_id = wanted.customer_id AND r.event_id IS NOT NULL
+          AND {digest("r.source", "r.event_id")} = {digest("wanted.source", "wanted.event_id")}
         LIMIT 1
     ) AS known
     """
@@ -145,7 +167,7 @@ def to_record(row: Record) -> UsageRecord:
 
 RECORDS: Final = Rows(usage_record, _row, to_record)
 
-COUNTERS: Final = Rows[tuple[Meter, Balance]](
+COUNTERS: Final = Rows[tuple[tuple[str, str], Balance]](
     usage_counter,
     lambda counted: (*counted[0], counted[1].used, counted[1].period.start, counted[1].period.end),
     lambda row: NotImplemented,
@@ -163,6 +185,11 @@ class SqlRecords(Records):
     async def find(self, keys: Sequence[RecordKey]) -> Iterable[CorrectedRecord]:
         parameters = {"customer_ids": [key.customer_id for key in keys], "ids": [key.id for key in keys]}
         return [CorrectedRecord(to_record(row), row["total"]) for row in await _CORRECTED.fetch(self._driver, parameters)]
+
+    async def find_of(self, causes: Sequence[Cause]) -> Iterable[CorrectedRecord]:
+        customer_ids, features, sources, references = zip(*causes, strict=True)
+        parameters = {"customer_ids": customer_ids, "features": features, "sources": sources, "references": references}
+        return [CorrectedRecord(to_record(row), row["total"]) for row in await _BOOKED_FOR.fetch(self._driver, parameters)]
 
     def changes(self) -> Iterable[Change]:
         return ()

@@ -34,6 +34,20 @@ _NEWEST: Final = HotStatement(
 )
 """Feature by feature, so that every page is read off the index that keeps periods, however long the history is."""
 
+NEWEST_OF_REFERENCE: Final = """
+    SELECT * FROM usage_record
+    WHERE customer_id = :customer_id AND reference = :reference
+      AND (CAST(:feature AS text) IS NULL OR feature = :feature)
+      AND occurred_at >= :since AND occurred_at < :until
+      AND (CAST(:dimension AS text) IS NULL OR dimension = :dimension)
+      AND (occurred_at, id) < (CAST(:before_at AS timestamptz), CAST(:before_id AS uuid))
+    ORDER BY occurred_at DESC, id DESC
+    LIMIT :limit
+"""
+"""Off the index of references, which is in the same order."""
+
+_NEWEST_OF_REFERENCE: Final = HotStatement(NEWEST_OF_REFERENCE)
+
 _CUSTOMER: Final = HotStatement("SELECT 1 FROM customer WHERE customer_id = :customer_id")
 
 _LAST_ID: Final = "ffffffff-ffff-ffff-ffff-ffffffffffff"
@@ -73,6 +87,7 @@ class SqlLedgerReader(LedgerReader):
             "customer_id": query.customer_id,
             "feature": query.feature,
             "dimension": query.dimension,
+            "reference": query.reference,
             "since": query.since or BEGINNING,
             "until": query.until or END,
             "before_at": before_at,
@@ -81,7 +96,7 @@ class SqlLedgerReader(LedgerReader):
         }
 
         async def ask(driver: Driver) -> Sequence[UsageRecord] | None:
-            rows = await _NEWEST.fetch(driver, parameters)
+            rows = await (_NEWEST if query.reference is None else _NEWEST_OF_REFERENCE).fetch(driver, parameters)
             if not rows and not await _CUSTOMER.fetch(driver, {"customer_id": query.customer_id}):
                 return None
             return [to_record(row) for row in rows]

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Final
 
@@ -11,8 +10,9 @@ from sqlalchemy import BigInteger, Column, Integer, PrimaryKeyConstraint, Table,
 from sqlalchemy.dialects.postgresql import JSON
 
 from core.plans.features import Feature, FeatureCatalog
+from core.plans.options import Option
 from core.plans.periods import Reset
-from core.plans.plan import Boolean, Enforcement, Entitlement, Metered, Plan, PlanVersionConflict, Static, Window
+from core.plans.plan import Boolean, Enforcement, Entitlement, Metered, Plan, PlanVersionConflict, Static
 from core.plans.ports import PlanReader, Plans
 from infrastructure.sql.driver.connections import Connections
 from infrastructure.sql.driver.rows import Rows, write
@@ -52,22 +52,30 @@ _FEATURES: Final = HotStatement("SELECT key, unit, resolution FROM feature")
 class PlanCatalog:
     """Versions and features, remembered once they are read, since they never change. One instance serves a process."""
 
-    def __init__(self, built_in: Iterable[Feature]) -> None:
+    def __init__(self, built_in: Iterable[Feature], options: Iterable[type[Option]]) -> None:
+        """`options`: those that stored entitlements may carry."""
         self._versions: dict[tuple[str, int], Plan] = {}
+        self._options = tuple(options)
+        self._rows = Rows(plan_version, _from_plan, self.plan_of)
         self.features = FeatureCatalog(built_in)
+
+    def plan_of(self, row: Record) -> Plan:
+        """The version that the row holds."""
+        entitlements = {key: _to_entitlement(value, self._options) for key, value in row["entitlements"].items()}
+        return Plan(key=row["plan_key"], version=row["version"], name=row["name"], entitlements=entitlements)
 
     async def learn_features(self, driver: Driver, keys: Iterable[str] | None) -> FeatureCatalog:
         """The features, brought up to date where one of these keys is not among them; no keys: brought up to date anyway."""
         if not keys or any(self.features.get(key) is None for key in keys):
             for row in await _FEATURES.fetch(driver, {}):
-                self.features.add(Feature(**row))
+                self.features.add(_DECLARED.from_row(row))
         return self.features
 
     async def versions(self, driver: Driver, wanted: set[tuple[str, int]]) -> Mapping[tuple[str, int], Plan]:
         """These versions of plans, which exist."""
         missing = wanted - self._versions.keys()
         if missing:
-            self._versions.update({(plan.key, plan.version): plan for plan in await _VERSIONS.find(driver, sorted(missing))})
+            self._versions.update({(plan.key, plan.version): plan for plan in await self._rows.find(driver, sorted(missing))})
         return self._versions
 
 
@@ -81,10 +89,10 @@ class SqlPlans(Plans):
 
     async def latest(self, key: str) -> Plan | None:
         rows = await _LATEST.fetch(self._driver, {"key": key})
-        return _to_plan(rows[0]) if rows else None
+        return self._catalog.plan_of(rows[0]) if rows else None
 
     async def all_latest(self) -> Sequence[Plan]:
-        return [_to_plan(row) for row in await _ALL_LATEST.fetch(self._driver, {})]
+        return [self._catalog.plan_of(row) for row in await _ALL_LATEST.fetch(self._driver, {})]
 
     async def features(self) -> FeatureCatalog:
         return await self._catalog.learn_features(self._driver, None)
@@ -125,37 +133,28 @@ class SqlPlanReader(PlanReader):
 
 def _to_json(entitlement: Entitlement) -> dict[str, Any]:
     match entitlement:
-        case Metered(limit, reset, enforcement, window):
+        case Metered(limit=limit, reset=reset, enforcement=enforcement, options=options):
             stored = {"type": "metered", "limit": limit, "reset": reset.value, "enforcement": enforcement.value}
-            return stored if window is None else {**stored, "window": _window_to_json(window)}
+            return stored | {option.name: option.to_json() for option in options}
         case Static(value):
             return {"type": "static", "value": str(value)}
         case Boolean(enabled):
             return {"type": "boolean", "enabled": enabled}
 
 
-def _to_entitlement(stored: dict[str, Any]) -> Entitlement:
+def _to_entitlement(stored: dict[str, Any], options: Iterable[type[Option]]) -> Entitlement:
     match stored["type"]:
         case "metered":
-            window = _to_window(stored["window"]) if "window" in stored else None
-            return Metered(stored["limit"], Reset(stored["reset"]), Enforcement(stored["enforcement"]), window)
+            return Metered(
+                limit=stored["limit"],
+                reset=Reset(stored["reset"]),
+                enforcement=Enforcement(stored["enforcement"]),
+                options=tuple(option.from_json(stored[option.name]) for option in options if option.name in stored),
+            )
         case "static":
             return Static(Decimal(stored["value"]))
         case _:
             return Boolean(stored["enabled"])
-
-
-def _window_to_json(window: Window) -> dict[str, Any]:
-    return {"length_seconds": int(window.length.total_seconds()), "extending": window.extending, "messages_max": window.messages_max}
-
-
-def _to_window(stored: dict[str, Any]) -> Window:
-    return Window(timedelta(seconds=stored["length_seconds"]), stored["extending"], stored["messages_max"])
-
-
-def _to_plan(row: Record) -> Plan:
-    entitlements = {key: _to_entitlement(value) for key, value in row["entitlements"].items()}
-    return Plan(key=row["plan_key"], version=row["version"], name=row["name"], entitlements=entitlements)
 
 
 def _from_plan(plan: Plan) -> tuple[Any, ...]:
@@ -164,5 +163,4 @@ def _from_plan(plan: Plan) -> tuple[Any, ...]:
     return plan.key, plan.version, plan.name, json.dumps(entitlements)
 
 
-_VERSIONS: Final = Rows(plan_version, _from_plan, _to_plan)
 _DECLARED: Final = Rows.alike(feature, Feature, changing=())

@@ -1,18 +1,18 @@
 """Service keys in PostgreSQL. They belong to no customer: on Citus, a reference table."""
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Any, Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Column, DateTime, LargeBinary, Row, Table, Text, Uuid, any_, bindparam, func, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import Column, DateTime, LargeBinary, Table, Text, Uuid
 
-from core.access.ports import ServiceKeys
-from core.access.service_keys import Scope, ServiceKey
-from infrastructure.sql.driver.errors import storage_errors
-from infrastructure.sql.driver.pool import autocommitting
+from core.access.ports import ServiceKeyReader, ServiceKeys
+from core.access.service_keys import ServiceKey
+from core.metering.journal import Journal
+from infrastructure.sql.driver.connections import Connections
+from infrastructure.sql.driver.rows import Change, Rows
 from infrastructure.sql.driver.schema import metadata
+from infrastructure.sql.driver.statements import Driver, HotStatement
 
 service_key: Final = Table(
     "service_key",
@@ -25,52 +25,47 @@ service_key: Final = Table(
     Column("revoked_at", DateTime(timezone=True)),
 )
 
-# An array, and not IN (…), so that any number of ids is one prepared statement.
-_AMONG_IDS: Final = select(service_key).where(service_key.c.id == any_(bindparam("ids", type_=ARRAY(Uuid))))
+_LOCK: Final = HotStatement("SELECT * FROM service_key WHERE id = :id FOR UPDATE")
+_OLDEST_FIRST: Final = HotStatement("SELECT * FROM service_key ORDER BY created_at, id")
+
+
+_ROWS: Final = Rows.alike(service_key, ServiceKey, changing=("revoked_at",))
+
+
+async def _find(driver: Driver, ids: Sequence[UUID]) -> list[ServiceKey]:
+    return await _ROWS.find(driver, [(id,) for id in ids]) if ids else []
 
 
 class SqlServiceKeys(ServiceKeys):
-    """Each method is one statement, and so a transaction of its own without a round trip for its beginning and end."""
+    """Within the transaction of a unit of work."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = autocommitting(engine)
+    def __init__(self, journal: Journal, driver: Driver) -> None:
+        super().__init__(journal)
+        self._driver = driver
+
+    async def find(self, keys: Sequence[UUID]) -> Iterable[ServiceKey]:
+        return await _find(self._driver, keys)
+
+    async def lock(self, id: UUID) -> None:
+        rows = await _LOCK.fetch(self._driver, {"id": id})
+        self._known[id] = _ROWS.from_row(rows[0]) if rows else None
+
+    def changes(self) -> Iterable[Change]:
+        """What the commit has to write."""
+        saved = self.saved()
+        if saved:
+            yield _ROWS.put(saved)
+
+
+class SqlServiceKeyReader(ServiceKeyReader):
+    """Each method is one statement, and so a transaction of its own."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
 
     async def find(self, ids: Sequence[UUID]) -> Mapping[UUID, ServiceKey]:
-        with storage_errors():
-            async with self._engine.connect() as connection:
-                return {row.id: _to_key(row) for row in await connection.execute(_AMONG_IDS, {"ids": ids})}
-
-    async def add(self, key: ServiceKey) -> None:
-        with storage_errors():
-            async with self._engine.connect() as connection:
-                await connection.execute(insert(service_key).values(_to_row(key)))
+        return {key.id: key for key in await self._connections.ask(lambda driver: _find(driver, ids))}
 
     async def all(self) -> Sequence[ServiceKey]:
-        oldest_first = select(service_key).order_by(service_key.c.created_at, service_key.c.id)
-        with storage_errors():
-            async with self._engine.connect() as connection:
-                return [_to_key(row) for row in await connection.execute(oldest_first)]
-
-    async def revoke(self, id: UUID, at: datetime) -> bool:
-        revoked_at = func.coalesce(service_key.c.revoked_at, at)
-        statement = update(service_key).where(service_key.c.id == id).values(revoked_at=revoked_at).returning(service_key.c.id)
-        with storage_errors():
-            async with self._engine.connect() as connection:
-                return (await connection.execute(statement)).one_or_none() is not None
-
-
-def _to_row(key: ServiceKey) -> dict[str, Any]:
-    return {
-        "id": key.id,
-        "name": key.name,
-        "scope": key.scope.value,
-        "secret_hash": key.secret_hash,
-        "created_at": key.created_at,
-        "revoked_at": key.revoked_at,
-    }
-
-
-def _to_key(row: Row[Any]) -> ServiceKey:
-    return ServiceKey(
-        id=row.id, name=row.name, scope=Scope(row.scope), secret_hash=row.secret_hash, created_at=row.created_at, revoked_at=row.revoked_at
-    )
+        rows = await self._connections.ask(lambda driver: _OLDEST_FIRST.fetch(driver, {}))
+        return [_ROWS.from_row(row) for row in rows]

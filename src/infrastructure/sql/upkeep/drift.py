@@ -27,21 +27,56 @@ _COUNTERS: Final = HotStatement(
 )
 
 
+_ELSEWHERE: Final = """(
+    SELECT max(r.occurred_at) FROM usage_record AS r
+    WHERE r.customer_id = shown.customer_id AND r.reference = shown.reference
+      AND r.feature = shown.feature AND r.source = shown.source AND r.corrects IS NULL AND r.occurred_at <> shown.occurred_at
+      AND r.quantity > (
+          SELECT coalesce(-sum(c.quantity), 0) FROM usage_record AS c WHERE c.customer_id = r.customer_id AND c.corrects = r.id
+      )
+)"""
+"""Where the ledger has something left of what was booked for a thing at another instant than the one that is shown."""
+
+
 def missing_sql(evidence: Sequence[str]) -> HotStatement:
-    """What the evidence shows and the ledger does not, for some customers, each customer's in the order in which it occurred."""
+    """What the evidence shows and the ledger does not, for some customers, each customer's in the order in which it occurred.
+
+    Of what the ledger has too much, so much is left out as others have given back by corrections: nobody is to give it back again. A
+    product's own corrections, which have the source of what they correct, are part of what the ledger shows.
+    """
     return HotStatement(
         f"""
-        SELECT shown.customer_id, shown.feature, shown.source, shown.reference,
-            shown.quantity - coalesce(ledger.quantity, 0) AS quantity, shown.occurred_at, shown.dimension
-        FROM ({" UNION ALL ".join(evidence)}) AS shown
-        LEFT JOIN (
-            SELECT customer_id, feature, source, reference, CAST(least(sum(quantity), {SUM_MAX}) AS bigint) AS quantity
-            FROM usage_record
-            WHERE customer_id = ANY(CAST(:customer_ids AS text[])) AND reference IS NOT NULL
-            GROUP BY customer_id, feature, source, reference
-        ) AS ledger USING (customer_id, feature, source, reference)
-        WHERE shown.customer_id = ANY(CAST(:customer_ids AS text[])) AND shown.quantity <> coalesce(ledger.quantity, 0)
-        ORDER BY shown.customer_id, shown.occurred_at
+        WITH booked AS (
+            SELECT r.customer_id, r.feature, r.source, r.reference,
+                CAST(least(sum(r.quantity), {SUM_MAX}) AS bigint) AS quantity,
+                CAST(least(greatest(
+                    coalesce(sum(r.quantity) FILTER (WHERE r.corrects IS NOT NULL), 0) - coalesce(sum(corrections.quantity), 0), 0
+                ), {SUM_MAX}) AS bigint) AS given_back
+            FROM usage_record AS r
+            LEFT JOIN (
+                SELECT customer_id, corrects, sum(quantity) AS quantity
+                FROM usage_record
+                WHERE customer_id = ANY(CAST(:customer_ids AS text[])) AND corrects IS NOT NULL
+                GROUP BY customer_id, corrects
+            ) AS corrections ON corrections.customer_id = r.customer_id AND corrections.corrects = r.id
+            WHERE r.customer_id = ANY(CAST(:customer_ids AS text[])) AND r.reference IS NOT NULL
+            GROUP BY r.customer_id, r.feature, r.source, r.reference
+        )
+        SELECT * FROM (
+            SELECT shown.customer_id, shown.feature, shown.source, shown.reference,
+                CASE
+                    WHEN booked.quantity > shown.quantity THEN least(shown.quantity - booked.quantity + booked.given_back, 0)
+                    ELSE shown.quantity - coalesce(booked.quantity, 0)
+                END AS quantity,
+                CASE WHEN booked.quantity > shown.quantity THEN coalesce({_ELSEWHERE}, shown.occurred_at) ELSE shown.occurred_at END
+                    AS occurred_at,
+                shown.dimension
+            FROM ({" UNION ALL ".join(evidence)}) AS shown
+            LEFT JOIN booked USING (customer_id, feature, source, reference)
+            WHERE shown.customer_id = ANY(CAST(:customer_ids AS text[]))
+        ) AS missing
+        WHERE quantity <> 0
+        ORDER BY customer_id, occurred_at
         """
     )
 

@@ -9,7 +9,7 @@ from core.access.authenticate import Authenticator
 from core.access.ports import UserTokens
 from core.access.principal import Principal, Unauthenticated
 from core.access.service_keys import Scope, digest, generate
-from tests.unit.fakes.service_keys import FakeServiceKeys
+from tests.unit.fakes.service_keys import FakeServiceKeyReader
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
@@ -21,30 +21,30 @@ class FakeUserTokens(UserTokens):
         return "alice"
 
 
-def authenticator(keys: FakeServiceKeys | None = None, bootstrap_key: str | None = None) -> Authenticator:
-    return Authenticator(keys or FakeServiceKeys(), FakeUserTokens(), bootstrap_key)
+def authenticator(keys: FakeServiceKeyReader | None = None, bootstrap_key: str | None = None) -> Authenticator:
+    return Authenticator(keys or FakeServiceKeyReader(), FakeUserTokens(), bootstrap_key)
 
 
 @pytest.mark.parametrize("scope", Scope)
 async def test_a_service_key_speaks_for_a_service_with_its_scope(scope: Scope) -> None:
     key, text = generate(uuid4(), scope, NOW, "deploy")
 
-    assert await authenticator(FakeServiceKeys([key])).authenticate(text) == Principal.service("deploy", scope)
+    assert await authenticator(FakeServiceKeyReader([key])).authenticate(text) == Principal.service("deploy", scope)
 
 
 async def test_a_key_without_a_name_goes_by_its_id() -> None:
     key, text = generate(uuid4(), Scope.READ, NOW)
 
-    assert (await authenticator(FakeServiceKeys([key])).authenticate(text)).name == f"key:{key.id}"
+    assert (await authenticator(FakeServiceKeyReader([key])).authenticate(text)).name == f"key:{key.id}"
 
 
 async def test_a_revocation_counts_at_once() -> None:
     key, text = generate(uuid4(), Scope.ADMIN, NOW)
-    keys = FakeServiceKeys([key])
+    keys = FakeServiceKeyReader([key])
     service = authenticator(keys)
     await service.authenticate(text)
 
-    await keys.revoke(key.id, NOW)
+    keys.revoke(key.id, NOW)
 
     with pytest.raises(Unauthenticated):
         await service.authenticate(text)
@@ -55,8 +55,8 @@ async def test_unknown_wrong_revoked_and_malformed_keys_are_refused_in_the_same_
     revoked, revoked_text = generate(uuid4(), Scope.ADMIN, NOW)
     _, unknown_text = generate(uuid4(), Scope.ADMIN, NOW)
     _, wrong_text = generate(known.id, Scope.ADMIN, NOW)
-    keys = FakeServiceKeys([known, revoked])
-    await keys.revoke(revoked.id, NOW)
+    keys = FakeServiceKeyReader([known, revoked])
+    keys.revoke(revoked.id, NOW)
     messages = set()
 
     for credential in (revoked_text, unknown_text, wrong_text, text[:-1], "tg_", "tg_alice's token"):

@@ -58,4 +58,4 @@ def test_a_principal_that_is_neither_user_nor_service_may_do_nothing(scope: Scop
 
 
 def test_without_credentials_one_is_told_what_to_bring() -> None:
-    assert "Authorization: Bearer" in str(Unauthenticated())
+    assert str(Unauthenticated()) == "Authenticate with a user token or a service key."

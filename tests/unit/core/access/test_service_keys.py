@@ -1,6 +1,6 @@
 import hmac
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from uuid import UUID, uuid4
 
@@ -70,6 +70,13 @@ def test_a_revoked_key_does_not_match() -> None:
     key, text = generate(ID, Scope.WRITE, NOW)
 
     assert not replace(key, revoked_at=NOW).matches(text)
+
+
+def test_a_key_that_was_revoked_before_keeps_its_time() -> None:
+    revoked = generate(ID, Scope.WRITE, NOW)[0].revoked(NOW)
+
+    assert revoked.revoked_at == NOW
+    assert revoked.revoked(NOW + timedelta(days=1)) == revoked
 
 
 def test_keys_are_compared_in_constant_time(mocker: MockerFixture) -> None:

@@ -9,51 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.conversations.conversation import Conversation, Placement, open_conversation, place
-from core.plans.plan import Window
+from core.conversations.window import Window
 from tests.unit.fakes.conversations_in_order import Span, conversations_in_order
-from tests.unit.fakes.examples import NOW
+from tests.unit.fakes.counterparties import DAY, Counterparty, after
 
-DAY = NOW.replace(hour=0)
 HOUR = Window(timedelta(hours=1))
 FIXED_HOUR = Window(timedelta(hours=1), extending=False)
-
-
-def after(minutes: float) -> timedelta:
-    return timedelta(minutes=minutes)
-
-
-class Counterparty:
-    """One counterparty's conversations, and the units that are booked for them."""
-
-    def __init__(self, window: Window) -> None:
-        self.window = window
-        self.conversations: dict[UUID, Conversation] = {}
-        self.booked = 0
-        self._opened = 0
-
-    def receive(self, minute: float) -> Placement:
-        def opened() -> Conversation:
-            self._opened += 1
-            return open_conversation(UUID(int=self._opened), "acme", "+1", DAY + after(minute), self.window)
-
-        placement = place(DAY + after(minute), self.conversations.values(), self.window, opened)
-        self.conversations |= {item.id: item for item in placement.changed()}
-        for merged in placement.merged:
-            del self.conversations[merged.id]
-        self.booked += placement.opened - len(placement.merged)
-        return placement
-
-    def receive_all(self, minutes: Iterable[float]) -> "Counterparty":
-        for minute in minutes:
-            self.receive(minute)
-        return self
-
-    def spans(self) -> list[Span]:
-        return sorted(Span(item.started_at, item.expires_at, item.message_count) for item in self.conversations.values())
-
-    def in_minutes(self) -> list[tuple[float, float, int]]:
-        return [((span[0] - DAY) / after(1), (span[1] - DAY) / after(1), span[2]) for span in self.spans()]
 
 
 def received(minutes: Iterable[float], window: Window = HOUR) -> list[tuple[float, float, int]]:
@@ -115,6 +76,10 @@ def test_what_is_merged_points_to_the_earlier_one_and_holds_no_messages_any_more
 
 def test_windows_that_only_meet_stay_two() -> None:
     assert received([0, 90, 30]) == [(0, 90, 2), (90, 150, 1)]
+
+
+def test_a_window_that_grows_takes_in_the_one_that_began_at_its_end() -> None:
+    assert received([0, 60, 30]) == [(0, 120, 3)]
 
 
 def test_a_fixed_window_ends_a_length_after_it_was_opened_whatever_comes() -> None:

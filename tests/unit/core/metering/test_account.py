@@ -119,7 +119,7 @@ def test_a_refusal_tells_in_units_what_bound_and_when_it_resets() -> None:
         "remaining": Decimal("29.5"),
         "resets_at": PERIOD.end,
     }
-    assert str(refused.value) == "Usage limit exceeded: 500 minute of minutes."
+    assert str(refused.value) == "Usage limit exceeded: 500 minutes."
 
 
 def test_a_record_says_who_used_what_when_and_on_whose_word() -> None:
@@ -138,9 +138,10 @@ def test_a_declared_feature_that_the_plan_lacks_is_refused() -> None:
 
 
 @pytest.mark.parametrize("book", [Account.consume, Account.record])
-def test_an_undeclared_feature_is_refused_and_the_refusal_says_how_to_declare_it(book: Callable[..., UsageRecord]) -> None:
-    with pytest.raises(FeatureNotInPlan, match="PUT /api/v1/features/seats"):
+def test_an_undeclared_feature_is_refused_and_the_refusal_says_so(book: Callable[..., UsageRecord]) -> None:
+    with pytest.raises(FeatureNotInPlan, match="'seats' is not a declared feature") as refused:
         book(open_account(), "seats", 1, ORIGIN)
+    assert not refused.value.declared
 
 
 @pytest.mark.parametrize(
@@ -172,6 +173,11 @@ def test_amounts_are_read_in_the_units_of_their_features() -> None:
 def test_an_amount_of_less_than_a_part_is_no_usage() -> None:
     with pytest.raises(InvalidQuantity):
         open_account().usage([Amount("sessions", Decimal("0.4"))])
+
+
+def test_an_account_knows_the_features_whose_usage_is_counted_and_no_others() -> None:
+    account = open_account()
+    assert [account.knows(feature) for feature in ("sessions", "conversations", "seats", "exports")] == [True, True, False, False]
 
 
 # Rule 3: all or nothing.
@@ -224,6 +230,17 @@ def test_a_total_that_the_counter_could_not_hold_is_refused() -> None:
     account.consume("ai_runs", 1, ORIGIN)
     with pytest.raises(InvalidQuantity):
         account.consume("ai_runs", 1, ORIGIN)
+
+
+def test_what_is_held_counts_towards_the_total_that_the_counter_can_hold() -> None:
+    account = open_account({"ai_runs": USED_PARTS_MAX - 2}, {"ai_runs": 1})
+    account.require("ai_runs", 1)
+    with pytest.raises(InvalidQuantity):
+        account.require("ai_runs", 2)
+
+
+def test_nothing_can_be_asked_for_whatever_the_total() -> None:
+    open_account({"ai_runs": USED_PARTS_MAX}, {"ai_runs": 1}).require("ai_runs", 0)
 
 
 def test_a_total_that_the_counter_could_not_hold_leaves_the_other_features_unbooked() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from core.metering.account import BACKDATING_MAX, CLOCK_SKEW_MAX, Account
 from core.metering.balance import LimitExceeded
-from core.metering.ledger import InvalidOccurredAt, Origin, UsageRecord
+from core.metering.ledger import CorrectedRecord, InvalidOccurredAt, Origin, UsageRecord
 from core.plans.features import InvalidQuantity
 from tests.unit.fakes.examples import NOW, ORIGIN, PERIOD, journal_of, open_account, reservation, reservations_of, standing
 
@@ -115,7 +115,7 @@ def booked(account: Account, quantity: int, occurred_at: datetime = NOW - timede
 def test_a_correction_is_a_record_beside_the_wrong_one_in_its_period_with_a_reason() -> None:
     account = open_account()
     wrong = booked(account, 5)
-    right = account.correct(wrong, 5, -2, "refund", CORRECTOR)
+    right = account.correct(CorrectedRecord(wrong, 5), -2, "refund", CORRECTOR)
     assert right == UsageRecord(
         UUID(int=2), "acme", "sessions", -2, wrong.occurred_at, NOW, CORRECTOR, overage=0, corrects=wrong.id, reason="refund"
     )
@@ -125,12 +125,12 @@ def test_a_correction_is_a_record_beside_the_wrong_one_in_its_period_with_a_reas
 
 def test_a_correction_upwards_is_never_refused_for_a_limit() -> None:
     account = open_account()
-    assert account.correct(booked(account, 9), 9, 4, "miscounted", CORRECTOR).overage == 3
+    assert account.correct(CorrectedRecord(booked(account, 9), 9), 4, "miscounted", CORRECTOR).overage == 3
 
 
 def test_a_correction_takes_back_the_overage_that_it_undoes() -> None:
     account = open_account({"sessions": 9})
-    assert account.correct(booked(account, 3), 3, -3, "refund", CORRECTOR).overage == -2
+    assert account.correct(CorrectedRecord(booked(account, 3), 3), -3, "refund", CORRECTOR).overage == -2
     assert account.balance("sessions").overage == 0
 
 
@@ -138,25 +138,31 @@ def test_a_record_can_be_corrected_to_nothing_but_not_below() -> None:
     account = open_account({"sessions": 5})
     wrong = booked(account, 4)
     with pytest.raises(InvalidQuantity, match="the record stands at 4 session"):
-        account.correct(wrong, 4, -5, "refund", CORRECTOR)
-    account.correct(wrong, 4, -4, "refund", CORRECTOR)
+        account.correct(CorrectedRecord(wrong, 4), -5, "refund", CORRECTOR)
+    account.correct(CorrectedRecord(wrong, 4), -4, "refund", CORRECTOR)
     with pytest.raises(InvalidQuantity, match="the record stands at 0 session"):
-        account.correct(wrong, 0, -1, "refund", CORRECTOR)
+        account.correct(CorrectedRecord(wrong, 0), -1, "refund", CORRECTOR)
     assert standing(account, "sessions") == (5, 0)
+
+
+def test_a_correction_may_take_the_periods_usage_to_nothing() -> None:
+    account = open_account()
+    account.correct(CorrectedRecord(booked(account, 4), 4), -4, "refund", CORRECTOR)
+    assert standing(account, "sessions") == (0, 0)
 
 
 def test_a_correction_does_not_take_the_periods_usage_below_zero() -> None:
     account = open_account()
     wrong = UsageRecord(UUID(int=7), "acme", "sessions", 4, NOW, NOW, ORIGIN)  # of which the counter does not know
     with pytest.raises(InvalidQuantity, match="the period's usage"):
-        account.correct(wrong, 4, -1, "refund", CORRECTOR)
+        account.correct(CorrectedRecord(wrong, 4), -1, "refund", CORRECTOR)
     assert account.records == []
 
 
 def test_a_correction_of_an_earlier_period_leaves_this_periods_usage_alone() -> None:
     account = open_account()
     wrong = booked(account, 4, PERIOD.start - MICROSECOND)
-    right = account.correct(wrong, 4, -4, "refund", CORRECTOR)
+    right = account.correct(CorrectedRecord(wrong, 4), -4, "refund", CORRECTOR)
     assert right.occurred_at == wrong.occurred_at
     assert standing(account, "sessions") == (0, 0)
 
@@ -164,12 +170,12 @@ def test_a_correction_of_an_earlier_period_leaves_this_periods_usage_alone() -> 
 def test_a_correction_keeps_the_dimension_of_what_it_corrects() -> None:
     account = open_account()
     wrong = account.record("ai_runs", 2, ORIGIN, dimension="scan")
-    assert account.correct(wrong, 2, -1, "refund", CORRECTOR).dimension == "scan"
+    assert account.correct(CorrectedRecord(wrong, 2), -1, "refund", CORRECTOR).dimension == "scan"
 
 
 @pytest.mark.parametrize("quantity", [3, -3])
 def test_what_the_ledger_lacks_is_booked_again_however_long_ago_it_occurred(quantity: int) -> None:
-    account = open_account({"sessions": 5})
+    account = open_account({"sessions": 5}, used_before={"sessions": 3})
     occurred_at = NOW - timedelta(days=400)
     record = account.rebook("sessions", quantity, occurred_at, "reconcile", CORRECTOR)
     assert (record.quantity, record.occurred_at, record.recorded_at, record.reason) == (quantity, occurred_at, NOW, "reconcile")

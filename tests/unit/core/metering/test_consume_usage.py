@@ -10,6 +10,7 @@ import pytest
 from core.metering.balance import Amount, LimitExceeded
 from core.metering.consume_usage import Consumed, ConsumeUsage, ConsumeUsageCommand, Mode
 from core.metering.ledger import InvalidOccurredAt
+from core.metering.meters import Meter
 from core.metering.ports import UnitOfWork
 from core.metering.use_case import execute_one
 from core.plans.periods import Period
@@ -87,38 +88,38 @@ async def test_recorded_usage_is_booked_beyond_the_limit_and_says_so(store: Fake
     assert isinstance(within, Consumed)
     assert isinstance(beyond, Consumed)
     assert (within.over_limit, beyond.over_limit) == (False, True)
-    assert store.counters["acme", "sessions"] == Counter(PERIOD, 12)
+    assert store.counters[Meter("acme", "sessions")] == Counter(PERIOD, 12)
 
 
 # Rules 5 and 6: a counter that sums another period than the one wanted is rebuilt from the ledger.
 
 
 async def test_a_counter_of_the_period_that_is_wanted_is_believed(store: FakeStore) -> None:
-    store.counters["acme", "sessions"] = Counter(PERIOD, 9)
+    store.counters[Meter("acme", "sessions")] = Counter(PERIOD, 9)
     outcomes = await consume_usage(store).execute(calls(consume(1), consume(1)))
     assert [type(outcome) for outcome in outcomes] == [Consumed, LimitExceeded]
-    assert store.counters["acme", "sessions"] == Counter(PERIOD, 10)
+    assert store.counters[Meter("acme", "sessions")] == Counter(PERIOD, 10)
 
 
 async def test_a_counter_that_is_forgotten_is_rebuilt_from_the_ledger(store: FakeStore) -> None:
     await consume_usage(store).execute(calls(consume(3)))
-    store.counters["acme", "sessions"] = Counter(PERIOD, 9)
+    store.counters[Meter("acme", "sessions")] = Counter(PERIOD, 9)
 
     class RepairingConsumeUsage(ConsumeUsage):
-        async def claims(self, commands: Sequence[ConsumeUsageCommand], uow: UnitOfWork) -> Mapping[str, Collection[str]]:
+        async def claims(self, commands: Sequence[ConsumeUsageCommand], uow: UnitOfWork) -> Mapping[str, Collection[Meter]]:
             claims = await super().claims(commands, uow)
             await uow.accounts.forget(claims)
             return claims
 
     await RepairingConsumeUsage(store.unit_of_work, lambda: NOW).execute(calls(consume(1)))
-    assert store.counters["acme", "sessions"] == Counter(PERIOD, 4)
+    assert store.counters[Meter("acme", "sessions")] == Counter(PERIOD, 4)
 
 
 async def test_usage_before_the_period_does_not_count(store: FakeStore) -> None:
     await consume_usage(store).execute(calls(consume(10)))
     outcome = await execute_one(consume_usage(store, PERIOD.end), consume(10))
     assert isinstance(outcome, Consumed)
-    assert store.counters["acme", "sessions"] == Counter(outcome.balances["sessions"].period, 10)
+    assert store.counters[Meter("acme", "sessions")] == Counter(outcome.balances["sessions"].period, 10)
 
 
 async def test_usage_recorded_ahead_counts_once_its_period_has_begun(store: FakeStore) -> None:
@@ -150,7 +151,7 @@ async def test_a_plan_change_takes_effect_at_once_and_keeps_the_usage(store: Fak
 
 async def test_a_counter_that_was_rebuilt_is_kept_though_the_command_is_refused(store: FakeStore) -> None:
     await consume_usage(store).execute(calls(consume(99)))
-    assert store.counters["acme", "sessions"] == Counter(PERIOD, 0)
+    assert store.counters[Meter("acme", "sessions")] == Counter(PERIOD, 0)
 
 
 @pytest.mark.parametrize(("expires_at", "admitted"), [(NOW + timedelta(microseconds=1), False), (NOW, True)])

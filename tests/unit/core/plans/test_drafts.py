@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.conversations.window import Window
 from core.operations.features import AI_COST
 from core.plans.drafts import EntitlementDraft, MeteredDraft, Mistake, PlanDraft, did_you_mean, is_key
 from core.plans.features import Feature, FeatureCatalog
 from core.plans.periods import Reset
-from core.plans.plan import Boolean, Enforcement, InvalidPlan, Metered, Static, Window
+from core.plans.plan import Boolean, Enforcement, InvalidPlan, Metered, Static
 from core.products import BUILT_IN
 
 CATALOG = FeatureCatalog([*BUILT_IN, Feature("api_calls", "call")])
@@ -51,8 +52,8 @@ def test_reset_and_enforcement_are_kept() -> None:
 def test_conversations_keep_their_window() -> None:
     window = Window(timedelta(days=31), extending=False, messages_max=1_000_000)
 
-    assert draft({"conversations": MeteredDraft(Decimal(1), window=window)}).resolve(CATALOG) == {
-        "conversations": Metered(1, window=window)
+    assert draft({"conversations": MeteredDraft(Decimal(1), options=(window,))}).resolve(CATALOG) == {
+        "conversations": Metered(1, options=(window,))
     }
 
 
@@ -68,7 +69,7 @@ def test_conversations_keep_their_window() -> None:
 )
 def test_a_window_out_of_bounds_or_out_of_place_is_refused(feature: str, window: Window, path: str) -> None:
     with pytest.raises(InvalidPlan) as refusal:
-        draft({feature: MeteredDraft(Decimal(1), window=window)}).resolve(CATALOG)
+        draft({feature: MeteredDraft(Decimal(1), options=(window,))}).resolve(CATALOG)
 
     assert refusal.value.path == path
 
@@ -85,6 +86,14 @@ def test_a_limit_that_is_shown_rounded_can_be_published_again() -> None:
     assert draft({"minutes": MeteredDraft(shown)}).resolve(CATALOG) == {"minutes": Metered(20)}
 
 
+def test_numbers_lose_the_tails_of_doubles() -> None:
+    tail = Decimal("0.30000000000000004")
+
+    resolved = draft({"ai_cost": MeteredDraft(tail), "size": Static(tail)}).resolve(CATALOG)
+
+    assert resolved == {"ai_cost": Metered(300_000_000), "size": Static(Decimal("0.3"))}
+
+
 @pytest.mark.parametrize(
     ("entitlements", "path", "expected"),
     [
@@ -97,29 +106,29 @@ def test_a_limit_that_is_shown_rounded_can_be_published_again() -> None:
         (
             {"ai_cost": metered("0.1234567890123456")},
             "entitlements.ai_cost.limit",
-            "expected at most 9000000 USD, in at most 15 significant digits, got 0.1234567890123456",
+            "expected a whole multiple of 1/1000000000 USD, got 0.1234567890123456",
         ),
         (
             {"ai_cost": metered("9000001")},
             "entitlements.ai_cost.limit",
-            "expected at most 9000000 USD, in at most 15 significant digits, got 9000001",
+            "expected at most 9000000 USD, got 9000001",
         ),
         (
             {"size": Static(Decimal("NaN"))},
             "entitlements.size.value",
-            "expected a number of at most 9000000000000000, in at most 15 significant digits, got NaN",
+            "expected a number of at most 9000000000000000, got NaN",
         ),
         (
-            {"size": Static(Decimal("0.1234567890123456"))},
+            {"size": Static(Decimal("9000000000000001"))},
             "entitlements.size.value",
-            "expected a number of at most 9000000000000000, in at most 15 significant digits, got 0.1234567890123456",
+            "expected a number of at most 9000000000000000, got 9000000000000001",
         ),
         ({"sesions": metered("1")}, "entitlements.sesions", "expected a declared metered feature; did you mean 'sessions'?"),
         ({"api_call": metered("1")}, "entitlements.api_call", "expected a declared metered feature; did you mean 'api_calls'?"),
         (
             {"tokens": MeteredDraft(None)},
             "entitlements.tokens",
-            "expected a declared metered feature: declare it under 'features:' in the plan file, or by PUT /api/v1/features/tokens",
+            "expected a declared metered feature: declare it under 'features:' in the plan file",
         ),
         (
             {"sessions": Static(Decimal(3))},
@@ -145,6 +154,7 @@ def test_an_entitlement_that_cannot_be_published_is_refused_with_what_belongs_th
         draft(entitlements).resolve(CATALOG)
 
     assert (refusal.value.path, refusal.value.expected) == (path, expected)
+    assert refusal.value.undeclared == ("tokens" if "tokens" in entitlements else None)
 
 
 @pytest.mark.parametrize("key", ["", "Pro", "1pro", "_pro", "pro plan", "pro\n", "pró", "p" * 65])

@@ -5,9 +5,10 @@ from decimal import Decimal
 
 import pytest
 
+from core.conversations.window import Window
 from core.plans.drafts import MeteredDraft, PlanDraft
 from core.plans.features import FeatureCatalog
-from core.plans.plan import Metered, Window
+from core.plans.plan import Metered
 from core.products import BUILT_IN
 
 CATALOG = FeatureCatalog(BUILT_IN)
@@ -15,7 +16,11 @@ DAY = timedelta(days=1)
 
 
 def draft(window: Window | None, feature: str = "conversations") -> PlanDraft:
-    return PlanDraft("starter", "Starter", {feature: MeteredDraft(Decimal(5), window=window)})
+    return PlanDraft("starter", "Starter", {feature: MeteredDraft(Decimal(5), options=options(window))})
+
+
+def options(window: Window | None) -> tuple[Window, ...]:
+    return () if window is None else (window,)
 
 
 def wrong_in(plan: PlanDraft) -> list[str]:
@@ -24,7 +29,7 @@ def wrong_in(plan: PlanDraft) -> list[str]:
 
 @pytest.mark.parametrize("window", [None, Window(), Window(timedelta(seconds=1)), Window(31 * DAY, extending=False, messages_max=1)])
 def test_a_window_is_published_as_it_is(window: Window | None) -> None:
-    assert draft(window).resolve(CATALOG) == {"conversations": Metered(5, window=window)}
+    assert draft(window).resolve(CATALOG) == {"conversations": Metered(5, options=options(window))}
 
 
 @pytest.mark.parametrize("length", [timedelta(0), -DAY, timedelta(milliseconds=999), 31 * DAY + timedelta(seconds=1)])
@@ -42,4 +47,4 @@ def test_only_conversations_have_a_window() -> None:
 
 
 def test_another_window_is_another_plan() -> None:
-    assert Metered(5, window=Window()) != Metered(5, window=Window(extending=False))
+    assert Metered(5, options=(Window(),)) != Metered(5, options=(Window(extending=False),))

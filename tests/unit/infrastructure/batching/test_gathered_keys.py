@@ -8,25 +8,27 @@ import pytest
 from core.access.service_keys import Scope, ServiceKey, generate
 from core.errors import StorageUnavailable
 from infrastructure.batching.gathered_keys import GatheredServiceKeys
-from tests.unit.fakes.service_keys import FakeServiceKeys
+from tests.unit.fakes.service_keys import FakeServiceKeyReader
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 FIRST, SECOND, THIRD = (generate(uuid4(), Scope.READ, NOW)[0] for _ in range(3))
 
 
-class SlowServiceKeys(FakeServiceKeys):
+class SlowServiceKeys(FakeServiceKeyReader):
     """Reads when a lookup starts, as a database snapshot does, and answers when the test says so."""
 
     def __init__(self, *keys: ServiceKey) -> None:
         super().__init__(keys)
         self.lookups: list[frozenset[UUID]] = []
         self.answers: list[asyncio.Future[None]] = []
+        self.is_quick = False
 
     async def find(self, ids: Sequence[UUID]) -> Mapping[UUID, ServiceKey]:
         found = await super().find(ids)
         self.lookups.append(frozenset(ids))
         self.answers.append(asyncio.get_running_loop().create_future())
-        await self.answers[-1]
+        if not self.is_quick:
+            await self.answers[-1]
         return found
 
 
@@ -41,7 +43,7 @@ async def settle() -> None:
 
 
 async def test_a_single_call_is_answered_with_the_existing_keys() -> None:
-    keys = GatheredServiceKeys(FakeServiceKeys([FIRST]))
+    keys = GatheredServiceKeys(FakeServiceKeyReader([FIRST]))
 
     assert await keys.find([FIRST.id, SECOND.id]) == {FIRST.id: FIRST}
     assert await keys.find([SECOND.id]) == {}
@@ -72,7 +74,7 @@ async def test_a_key_that_was_revoked_before_the_call_is_never_seen_as_valid() -
     before = call(keys, FIRST)
     await settle()
 
-    await keys.revoke(FIRST.id, NOW)
+    slow.revoke(FIRST.id, NOW)
     after = call(keys, FIRST)
     await settle()
     slow.answers[0].set_result(None)
@@ -84,7 +86,7 @@ async def test_a_key_that_was_revoked_before_the_call_is_never_seen_as_valid() -
 
 
 async def test_a_call_right_after_a_lookup_has_started_does_not_join_it() -> None:
-    class Calling(FakeServiceKeys):
+    class Calling(FakeServiceKeyReader):
         """Calls again from within the first lookup: the earliest moment that is too late for it."""
 
         again: asyncio.Task[Mapping[UUID, ServiceKey]] | None = None
@@ -92,7 +94,7 @@ async def test_a_call_right_after_a_lookup_has_started_does_not_join_it() -> Non
         async def find(self, ids: Sequence[UUID]) -> Mapping[UUID, ServiceKey]:
             found = await super().find(ids)
             if self.again is None:
-                await self.revoke(FIRST.id, NOW)
+                self.revoke(FIRST.id, NOW)
                 self.again = asyncio.ensure_future(keys.find(ids))
                 await settle()
             return found
@@ -175,18 +177,9 @@ async def test_a_lookup_that_never_ends_is_given_up_and_holds_nobody_up() -> Non
     with pytest.raises(StorageUnavailable):
         await keys.find([FIRST.id])
 
-    again = call(keys, FIRST)
-    await settle()
-    slow.answers[1].set_result(None)
-    assert await again == {FIRST.id: FIRST}
+    slow.is_quick = True  # or the next lookup could take that long, too, on a busy machine
+    assert await keys.find([FIRST.id]) == {FIRST.id: FIRST}
 
 
-async def test_everything_else_is_passed_on() -> None:
-    inner = FakeServiceKeys()
-    keys = GatheredServiceKeys(inner)
-
-    await keys.add(FIRST)
-    assert list(await keys.all()) == [FIRST]
-    assert await keys.revoke(FIRST.id, NOW)
-    assert not await keys.revoke(SECOND.id, NOW)
-    assert (await inner.find([FIRST.id]))[FIRST.id].revoked_at == NOW
+async def test_all_keys_are_those_of_the_reader_behind() -> None:
+    assert list(await GatheredServiceKeys(FakeServiceKeyReader([FIRST])).all()) == [FIRST]

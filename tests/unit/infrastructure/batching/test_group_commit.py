@@ -1,7 +1,6 @@
 """Concurrent commands share a batch, and none of them suffers for it."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
@@ -99,7 +98,7 @@ async def test_where_the_worker_is_cancelled_nobody_waits_for_ever() -> None:
 
     group = GroupCommit(FakeUseCase(cancelled))
     calls = started(group.execute([command]) for command in "abc")
-    outcomes = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 1)
+    outcomes = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 10)
     assert [type(outcome) for outcome in outcomes] == 3 * [StorageUnavailable]
 
 
@@ -206,7 +205,7 @@ async def test_more_than_the_queue_holds_is_turned_away_at_once() -> None:
     waiting = started([group.execute(["b", "c"])])
     await turns()
     with pytest.raises(Overloaded):
-        await asyncio.wait_for(group.execute(["d", "e"]), 1)
+        await asyncio.wait_for(group.execute(["d", "e"]), 10)
     waiting += started([group.execute(["f"])])
     await turns()
     use_case.door.set()
@@ -361,12 +360,12 @@ async def test_draining_waits_for_what_was_accepted() -> None:
     await turns()
     assert not draining.done()
     use_case.door.set()
-    await asyncio.wait_for(draining, 1)
+    await asyncio.wait_for(draining, 10)
     assert use_case.carried_out == list("abc")
     assert await asyncio.gather(*calls) == [["A"], ["B"], ["C"]]
 
 
 async def test_draining_where_nothing_waits_returns_at_once() -> None:
-    started_at = time.monotonic()
-    await GroupCommit(FakeUseCase()).drain()
-    assert time.monotonic() - started_at < 1
+    draining = asyncio.ensure_future(GroupCommit(FakeUseCase()).drain())
+    await turns()
+    assert draining.done()

@@ -7,11 +7,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from core.conversations.window import Window
 from core.plans.drafts import MeteredDraft, PlanDraft
 from core.plans.features import Feature, FeatureCatalog
 from core.plans.periods import Reset
-from core.plans.plan import Boolean, Enforcement, Entitlement, Metered, Static, Window
-from core.products import BUILT_IN
+from core.plans.plan import Boolean, Enforcement, Entitlement, Metered, Static
+from core.products import BUILT_IN, OPTIONS
 from infrastructure.plan_files.reader import PlanFile, PlanFileError, read_plan_file
 
 SHIPPED = Path(__file__).parents[4] / "plans.yaml"
@@ -25,7 +26,7 @@ def in_an_empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def read(text: str | bytes, *declared: Feature) -> PlanFile:
     path = Path("plans.yaml")
     path.write_bytes(dedent(text).encode() if isinstance(text, str) else text)
-    return read_plan_file(path, (*BUILT_IN, *declared))
+    return read_plan_file(path, (*BUILT_IN, *declared), OPTIONS)
 
 
 def mistakes_in(text: str | bytes, *declared: Feature) -> list[str]:
@@ -90,7 +91,7 @@ def test_a_limit_resets_with_the_billing_period_and_is_hard_unless_the_file_says
 def test_conversations_may_have_a_window_of_their_own(window: str, expected: Window | None) -> None:
     (plan,) = read(f"plans: {{free: {{entitlements: {{conversations: {{type: metered, limit: 9, window: {window}}}}}}}}}").plans
 
-    assert plan.entitlements["conversations"] == MeteredDraft(Decimal(9), window=expected)
+    assert plan.entitlements["conversations"] == MeteredDraft(Decimal(9), options=() if expected is None else (expected,))
 
 
 def test_numbers_keep_the_digits_that_the_file_has() -> None:
@@ -169,7 +170,7 @@ def test_a_byte_order_mark_and_windows_line_ends_are_no_mistake() -> None:
         ("minutes: {type: metered, limit: 0.01}", "minutes.limit: expected a whole multiple of 1/60 minute, got 0.01"),
         (
             "ai_cost: {type: metered, limit: 0.1234567890123456}",
-            "ai_cost.limit: expected at most 9000000 USD, in at most 15 significant digits, got 0.1234567890123456",
+            "ai_cost.limit: expected a whole multiple of 1/1000000000 USD, got 0.1234567890123456",
         ),
         (
             "sessions: {type: metered, limit: 1, reset: monthly}",
@@ -203,7 +204,7 @@ def test_a_byte_order_mark_and_windows_line_ends_are_no_mistake() -> None:
         ),
         (
             "conversations: {type: metered, limit: 1, window: {hours: 24}}",
-            "conversations.window.hours: unknown field, expected one of length_seconds, extending, messages_max",
+            "conversations.window.hours: unknown field, expected one of length_seconds, extending, messages_max, extends",
         ),
         ("sessions: {type: metred, limit: 1}", "sessions.type: expected one of metered, static, boolean, got 'metred'"),
         ("sessions: {type: [metered], limit: 1}", "sessions.type: expected one of metered, static, boolean, got a list"),
@@ -395,12 +396,12 @@ def test_a_file_that_cannot_be_read_is_refused_by_name() -> None:
 
     for path, reason in (("missing.yaml", "No such file or directory"), ("directory", "Is a directory")):
         with pytest.raises(PlanFileError) as refusal:
-            read_plan_file(Path(path), BUILT_IN)
+            read_plan_file(Path(path), BUILT_IN, OPTIONS)
         assert str(refusal.value) == f"{path}: expected a readable file: {reason}"
 
 
 def test_the_shipped_plans_hold_those_of_the_reference_products_and_an_example() -> None:
-    plan_file = read_plan_file(SHIPPED, BUILT_IN)
+    plan_file = read_plan_file(SHIPPED, BUILT_IN, OPTIONS)
     catalog = FeatureCatalog([*BUILT_IN, *plan_file.features])
     plans: dict[str, dict[str, Entitlement]] = {plan.key: plan.resolve(catalog) for plan in plan_file.plans}
 

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from core.conversations.window import Extends, Window
 from core.plans.drafts import MeteredDraft
-from core.plans.plan import Window
-from core.products import BUILT_IN
+from core.products import BUILT_IN, OPTIONS
 from infrastructure.plan_files.reader import PlanFileError, read_plan_file
 
 
 def entitlement(tmp_path: Path, window: str, feature: str = "conversations") -> object:
     path = tmp_path / "plans.yaml"
     path.write_text(f"plans:\n  a:\n    entitlements:\n      {feature}: {{type: metered, limit: 1, window: {window}}}\n")
-    return read_plan_file(path, BUILT_IN).plans[0].entitlements[feature]
+    return read_plan_file(path, BUILT_IN, OPTIONS).plans[0].entitlements[feature]
 
 
 @pytest.mark.parametrize(
@@ -26,10 +26,12 @@ def entitlement(tmp_path: Path, window: str, feature: str = "conversations") -> 
         ("{length_seconds: 3600}", Window(timedelta(hours=1))),
         ("{extending: false, messages_max: 100}", Window(extending=False, messages_max=100)),
         ("{messages_max: null}", Window()),
+        ("{extends: inbound}", Window(extends=Extends.INBOUND)),
+        ("{extends: any}", Window()),
     ],
 )
 def test_a_window_is_read_with_its_defaults(tmp_path: Path, written: str, window: Window | None) -> None:
-    assert entitlement(tmp_path, written) == MeteredDraft(Decimal(1), window=window)
+    assert entitlement(tmp_path, written) == MeteredDraft(Decimal(1), options=() if window is None else (window,))
 
 
 @pytest.mark.parametrize(
@@ -40,7 +42,8 @@ def test_a_window_is_read_with_its_defaults(tmp_path: Path, written: str, window
         ("{length_seconds: 1.5}", "window.length_seconds: expected a whole number from 1 to 2678400, got 1.5"),
         ("{extending: often}", "window.extending: expected true or false, got 'often'"),
         ("{messages_max: 0}", "window.messages_max: expected a whole number from 1 to 1000000, or null, got 0"),
-        ("{hours: 24}", "window.hours: unknown field, expected one of length_seconds, extending, messages_max"),
+        ("{extends: outbound}", "window.extends: expected one of inbound, any, got 'outbound'"),
+        ("{hours: 24}", "window.hours: unknown field, expected one of length_seconds, extending, messages_max, extends"),
     ],
 )
 def test_a_mistaken_window_is_told_with_its_line(tmp_path: Path, written: str, mistake: str) -> None:

@@ -1,0 +1,73 @@
+"""Routes whose function returns a command: it is carried out, once per idempotency key, and its result is answered."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from fastapi import Request
+from starlette.responses import Response
+
+from api.container import Container
+from api.replies import Reply, once
+from core.metering.idempotency import Replay
+from core.metering.use_case import AccountCommand, UseCase, execute_one
+
+C = TypeVar("C", bound=AccountCommand)
+R = TypeVar("R")
+
+_CARRIED: Final = "__carried__"
+_REQUEST: Final = "http_request"
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """A function that makes a command; who carries it out, and how its result is answered. `body` names the function's body."""
+
+    function: Callable[..., Any]
+    use_case: Callable[[Container], UseCase[Any, Any]]
+    render: Callable[[Any], Reply]
+
+    async def reply(self, request: Request, command: AccountCommand, body: Any) -> tuple[Reply, bool]:
+        """The answer, and whether it is a repeated one. What is answered has been committed; a refusal is raised."""
+        key = once(request, command.customer_id, body, self.render)
+        outcome = await execute_one(self.use_case(request.app.state.container), command, key)
+        if isinstance(outcome, Replay):
+            return Reply.decoded(outcome.reply), True
+        return self.render(outcome), False
+
+
+def carried_out(
+    *, by: Callable[[Container], UseCase[C, R]], answered: Callable[[R], Reply]
+) -> Callable[[Callable[..., C]], Callable[..., Any]]:
+    """Below a route's own decorator: the function returns a command, `by` says which use case carries it out, `answered` the reply.
+
+    What is made of the function is an endpoint that FastAPI could run as well, with the function's own parameters.
+    """
+
+    def decorate(function: Callable[..., C]) -> Callable[..., Any]:
+        command = Carried(function, by, answered)
+        body_name = next((name for name in inspect.signature(function).parameters if name == "body"), None)
+
+        @functools.wraps(function)
+        async def endpoint(**values: Any) -> Response:
+            request: Request = values.pop(_REQUEST)
+            reply, replayed = await command.reply(request, function(**values), values.get(body_name) if body_name else None)
+            return reply.response(replayed=replayed)
+
+        signature = inspect.signature(function, eval_str=True)
+        own = inspect.Parameter(_REQUEST, inspect.Parameter.KEYWORD_ONLY, annotation=Request)
+        endpoint.__signature__ = signature.replace(  # type: ignore[attr-defined]
+            parameters=[*signature.parameters.values(), own], return_annotation=inspect.Signature.empty
+        )
+        setattr(endpoint, _CARRIED, command)
+        return endpoint
+
+    return decorate
+
+
+def carried(endpoint: Callable[..., Any]) -> Carried | None:
+    """What `carried_out` made of a function; None for any other endpoint."""
+    found: Carried | None = getattr(endpoint, _CARRIED, None)
+    return found

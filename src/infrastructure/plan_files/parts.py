@@ -1,0 +1,111 @@
+"""What a plan file is made of, and which forms each part of it takes."""
+
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model
+
+from core.plans.drafts import EXPECTED_LIMIT, EXPECTED_NAME
+from core.plans.features import RESOLUTION_MAX
+from core.plans.options import Choice, Option, Part, Switch, WholeNumber
+from core.plans.periods import Reset
+from core.plans.plan import Enforcement
+
+
+class FilePart(BaseModel):
+    """A mapping in a plan file. `shape` says what it looks like; the description of each field, what belongs there."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    shape: ClassVar[str]
+
+
+class WholeFile(FilePart):
+    """The file itself."""
+
+    shape = "a mapping with 'features' and 'plans'"
+
+    # Left empty where every feature is commented out.
+    features: Annotated[dict[str, object], BeforeValidator(lambda value: {} if value == "" else value)] = Field(
+        default={}, description="a mapping of features by key"
+    )
+    plans: dict[str, object] = Field(min_length=1, description="a mapping of at least one plan by key")
+
+
+class FeaturePart(FilePart):
+    """A declared feature."""
+
+    shape = "a feature such as {unit: call}"
+
+    unit: str = Field(description=EXPECTED_NAME)
+    resolution: Decimal = Field(
+        default=Decimal(1), ge=1, le=RESOLUTION_MAX, multiple_of=1, description=f"a whole number from 1 to {RESOLUTION_MAX}"
+    )
+
+
+class PlanPart(FilePart):
+    """A plan."""
+
+    shape = "a plan such as {entitlements: {sessions: {type: metered, limit: 10}}}"
+
+    name: str | None = Field(default=None, description=EXPECTED_NAME)
+    entitlements: dict[str, object] = Field(description="a mapping of entitlements by feature")
+
+
+class EntitlementPart(FilePart):
+    """What is read where the type is none of those that follow, so as to say so."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    shape = "an entitlement such as {type: metered, limit: 10}"
+
+    type: Literal["metered", "static", "boolean"] = Field(description="one of metered, static, boolean")
+
+
+class MeteredPart(FilePart):
+    """A metered entitlement without options: see `metered_part`."""
+
+    type: Literal["metered"]
+    limit: Decimal | None = Field(description=EXPECTED_LIMIT)
+    reset: Reset = Field(default=Reset.BILLING_PERIOD, strict=False, description=f"one of {', '.join(Reset)}")
+    enforcement: Enforcement = Field(default=Enforcement.HARD, strict=False, description=f"one of {', '.join(Enforcement)}")
+
+
+class StaticPart(FilePart):
+    """A static entitlement."""
+
+    type: Literal["static"]
+    value: Decimal = Field(description="a number")
+
+
+class BooleanPart(FilePart):
+    """A boolean entitlement."""
+
+    type: Literal["boolean"]
+    enabled: bool = Field(description="true or false")
+
+
+def metered_part(options: Iterable[type[Option]]) -> type[MeteredPart]:
+    """A metered entitlement that takes these options, each of which is read as a part of its own."""
+    fields: dict[str, Any] = {option.name: (object, None) for option in options}
+    return create_model("MeteredPart", __base__=MeteredPart, **fields)
+
+
+def option_part(option: type[Option]) -> type[FilePart]:
+    """How the option is read: its parts, by name."""
+    fields: dict[str, Any] = {part.name: _field(part) for part in option.parts}
+    read_as = create_model(f"{option.__name__}Part", __base__=FilePart, **fields)
+    read_as.shape = option.shape
+    return read_as
+
+
+def _field(part: Part) -> tuple[Any, Any]:
+    match part:
+        case WholeNumber():
+            whole = Annotated[Decimal, Field(ge=part.smallest, le=part.largest, multiple_of=1), AfterValidator(int)]
+            return (whole | None if part.nullable else whole), Field(part.default, description=part.expected)
+        case Switch():
+            return bool, Field(part.default, description=part.expected)
+        case Choice():
+            return part.words, Field(part.default, strict=False, description=part.expected)
