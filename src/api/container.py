@@ -53,7 +53,7 @@ from infrastructure.batching.retries import Executing, Retried
 from infrastructure.embedded.data_directory import DataDirectory
 from infrastructure.ids import new_id
 from infrastructure.measured import Measured
-from infrastructure.phone_numbers import LibraryPhoneNumbers
+from infrastructure.phone_numbers import LibraryPhoneNumbers, LibraryPhoneRegions
 from infrastructure.sql.driver.connections import Connections
 from infrastructure.sql.driver.pool import create_engine
 from infrastructure.sql.engine.account_reader import SqlAccountReader
@@ -149,8 +149,9 @@ class Container(containers.DeclarativeContainer):
     authenticator = providers.Singleton(Authenticator, service_keys, user_tokens, bootstrap_key)
 
     customer_reader = providers.Singleton(SqlCustomerReader, connections)
-    put_customer = alone(PutCustomer, unit_of_work, clock)
-    change_customer = alone(ChangeCustomer, unit_of_work, clock)
+    phone_regions = providers.Singleton(LibraryPhoneRegions)
+    put_customer = alone(PutCustomer, unit_of_work, clock, phone_regions)
+    change_customer = alone(ChangeCustomer, unit_of_work, clock, phone_regions)
 
     plan_reader = providers.Singleton(SqlPlanReader, connections, plan_catalog)
     publish_plan = alone(PublishPlan, unit_of_work)

@@ -205,7 +205,7 @@ class Reference:
         id = command.customer_id
         match command:
             case ConsumeUsageCommand():
-                usage = self._parts(id, command.amounts)
+                usage = self._parts(id, command.amounts, at_least=1 if command.mode is Mode.ENFORCE else 0)
                 if command.mode is Mode.ENFORCE:
                     self._within(command.occurred_at, timedelta(minutes=5))
                     self._require(id, usage)
@@ -217,7 +217,7 @@ class Reference:
             case IngestEventCommand():
                 if any((e.customer_id, e.origin.source, e.event_id) == (id, command.source, command.event_id) for e in self.entries):
                     return False
-                ((feature, parts, dimension),) = self._parts(id, [command.amount])
+                ((feature, parts, dimension),) = self._parts(id, [command.amount], at_least=0)
                 self._within(command.occurred_at, timedelta(days=35))
                 origin = Origin(command.source, command.recorded_by)
                 self._book(id, feature, parts, origin, command.occurred_at, dimension=dimension, event_id=command.event_id)

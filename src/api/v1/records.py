@@ -13,7 +13,7 @@ from api.frame.commands import carried_out
 from api.frame.route import FrameRoute
 from api.paging import page
 from api.replies import Reply
-from api.v1.bodies import BalanceAnswer, to_balance
+from api.v1.bodies import PROSE_BYTES_MAX, BalanceAnswer, to_balance
 from api.wire import (
     Answer,
     Cursor,
@@ -126,6 +126,7 @@ async def list_records(
 
 @router.post(
     "/{record_id}/corrections",
+    max_body_size=PROSE_BYTES_MAX,
     status_code=201,
     response_model=CorrectionAnswer,
     responses=refusals("record_not_found", "invalid_quantity", "feature_not_metered"),

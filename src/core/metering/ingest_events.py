@@ -30,7 +30,7 @@ class IngestEventCommand(NamedTuple):
 class IngestEvents(AccountUseCase[IngestEventCommand, bool, UnitOfWork]):
     """Book an event's usage, unless the event is known; the result says whether it was new.
 
-    - What an event reports has been used: it is always booked, in the period in which it occurred.
+    - What an event reports has been used: it is always booked, in the period in which it occurred; an event of nothing is known, too.
     - A customer's event with the same source and id is the same event, for ever, whatever else it says.
     """
 
@@ -49,7 +49,7 @@ class IngestEvents(AccountUseCase[IngestEventCommand, bool, UnitOfWork]):
         key = command.key
         if uow.events.get(key):
             return False
-        (usage,) = account.usage([command.amount])
+        (usage,) = account.work([command.amount])
         origin = Origin(command.source, command.recorded_by)
         account.record(
             usage.feature, usage.quantity, origin, occurred_at=command.occurred_at, event_id=command.event_id, dimension=usage.dimension

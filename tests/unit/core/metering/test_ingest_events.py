@@ -99,7 +99,7 @@ async def test_an_event_counts_in_the_period_in_which_it_occurred(store: FakeSto
 async def test_an_event_that_is_refused_can_be_sent_again_and_its_neighbours_are_booked(store: FakeStore) -> None:
     outcomes = await ingest(
         store,
-        event("e-1", "0"),
+        event("e-1", "-1"),
         event("e-1"),
         event("e-2", occurred_at=NOW - timedelta(days=36)),
         event("e-3", feature="unheard_of"),
@@ -116,6 +116,11 @@ async def test_an_event_that_is_refused_can_be_sent_again_and_its_neighbours_are
     ]
     assert used(store) == 2
     assert await ingest(store, event("e-2")) == [True]
+
+
+async def test_an_event_of_nothing_is_booked_and_known(store: FakeStore) -> None:
+    assert await ingest(store, event("e-1", "0"), event("e-2", "0.4"), event("e-1", "7")) == [True, True, False]
+    assert [record.quantity for record in store.ledger] == [0, 0]
 
 
 async def test_an_event_that_somebody_else_books_meanwhile_undoes_the_list(store: FakeStore) -> None:

@@ -170,7 +170,7 @@ def test_a_byte_order_mark_and_windows_line_ends_are_no_mistake() -> None:
         ("minutes: {type: metered, limit: 0.01}", "minutes.limit: expected a whole multiple of 1/60 minute, got 0.01"),
         (
             "ai_cost: {type: metered, limit: 0.1234567890123456}",
-            "ai_cost.limit: expected at most 9000000 USD, in at most 15 significant digits, got 0.1234567890123456",
+            "ai_cost.limit: expected a whole multiple of 1/1000000000 USD, got 0.1234567890123456",
         ),
         (
             "sessions: {type: metered, limit: 1, reset: monthly}",
