@@ -2,7 +2,8 @@
 
 import asyncio
 
-from api.v1.bulk import ITEMS_MAX, READ_AT_ONCE, read_events
+from api.v1.bodies import ITEMS_MAX
+from api.v1.events import READ_AT_ONCE, read_events
 
 
 async def test_other_requests_get_their_turn_while_a_long_list_is_read() -> None:
