@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any, Final, NotRequired
@@ -248,7 +249,7 @@ async def _events(request: Request) -> list[Any]:
         raise HTTPException(415, f"{ONE_EVENT} or {MANY_EVENTS} is expected.")
     try:
         content = _read(await request.body())
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise HTTPException(400, f"The body cannot be read as JSON: {error}.") from error
     if content_type == ONE_EVENT:
         return [content]
@@ -260,9 +261,11 @@ async def _events(request: Request) -> list[Any]:
 def _read(body: bytes) -> Any:
     try:
         return from_json(body, allow_inf_nan=False)
-    except ValueError:
+    except ValueError as error:
         # What only one of the events is to blame for (half of a surrogate pair, NaN) is no reason to refuse the others.
-        return json.loads(body.decode())
+        with suppress(ValueError, RecursionError):
+            return json.loads(body.decode())
+        raise error
 
 
 def _to_event(event: Event, recorded_by: str) -> IngestEventCommand:
