@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from decimal import Decimal
 from typing import Annotated, Any, Final, NamedTuple, NotRequired
 from urllib.parse import unquote
@@ -201,7 +202,7 @@ async def _events(request: Request) -> list[Any]:
     body = await request.body()
     try:
         content = _read(body) if body or not attributes else None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise HTTPException(400, f"The body cannot be read as JSON: {error}.") from error
     if attributes and content_type not in (ONE_EVENT, MANY_EVENTS):
         return [attributes if content is None else attributes | {"data": content}]
@@ -225,9 +226,11 @@ def _attributes(request: Request) -> dict[str, Any]:
 def _read(body: bytes) -> Any:
     try:
         return from_json(body, allow_inf_nan=False)
-    except ValueError:
+    except ValueError as error:
         # What only one of the events is to blame for (half of a surrogate pair, NaN) is no reason to refuse the others.
-        return json.loads(body.decode())
+        with suppress(ValueError, RecursionError):
+            return json.loads(body.decode())
+        raise error
 
 
 def _to_command(item: Any, recorded_by: str, mapped: Mapping[str, EventType]) -> IngestEventCommand:
