@@ -16,7 +16,7 @@ from api import docs, errors, operational
 from api.container import Container, running
 from api.frame.service import Service
 from api.settings import Settings
-from api.v1 import bulk
+from api.v1 import events
 from api.v1.routers import ROUTERS
 
 
@@ -35,7 +35,7 @@ def create_app(container: Container) -> FastAPI:
     )
     app.state.container = container
     errors.install(app)
-    docs.install(app, bulk.schemas())
+    docs.install(app, events.schemas())
     # The routes themselves and not their routers: FastAPI goes through an included router twice, once to find that it has the route,
     # and once to find the route.
     for router in (*ROUTERS, operational.router):

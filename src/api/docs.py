@@ -78,6 +78,8 @@ _CUSTOMER: Final[Mapping[str, Any]] = {
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
 }
 
+_NAMED_CUSTOMER: Final[Mapping[str, Any]] = {**_CUSTOMER, "required": True, "description": "The customer that is meant."}
+
 _VALIDATION: Final[Mapping[str, Any]] = {
     "description": "Validation Error",
     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/HTTPValidationError"}}},
@@ -100,7 +102,8 @@ def _document(app: FastAPI, schemas: Mapping[str, Any]) -> dict[str, Any]:
     components = schema.setdefault("components", {})
     components.setdefault("schemas", {}).update(schemas, Refusal=_REFUSAL_SCHEMA)
     components["securitySchemes"] = {
-        "bearer": {"type": "http", "scheme": "bearer", "description": "a user token (JWT) or a service key (tg_…)"}
+        "bearer": {"type": "http", "scheme": "bearer", "description": "a user token (JWT) or a service key (tg_…)"},
+        "service_key": {"type": "http", "scheme": "bearer", "description": "a service key (tg_…); user tokens are refused"},
     }
     for route in app.routes:
         if isinstance(route, APIRoute):
@@ -111,12 +114,12 @@ def _document(app: FastAPI, schemas: Mapping[str, Any]) -> dict[str, Any]:
 
 def _add_access(operation: dict[str, Any], rule: AccessRule, method: str) -> None:
     """What follows from the rule that the operation's route declares, and from its method."""
-    operation["security"] = [{"bearer": []}]
+    operation["security"] = [{"bearer" if rule.admits_users else "service_key": []}]
     _add_refusals(operation, *_ALWAYS)
     if "requestBody" in operation:
         _add_refusals(operation, "bad_request", "request_too_large")
     if isinstance(rule, CustomerInHeader):
-        operation.setdefault("parameters", []).append(_CUSTOMER)
+        operation.setdefault("parameters", []).append(_CUSTOMER if rule.admits_users else _NAMED_CUSTOMER)
         operation["responses"].setdefault("422", _VALIDATION)
     if isinstance(rule, CustomerInHeader | CustomerInPath):
         _add_refusals(operation, "customer_not_found")

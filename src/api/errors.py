@@ -20,7 +20,8 @@ from core.access.ports import IdentityProviderUnavailable
 from core.access.principal import Forbidden, Unauthenticated
 from core.access.service_keys import InvalidKeyName, ServiceKeyNotFound
 from core.conversations.conversation import ConversationNotFound
-from core.conversations.message import InvalidPhoneNumber, InvalidSentAt
+from core.conversations.message import InvalidPhoneNumber, InvalidSentAt, MessageConflict
+from core.customers.phone_region import InvalidPhoneRegion
 from core.customers.put_customer import InvalidBillingAnchor, InvalidTimeZone
 from core.errors import BrokenCommand, ConcurrentUpdate, DomainError, Overloaded, StorageUnavailable
 from core.learning.assessment import AssessmentConflict
@@ -29,6 +30,7 @@ from core.learning.practice_session import PracticeSessionConflict
 from core.metering.account import CustomerNotFound
 from core.metering.balance import FeatureNotInPlan, FeatureNotMetered, LimitExceeded
 from core.metering.check_usage import GrantExceeded
+from core.metering.event_types import InvalidEvent
 from core.metering.idempotency import IdempotencyKeyReused
 from core.metering.ledger import InvalidOccurredAt, RecordNotFound
 from core.metering.owned import OwnedNotFound
@@ -73,6 +75,7 @@ TABLE: Final[Mapping[type[DomainError], Told]] = {
     FeatureInUse: Told(409, "feature_conflict"),
     InvalidOperationState: Told(409, "invalid_operation_state"),
     InvalidSessionState: Told(409, "invalid_session_state"),
+    MessageConflict: Told(409, "message_conflict"),
     OperationConflict: Told(409, "operation_conflict"),
     PlanVersionConflict: Told(409, "plan_version_conflict"),
     PracticeSessionConflict: Told(409, "practice_session_conflict"),
@@ -85,10 +88,12 @@ TABLE: Final[Mapping[type[DomainError], Told]] = {
     FeatureNotMetered: Told(422, "feature_not_metered"),
     IdempotencyKeyReused: Told(422, "idempotency_key_reused"),
     InvalidBillingAnchor: Told(422, "invalid_billing_anchor"),
+    InvalidEvent: Told(422, "invalid_event"),
     InvalidFeature: Told(422, "invalid_feature"),
     InvalidKeyName: Told(422, "invalid_key_name"),
     InvalidOccurredAt: Told(422, "invalid_occurred_at"),
     InvalidPhoneNumber: Told(422, "invalid_phone_number"),
+    InvalidPhoneRegion: Told(422, "invalid_phone_region"),
     InvalidPlan: Told(422, "invalid_plan"),
     InvalidQuantity: Told(422, "invalid_quantity"),
     InvalidSentAt: Told(422, "invalid_sent_at"),
@@ -136,6 +141,11 @@ class Refusal:
     def body(self) -> dict[str, Any]:
         return {"detail": self.detail}
 
+
+AMOUNTS_BY_SERVICES: Final = (
+    "A user token cannot report amounts: customers do not write their own bills. Use a service key with the scope 'write', "
+    "and name the customer in the header Tollgate-Customer."
+)
 
 NO_CREDENTIALS: Final = "Authenticate with a user token or a service key, as 'Authorization: Bearer …'."
 

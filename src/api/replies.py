@@ -75,10 +75,19 @@ def idempotency_key(request: Request) -> str | None:
     return key
 
 
+def understood(body: BaseModel | None) -> str:
+    """What a body says, however it is spelled: the order of keys, white space, forms of numbers and instants, and defaults are gone."""
+    return "{}" if body is None else body.model_dump_json(exclude_defaults=True)
+
+
+def fingerprint(request: Request, *parts: str) -> bytes:
+    """Stands for a request: its route, and the parts of what was understood."""
+    return hashlib.sha256("\n".join((f"{request.method} {request.scope['path']}", *parts)).encode()).digest()
+
+
 def once(request: Request, customer_id: str, body: BaseModel | None, render: Callable[[R], Reply]) -> Once | None:
     """The caller's key, if it sent one, with a fingerprint of what it asks for: the route, the customer and the body."""
     key = idempotency_key(request)
     if key is None:
         return None
-    asked = f"{request.method} {request.scope['path']} {customer_id}\n{body.model_dump_json() if body else ''}"
-    return Once(key, hashlib.sha256(asked.encode()).digest(), lambda result: render(result).encoded())
+    return Once(key, fingerprint(request, customer_id, understood(body)), lambda result: render(result).encoded())

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
-from decimal import ROUND_DOWN, Decimal
+from decimal import MAX_EMAX, MIN_EMIN, ROUND_DOWN, Context, Decimal
 from typing import Annotated, Any, Final, Generic, TypeVar
 from uuid import UUID
 
@@ -77,6 +77,12 @@ def percent(used: int, limit: int) -> Number:
 def money(dollars: Decimal) -> str:
     """For people to read, rounded down to the cent: full is full."""
     return f"${dollars.quantize(_CENT, ROUND_DOWN):f}"
+
+
+def spelled(value: Decimal) -> str:
+    """A number in one spelling: 1.0 and 1e0 are 1. Of a fraction, what comes after the digits that a double keeps is noise."""
+    whole = value == value.to_integral_value()
+    return str(_ANY.plus(value if whole else without_noise(value)).normalize(_ANY))
 
 
 def _exact(value: Any) -> Any:
@@ -160,7 +166,11 @@ _RFC_3339: Final = re.compile(
 _LOST_PLUS: Final = re.compile(r".*[0-9] [0-9]{2}:[0-9]{2}")
 _PLUS: Final = "a + in a URL means a space, and has to be written as %2B"
 
-ExactNumber = Annotated[Decimal, BeforeValidator(_exact), WithJsonSchema({"type": "number"})]
+_ANY: Final = Context(prec=100, Emin=MIN_EMIN, Emax=MAX_EMAX)
+
+ExactNumber = Annotated[
+    Decimal, BeforeValidator(_exact), PlainSerializer(spelled, return_type=str, when_used="json"), WithJsonSchema({"type": "number"})
+]
 """A JSON number as its shortest decimal text says. Domain rules say which numbers are accepted."""
 
 RoundNumber = Annotated[ExactNumber, AfterValidator(without_noise)]

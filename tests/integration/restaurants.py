@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from tests.integration.service import Service, new_id
+from tests.integration.service import ADMIN_KEY, Service, new_id
 
 GUEST = "+14155552671"
 
@@ -22,18 +22,21 @@ class Restaurant:
 
     id: str
     service: Service
+    reset: str = "month"
 
     @classmethod
-    def new(cls, service: Service, limit: int | None = 3, window: dict[str, object] | None = None, **fields: object) -> "Restaurant":
+    def new(
+        cls, service: Service, limit: int | None = 3, window: dict[str, object] | None = None, reset: str = "month", **fields: object
+    ) -> "Restaurant":
         """On a plan of its own, with so many conversations a month."""
-        restaurant = cls(new_id("restaurant"), service)
+        restaurant = cls(new_id("restaurant"), service, reset)
         restaurant.publishes(limit, window)
         response = service.admin.put(f"/api/v1/customers/{restaurant.id}", json={"plan": restaurant.id, "phone_region": "US"} | fields)
         assert response.status_code == 201, response.text
         return restaurant
 
     def publishes(self, limit: int | None, window: dict[str, object] | None) -> httpx.Response:
-        conversations = {"type": "metered", "limit": limit, "reset": "month"} | ({"window": window} if window else {})
+        conversations = {"type": "metered", "limit": limit, "reset": self.reset} | ({"window": window} if window else {})
         response = self.service.admin.put(
             f"/api/v1/plans/{self.id}", json={"name": "Own", "entitlements": {"conversations": conversations}}
         )
@@ -48,11 +51,17 @@ class Restaurant:
 
     def at(self, service: Service) -> "Restaurant":
         """The same restaurant, calling another service."""
-        return Restaurant(self.id, service)
+        return Restaurant(self.id, service, self.reset)
 
     @cached_property
     def client(self) -> httpx.Client:
+        """With the restaurant's own token."""
         return self.service.user(self.id)
+
+    @cached_property
+    def backend(self) -> httpx.Client:
+        """With a service key, as whoever reports messages."""
+        return self.service.key(ADMIN_KEY, self.id)
 
     def send(
         self,
@@ -66,7 +75,7 @@ class Restaurant:
         body = {"direction": direction, "counterparty": counterparty, "message_id": message_id or new_id("m")} | fields
         if sent_at is not None:
             body["sent_at"] = sent_at.isoformat()
-        return self.client.post("/api/v1/messages", json=body, headers={"Idempotency-Key": key} if key else {})
+        return self.backend.post("/api/v1/messages", json=body, headers={"Idempotency-Key": key} if key else {})
 
     def sent(self, *arguments: Any, **fields: Any) -> dict[str, Any]:
         response = self.send(*arguments, **fields)
@@ -79,6 +88,33 @@ class Restaurant:
         assert response.status_code == 200, response.text
         items: list[dict[str, Any]] = response.json()["items"]
         return items
+
+    def records(self, conversation_id: str | None = None) -> list[dict[str, Any]]:
+        """The ledger's entries in the order in which they were booked; those of one conversation."""
+        response = self.service.admin.get(f"/api/v1/customers/{self.id}/usage/records?limit=200")
+        assert response.status_code == 200, response.text
+        mine = [item for item in response.json()["items"] if conversation_id in (None, item["reference"])]
+        return sorted(mine, key=lambda item: str(item["id"]))
+
+    def gives_back(self, conversation_id: str) -> None:
+        """An administrator corrects what is left of the conversation's unit."""
+        records = self.records(conversation_id)
+        for record in records:
+            left = record["quantity"] + sum(item["quantity"] for item in records if item["corrects"] == record["id"])
+            if record["corrects"] is None and left > 0:
+                body = {"quantity": -left, "reason": "refund"}
+                path = f"/api/v1/customers/{self.id}/usage/records/{record['id']}/corrections"
+                response = self.service.admin.post(path, json=body)
+                assert response.status_code == 201, response.text
+
+    def gives_back_all(self) -> None:
+        for conversation in self.conversations():
+            self.gives_back(conversation["id"])
+
+    def status(self) -> dict[str, Any]:
+        """Where its conversations stand."""
+        status: dict[str, Any] = self.client.get(f"/api/v1/customers/{self.id}/usage").json()["features"]["conversations"]
+        return status
 
     def used(self) -> int:
         """Counter and ledger agree about it, and so does every conversation with its own records."""

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Path, Request
 from pydantic import Field
 
-from api.dependencies import ProductReader, ProductWriter, container_of
+from api.dependencies import ProductReader, ProductReporter, container_of
 from api.docs import refusals
 from api.frame.commands import carried_out
 from api.frame.route import FrameRoute
@@ -150,7 +150,7 @@ def _location(id: str) -> str:
     },
 )
 @carried_out(by=lambda container: container.start_operation(), answered=_started)
-def start_operation(body: NewOperation, caller: ProductWriter) -> StartOperationCommand:
+def start_operation(body: NewOperation, caller: ProductReporter) -> StartOperationCommand:
     """Start an operation and hold what it is estimated to take, for an hour or until it is finished.
 
     Refused where the estimate does not fit, or no budget is left at all. The same id and content again answers 200 with the
@@ -175,7 +175,7 @@ def start_operation(body: NewOperation, caller: ProductWriter) -> StartOperation
     },
 )
 @carried_out(by=lambda container: container.add_step(), answered=_standalone)
-def record_standalone(body: NewStep, caller: ProductWriter) -> AddStepCommand:
+def record_standalone(body: NewStep, caller: ProductReporter) -> AddStepCommand:
     """An operation of one step that is already done: it is booked, above the limit too, and complete."""
     return AddStepCommand(
         customer_id=caller.customer_id,
@@ -203,7 +203,7 @@ def record_standalone(body: NewStep, caller: ProductWriter) -> AddStepCommand:
     },
 )
 @carried_out(by=lambda container: container.add_step(), answered=_added)
-def add_step(id: OperationId, body: NewStep, caller: ProductWriter) -> AddStepCommand:
+def add_step(id: OperationId, body: NewStep, caller: ProductReporter) -> AddStepCommand:
     """Add a step, which is always booked: the step, the operation's totals and the usage change together.
 
     The same id and content again answers 200 with what is stored, also when the operation is finished.
@@ -224,14 +224,14 @@ _FINISHING = refusals("operation_not_found", "invalid_operation_state")
 
 @router.post("/{id}/complete", response_model=OperationAnswer, responses=_FINISHING)
 @carried_out(by=lambda container: container.finish_operation(), answered=_finished)
-def complete_operation(id: OperationId, caller: ProductWriter) -> FinishOperationCommand:
+def complete_operation(id: OperationId, caller: ProductReporter) -> FinishOperationCommand:
     """The operation is done: what is left of its hold is given back. Completing again changes nothing."""
     return FinishOperationCommand(caller.customer_id, id, OperationStatus.COMPLETED, caller.name)
 
 
 @router.post("/{id}/fail", response_model=OperationAnswer, responses=_FINISHING)
 @carried_out(by=lambda container: container.finish_operation(), answered=_finished)
-def fail_operation(id: OperationId, caller: ProductWriter) -> FinishOperationCommand:
+def fail_operation(id: OperationId, caller: ProductReporter) -> FinishOperationCommand:
     """The operation has failed: what is left of its hold is given back; its steps stay booked. Failing again changes nothing."""
     return FinishOperationCommand(caller.customer_id, id, OperationStatus.FAILED, caller.name)
 

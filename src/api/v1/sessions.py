@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Request
 from pydantic import Field
 
-from api.dependencies import ProductReader, ProductWriter, container_of
+from api.dependencies import ProductReader, ProductReporter, ProductWriter, container_of
 from api.docs import refusals
 from api.frame.commands import carried_out
 from api.frame.route import FrameRoute
@@ -176,7 +176,7 @@ def confirm_upload(id: SessionId, caller: ProductWriter) -> ConfirmUploadCommand
     responses=refusals("session_not_found", "invalid_session_state"),
 )
 @carried_out(by=lambda container: container.complete_session(), answered=_changed)
-def complete_session(id: SessionId, body: Completion, caller: ProductWriter) -> CompleteSessionCommand:
+def complete_session(id: SessionId, body: Completion, caller: ProductReporter) -> CompleteSessionCommand:
     """Complete a session and book its duration, to the second, once; minutes above the limit are booked as overage."""
     return CompleteSessionCommand(
         customer_id=caller.customer_id, session_id=id, duration_seconds=body.duration_seconds, recorded_by=caller.name
@@ -190,7 +190,7 @@ def complete_session(id: SessionId, body: Completion, caller: ProductWriter) -> 
     responses=refusals("session_not_found", "invalid_session_state"),
 )
 @carried_out(by=lambda container: container.fail_session(), answered=_changed)
-def fail_session(id: SessionId, body: Failure, caller: ProductWriter) -> FailSessionCommand:
+def fail_session(id: SessionId, body: Failure, caller: ProductReporter) -> FailSessionCommand:
     """Mark a session as failed. No minutes are booked. The session stays counted, since it was created, unless `give_back` is true.
 
     It is given back once: where it has been already, by whomever, nothing changes.

@@ -53,7 +53,7 @@ class ConversationNotFound(NotFoundError):
 
 
 class Conversation(NamedTuple):
-    """What one unit of `conversations` pays for: the messages with one counterparty (E.164) within one window.
+    """What one unit of `conversations` pays for: the messages with one counterparty within one window.
 
     One that turned out to be part of another is `merged_into` that, and holds no messages any more.
     """

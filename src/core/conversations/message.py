@@ -1,15 +1,14 @@
 """A message, and what its sender was told."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
+from core.conversations.counterparty import LENGTH_MAX
 from core.errors import DomainError
-from core.metering.account import CLOCK_SKEW_MAX
-
-SENT_AGO_MAX: Final = timedelta(hours=24)
+from core.metering.account import BACKDATING_MAX, CLOCK_SKEW_MAX
 
 
 class Direction(StrEnum):
@@ -27,13 +26,14 @@ class Channel(StrEnum):
 
 
 class InvalidPhoneNumber(DomainError):
-    """A counterparty that is no phone number."""
+    """A message was to be sent to a counterparty that can be no phone number, and is no name either."""
 
     def __init__(self, number: str, region: str | None) -> None:
         super().__init__(number, region)
-        self.number, self.region = number, region
+        self.number, self.region = number[:LENGTH_MAX], region
         without_region = "" if region or number.startswith("+") else "; one without a country code needs the customer's phone_region"
-        self.message = f"{number!r} is not a phone number: one such as '+14155552671' is expected{without_region}."
+        expected = f"one such as '+14155552671' is expected{without_region}"
+        self.message = f"{self.number!r} is not a phone number: {expected}. An id has a letter or an @ in it."
 
     def facts(self) -> Mapping[str, object]:
         return {"counterparty": self.number, "phone_region": self.region}
@@ -51,9 +51,29 @@ class InvalidSentAt(DomainError):
         return {"sent_at": self.sent_at, "earliest": self.earliest, "latest": self.latest}
 
 
+class MessageConflict(DomainError):
+    """The customer has another message with this id: to or from somebody else."""
+
+    def __init__(self, known: "Message") -> None:
+        super().__init__(known)
+        self.known = known
+        whom = f"{'from' if known.direction is Direction.INBOUND else 'to'} {known.receipt.counterparty!r}"
+        self.message = f"Message {known.id!r} was counted already, as one {whom}: use an id of its own for each message."
+
+    def facts(self) -> Mapping[str, object]:
+        """What the message is that has the id."""
+        known = self.known
+        return {
+            "message_id": known.id,
+            "direction": known.direction.value,
+            "counterparty": known.receipt.counterparty,
+            "conversation_id": str(known.receipt.conversation_id),
+        }
+
+
 def require_recent(sent_at: datetime, now: datetime) -> None:
-    """Raises InvalidSentAt where that is over 24 hours ago or over 5 minutes ahead."""
-    earliest, latest = now - SENT_AGO_MAX, now + CLOCK_SKEW_MAX
+    """Raises InvalidSentAt where that is over 35 days ago or over 5 minutes ahead, as for other usage that is recorded."""
+    earliest, latest = now - BACKDATING_MAX, now + CLOCK_SKEW_MAX
     if not earliest <= sent_at <= latest:
         raise InvalidSentAt(sent_at, earliest, latest)
 

@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from core.conversations.conversation import Conversation, ConversationNotFound
+from core.conversations.counterparty import Address
 from core.conversations.message import Message
 from core.customers.ports import Customers
 from core.metering.journal import Journal
@@ -30,7 +31,7 @@ class ConversationKey(NamedTuple):
 
 
 class Party(NamedTuple):
-    """A customer and one counterparty of theirs (E.164)."""
+    """A customer and one counterparty of theirs: a number (E.164), or a name."""
 
     customer_id: str
     counterparty: str
@@ -106,8 +107,17 @@ class PhoneNumbers(ABC):
     def e164(self, number: str, region: str | None) -> str | None:
         """The number in its one international form; None where it is none.
 
-        `region` (ISO 3166 alpha-2) is where a number without a country code is at home.
+        `region` (ISO 3166 alpha-2) is where a number without a country code is at home. Where a country's numbers have two forms that
+        reach the same person, the answer is the same for both.
         """
+
+    def number_of(self, address: Address, region: str | None) -> str | None:
+        """The counterparty's number; None where it has none."""
+        return None if address.number is None else self.e164(address.number, region)
+
+    def known_as(self, address: Address, region: str | None) -> str:
+        """What the counterparty counts as: its number, or else its name."""
+        return self.number_of(address, region) or address.name
 
 
 class ConversationReader(Reader[ConversationKey, Conversation]):
@@ -118,6 +128,13 @@ class ConversationReader(Reader[ConversationKey, Conversation]):
 
     @abstractmethod
     async def newest_that_are(
-        self, customer_id: str, limit: int, before: Position | None, *, active: bool, at: datetime
+        self,
+        customer_id: str,
+        limit: int,
+        before: Position | None,
+        *,
+        at: datetime,
+        active: bool | None = None,
+        counterparty: str | None = None,
     ) -> Sequence[Conversation]:
-        """As `newest`, those that are open at that instant, or those that are not."""
+        """As `newest`: those that are open at that instant, or those that are not; those with one counterparty. None: all of them."""

@@ -1,25 +1,33 @@
 """Count a message into its conversation: every message, in either direction, by whatever channel."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from core.clock import Clock
+from core.conversations.booking import book, cause_of
 from core.conversations.conversation import Conversation, Placement, open_conversation, place
+from core.conversations.counterparty import address_of
 from core.conversations.features import CONVERSATIONS
-from core.conversations.message import Channel, Direction, InvalidPhoneNumber, Message, Receipt, Standing, require_recent
+from core.conversations.message import (
+    Channel,
+    Direction,
+    InvalidPhoneNumber,
+    Message,
+    MessageConflict,
+    Receipt,
+    Standing,
+    require_recent,
+)
 from core.conversations.ports import ConversationsUnitOfWork, MessageKey, Party, PhoneNumbers, Sought
 from core.conversations.window import Window, window_of
 from core.errors import DomainError
 from core.metering.account import Account
 from core.metering.entitlements import metered_entitlement
-from core.metering.ledger import Origin
+from core.metering.ledger import Cause
+from core.metering.meters import Meter
 from core.metering.use_case import AccountUseCase
-from core.plans.periods import Period
-
-MERGED: Final = "merged"
-MOVED: Final = "start moved"
 
 
 class RecordMessageCommand(NamedTuple):
@@ -47,10 +55,13 @@ class RecordMessage(AccountUseCase[RecordMessageCommand, Recorded, Conversations
     - Inside an open conversation every message passes, whatever the limit. Which ones also extend it is the plan's `window` to say.
     - An outbound message that would open one is refused where the current period has none left; an inbound one has happened, and its
       conversation is booked, as overage if need be.
-    - A conversation is booked at the instant at which it starts. Where that turns out to lie in an earlier period, its unit moves
-      there; where it turns out to be part of another one, its unit is given back. Either is a compensating ledger record with a
-      reason, so that usage is the number of conversations, period by period.
-    - One message id of a customer is one message: what comes again under it gets the first answer, whatever it says.
+    - A sender is never refused: `counterparty.py` says what it counts as. A recipient is a phone number, or an id.
+    - A conversation is booked at the instant at which it starts, which may be 35 days ago, and is measured against the limit of that
+      period. Where it turns out to have started in an earlier period, what is left of its unit moves there; where it turns out to be
+      part of another one, what is left of its unit is given back. Either is a correction with a reason, so that usage is the number of
+      conversations, period by period, without those that somebody has given back already.
+    - One message id of a customer is one message: what comes again under it, to or from the same counterparty, gets the first answer,
+      whatever else it says. With another counterparty, or in the other direction, it is another message, and refused.
     """
 
     features = (CONVERSATIONS.key,)
@@ -64,35 +75,53 @@ class RecordMessage(AccountUseCase[RecordMessageCommand, Recorded, Conversations
 
     async def load(self, commands: Sequence[RecordMessageCommand], uow: ConversationsUnitOfWork) -> None:
         # Only numbers without a country code are read by the customer's region.
-        await uow.customers.load(command.customer_id for command in commands if not command.counterparty.startswith("+"))
+        await uow.customers.load(command.customer_id for command in commands if address_of(command.counterparty).needs_region)
         await uow.messages.load(map(_key, commands))
+        sought = self._sought(commands, uow)
+        await uow.conversations.load_of(sought)
+        await uow.records.load_of(_displaceable(sought, uow))
+
+    def dated(self, commands: Sequence[RecordMessageCommand], uow: ConversationsUnitOfWork) -> Iterable[tuple[Meter, datetime]]:
+        yield from ((Meter(party.customer_id, CONVERSATIONS.key), sent_at) for party, sent_at, _ in self._readable(commands, uow))
+        for cause in _displaceable(self._sought(commands, uow), uow):
+            yield from ((known.record.meter, known.record.occurred_at) for known in uow.records.of(cause))
+
+    def _sought(self, commands: Sequence[RecordMessageCommand], uow: ConversationsUnitOfWork) -> Mapping[Party, Sought]:
+        """The conversations that the messages may belong to."""
         sought: dict[Party, Sought] = {}
+        for party, sent_at, account in self._readable(commands, uow):
+            earliest = min(sent_at, account.now, sought[party].ends_after) if party in sought else min(sent_at, account.now)
+            sought[party] = Sought(earliest, _window(account).messages_max)
+        return sought
+
+    def _readable(
+        self, commands: Sequence[RecordMessageCommand], uow: ConversationsUnitOfWork
+    ) -> Iterable[tuple[Party, datetime, Account]]:
+        """Whose messages they are, and when they were sent. What is refused is left out, and raised when the command is decided."""
         for command in commands:
             account = uow.accounts.locked.get(command.customer_id)
-            if account is None:
-                continue
-            try:
-                party, sent_at = self._whose_and_when(command, account, uow)
-                messages_max = _window(account).messages_max
-            except DomainError:
-                continue  # and raised again when the command is decided
-            earliest = min(sent_at, account.now, sought[party].ends_after) if party in sought else min(sent_at, account.now)
-            sought[party] = Sought(earliest, messages_max)
-        await uow.conversations.load_of(sought)
+            if account is not None:
+                try:
+                    party, sent_at = self._whose_and_when(command, account, uow)
+                    metered_entitlement(account.plan, CONVERSATIONS.key)
+                except DomainError:
+                    continue
+                yield party, sent_at, account
 
     def decide(self, command: RecordMessageCommand, account: Account, uow: ConversationsUnitOfWork) -> Recorded:
         if known := uow.messages.get(_key(command)):
+            self._require_same(known, command, uow)
             return Recorded(known.receipt, again=True)
         party, sent_at = self._whose_and_when(command, account, uow)
         window = _window(account)
         conversations = uow.conversations.of(party)
         placement = self._placed(sent_at, command, party, conversations, window)
-        current = _period(account, account.now)
-        if placement.before is None and command.direction is Direction.OUTBOUND and sent_at not in current:
+        if placement.opened and command.direction is Direction.OUTBOUND and sent_at not in account.balance(CONVERSATIONS.key).period:
             # What is enforced happens now: a conversation may not be opened in a period whose quota nobody looks at.
-            enforced_at = current.start if sent_at < current.start else account.now
+            start = account.balance(CONVERSATIONS.key).period.start
+            enforced_at = start if sent_at < start else account.now
             placement = self._placed(enforced_at, command, party, conversations, window)
-        over_limit = _book(placement, command, account)
+        over_limit = book(placement, command.direction, command.recorded_by, account, uow)
         receipt = _receipt(placement, account, over_limit=over_limit)
         for conversation in placement.changed():
             uow.conversations.save(conversation)
@@ -120,14 +149,26 @@ class RecordMessage(AccountUseCase[RecordMessageCommand, Recorded, Conversations
     def _whose_and_when(self, command: RecordMessageCommand, account: Account, uow: ConversationsUnitOfWork) -> tuple[Party, datetime]:
         sent_at = account.now if command.sent_at is None else command.sent_at
         require_recent(sent_at, account.now)
-        region = None
-        if not command.counterparty.startswith("+"):
-            customer = uow.customers.get(command.customer_id)
-            region = customer.phone_region if customer else None
-        counterparty = self._phone_numbers.e164(command.counterparty, region)
-        if counterparty is None:
+        address, region = address_of(command.counterparty), _region(command, uow)
+        number = self._phone_numbers.number_of(address, region)
+        if number is None and command.direction is Direction.OUTBOUND and not address.is_name:
             raise InvalidPhoneNumber(command.counterparty, region)
-        return Party(command.customer_id, counterparty), sent_at
+        return Party(command.customer_id, number or address.name), sent_at
+
+    def _require_same(self, known: Message, command: RecordMessageCommand, uow: ConversationsUnitOfWork) -> None:
+        """Raises MessageConflict where the message that has the id is another one."""
+        counterparty = self._phone_numbers.known_as(address_of(command.counterparty), _region(command, uow))
+        # What is stored was perhaps read when fewer forms of a number were known to be one.
+        stored = {known.receipt.counterparty, self._phone_numbers.known_as(address_of(known.receipt.counterparty), None)}
+        if known.direction is not command.direction or counterparty not in stored:
+            raise MessageConflict(known)
+
+
+def _region(command: RecordMessageCommand, uow: ConversationsUnitOfWork) -> str | None:
+    if not address_of(command.counterparty).needs_region:
+        return None
+    customer = uow.customers.get(command.customer_id)
+    return customer.phone_region if customer else None
 
 
 def _key(command: RecordMessageCommand) -> MessageKey:
@@ -138,32 +179,13 @@ def _window(account: Account) -> Window:
     return window_of(metered_entitlement(account.plan, CONVERSATIONS.key))
 
 
-def _book(placement: Placement, command: RecordMessageCommand, account: Account) -> bool:
-    """Keeps usage equal to the number of conversations; says whether it went above the limit. Raises LimitExceeded, FeatureNotInPlan."""
-    conversation, before = placement.conversation, placement.before
+def _displaceable(sought: Mapping[Party, Sought], uow: ConversationsUnitOfWork) -> Iterable[Cause]:
+    """What the conversations were booked for that may turn out to have started earlier, or to be part of others.
 
-    def book_back(id: UUID, quantity: int, at: datetime, reason: str) -> None:
-        account.rebook(CONVERSATIONS.key, quantity, at, reason, _origin(command, id))
-
-    if before is None:
-        if command.direction is Direction.OUTBOUND:
-            account.require(CONVERSATIONS.key, 1)
-        record = account.record(CONVERSATIONS.key, 1, _origin(command, conversation.id), occurred_at=conversation.started_at)
-        return record.overage > 0
-    if conversation.started_at != before.started_at and before.started_at not in _period(account, conversation.started_at):
-        book_back(before.id, -1, before.started_at, MOVED)
-        book_back(before.id, +1, conversation.started_at, MOVED)
-    for absorbed in placement.merged:
-        book_back(absorbed.id, -1, absorbed.started_at, MERGED)
-    return False
-
-
-def _period(account: Account, at: datetime) -> Period:
-    return account.billing.period(metered_entitlement(account.plan, CONVERSATIONS.key).reset, at)
-
-
-def _origin(command: RecordMessageCommand, conversation_id: UUID) -> Origin:
-    return Origin("conversations", command.recorded_by, str(conversation_id))
+    Only a message that was sent before a conversation started can do that, so where messages come in their turn, there are none.
+    """
+    for party, (ends_after, _) in sought.items():
+        yield from (cause_of(conversation) for conversation in uow.conversations.of(party) if conversation.started_at > ends_after)
 
 
 def _receipt(placement: Placement, account: Account, *, over_limit: bool) -> Receipt:

@@ -10,6 +10,8 @@ from core.metering.journal import Journal
 from tests.unit.fakes.customers import FakeCustomersUnitOfWork
 from tests.unit.fakes.metering import FakeStore, InMemory
 
+DIGITS_MIN = 10
+
 
 class ConversationsStore(FakeStore):
     """What is committed, conversations and messages included."""
@@ -70,11 +72,11 @@ class FakeConversationsUnitOfWork(FakeCustomersUnitOfWork):
 
 
 class FakePhoneNumbers(PhoneNumbers):
-    """Knows numbers that begin with `+`, and those of one region, `US`, that do not."""
+    """Knows numbers of ten digits or more that begin with `+`, and those of one region, `US`, that do not."""
 
     def e164(self, number: str, region: str | None) -> str | None:
         digits = "".join(character for character in number if character.isdigit())
-        if not digits:
+        if len(digits) < DIGITS_MIN:
             return None
         if number.startswith("+"):
             return f"+{digits}"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from infrastructure.phone_numbers import LibraryPhoneNumbers
+from infrastructure.phone_numbers import LibraryPhoneNumbers, LibraryPhoneRegions
 
 
 @pytest.fixture(scope="module")
@@ -50,3 +50,9 @@ def test_a_number_of_the_right_length_is_taken_though_the_library_knows_of_none_
 
 def test_a_guess_at_the_country_has_to_be_a_number_in_use(phone_numbers: LibraryPhoneNumbers) -> None:
     assert phone_numbers.e164("1 555 123 4567", None) is None
+
+
+def test_a_region_is_known_whose_numbers_can_be_read() -> None:
+    regions = LibraryPhoneRegions().known()
+    assert {"GB", "US", "AT", "XK"} <= set(regions)
+    assert not {"UK", "ZZ", "001", "gb", ""} & set(regions)

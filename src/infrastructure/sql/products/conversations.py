@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
+from uuid import UUID
 
 from asyncpg import Record
 from sqlalchemy import BigInteger, Boolean, Column, DateTime, Index, PrimaryKeyConstraint, Table, Text, Uuid, text
@@ -11,6 +12,7 @@ from core.conversations.conversation import Conversation, ConversationNotFound
 from core.conversations.message import Channel, Direction, Message, Receipt, Standing
 from core.conversations.ports import ConversationKey, ConversationReader, Conversations, MessageKey, Messages, Party, Sought
 from core.metering.reader import Position
+from core.plans.periods import END
 from infrastructure.sql.driver.fields import table_of
 from infrastructure.sql.driver.reader import SqlReader
 from infrastructure.sql.driver.repository import SqlRepository
@@ -53,6 +55,8 @@ message: Final = Table(
 )
 """From `conversation_id` on: the receipt, as it was when the message was counted."""
 
+LAST_ID: Final = UUID(int=2**128 - 1)
+
 FIND_OF: Final = """
     SELECT c.*
     FROM unnest(
@@ -83,6 +87,22 @@ _GET: Final = HotStatement(
     SELECT * FROM line WHERE merged_into IS NULL
     """
 )
+
+NEWEST_OF: Final = """
+    SELECT * FROM (
+        SELECT * FROM conversation
+        WHERE customer_id = :customer_id AND counterparty = :counterparty AND merged_into IS NULL
+        ORDER BY expires_at
+        OFFSET 0
+    ) AS theirs
+    WHERE (started_at, id) < (CAST(:before_at AS timestamptz), CAST(:before_id AS uuid))
+      AND (CAST(:active AS boolean) IS NULL OR (expires_at > CAST(:at AS timestamptz)) = CAST(:active AS boolean))
+    ORDER BY started_at DESC, id DESC
+    LIMIT :limit
+"""
+"""Found by their own index, as in `FIND_OF`, and then put in order: a walk back from the customer's newest conversation might not end."""
+
+_NEWEST_OF: Final = HotStatement(NEWEST_OF)
 
 EVIDENCE: Final = """
     SELECT customer_id, 'conversations' AS feature, 'conversations' AS source, CAST(id AS text) AS reference,
@@ -181,7 +201,22 @@ class SqlConversationReader(SqlReader[ConversationKey, Conversation], Conversati
         return await self._page(customer_id, limit, before, "merged_into IS NULL")
 
     async def newest_that_are(
-        self, customer_id: str, limit: int, before: Position | None, *, active: bool, at: datetime
+        self,
+        customer_id: str,
+        limit: int,
+        before: Position | None,
+        *,
+        at: datetime,
+        active: bool | None = None,
+        counterparty: str | None = None,
     ) -> Sequence[Conversation]:
+        if counterparty is not None:
+            before_at, before_id = before or (END, LAST_ID)
+            page = {"customer_id": customer_id, "limit": limit, "before_at": before_at, "before_id": before_id}
+            sought = {"counterparty": counterparty, "active": active, "at": at}
+            rows = await self._connections.ask(lambda driver: _NEWEST_OF.fetch(driver, page | sought))
+            return [CONVERSATIONS.from_row(row) for row in rows]
+        if active is None:
+            return await self.newest(customer_id, limit, before)
         ends = "expires_at > CAST(:at AS timestamptz)" if active else "expires_at <= CAST(:at AS timestamptz)"
         return await self._page(customer_id, limit, before, f"merged_into IS NULL AND {ends}", at=at)

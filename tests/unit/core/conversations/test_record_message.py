@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.conversations.message import Channel, Direction, InvalidPhoneNumber, InvalidSentAt
+from core.conversations.message import Channel, Direction, InvalidPhoneNumber, InvalidSentAt, MessageConflict
 from core.conversations.record_message import Recorded, RecordMessage, RecordMessageCommand
 from core.conversations.window import Extends, Window
 from core.customers.customer import Customer
@@ -196,15 +196,30 @@ async def test_the_same_message_twice_in_one_batch_is_counted_once(rosa: Restaur
     assert (rosa.store.current()[0].message_count, rosa.used()) == (1, 1)
 
 
-async def test_other_content_under_the_same_message_id_gets_the_first_answer(rosa: Restaurant) -> None:
+async def test_the_same_message_again_is_known_whatever_else_it_says(rosa: Restaurant) -> None:
     first = await rosa.send(INBOUND, message_id="m")
-    for other in (
-        message(OUTBOUND, guest(9), "m"),
-        message(counterparty="nonsense", message_id="m"),
-        message(message_id="m", at=NOW - HOUR),
+    for again in (
+        message(message_id="m", counterparty="(415) 555-2671"),
+        message(message_id="m", at=NOW - timedelta(days=400)),
+        message(message_id="m")._replace(channel=Channel.QUEUED, recorded_by="another key"),
     ):
-        assert await rosa.sends(other) == [first._replace(again=True)]
+        assert await rosa.sends(again) == [first._replace(again=True)]
     assert (len(rosa.store.conversations), rosa.used()) == (1, 1)
+
+
+@pytest.mark.parametrize("together", [True, False])
+async def test_another_message_under_the_same_id_is_refused_with_what_is_known_of_the_first(rosa: Restaurant, together: bool) -> None:
+    first = message(message_id="m")
+    others = [message(OUTBOUND, message_id="m"), message(counterparty=guest(9), message_id="m"), message(OUTBOUND, "12345", "m")]
+    batches = [[first, *others]] if together else [[first], *([other] for other in others)]
+    known, *outcomes = [outcome for batch in batches for outcome in await rosa.sends(*batch)]
+    assert isinstance(known, Recorded)
+    for outcome in outcomes:
+        assert isinstance(outcome, MessageConflict)
+        facts = {"message_id": "m", "direction": "inbound", "counterparty": GUEST}
+        assert outcome.facts() == facts | {"conversation_id": str(known.receipt.conversation_id)}
+        assert str(outcome).startswith(f"Message 'm' was counted already, as one from '{GUEST}'")
+    assert (len(rosa.store.conversations), rosa.store.current()[0].message_count, rosa.used()) == (1, 1, 1)
 
 
 async def test_a_refused_message_can_be_sent_again_under_its_id(rosa: Restaurant) -> None:
@@ -241,29 +256,42 @@ async def test_spellings_of_one_number_are_one_counterparty(rosa: Restaurant) ->
     assert (conversation.counterparty, conversation.message_count) == (GUEST, 3)
 
 
-async def test_no_phone_number_is_refused_and_books_nothing_and_spoils_nothing(rosa: Restaurant) -> None:
-    good, bad = await rosa.sends(message(), message(counterparty="Maria"))
+@pytest.mark.parametrize("number", ["", "12345", "+12345"])
+async def test_a_recipient_that_is_no_phone_number_is_refused_and_books_nothing_and_spoils_nothing(rosa: Restaurant, number: str) -> None:
+    good, bad = await rosa.sends(message(OUTBOUND), message(OUTBOUND, number))
     assert isinstance(good, Recorded)
     assert isinstance(bad, InvalidPhoneNumber)
-    assert bad.facts() == {"counterparty": "Maria", "phone_region": "US"}
+    assert bad.facts() == {"counterparty": number, "phone_region": None if number.startswith("+") else "US"}
     assert (len(rosa.store.messages), rosa.used()) == (1, 1)
+
+
+@pytest.mark.parametrize(("sender", "name"), [("", "unknown"), ("12345", "12345"), ("+1 23 45", "+12345"), ("Maria", "Maria")])
+async def test_a_sender_is_counted_whoever_it_is(rosa: Restaurant, sender: str, name: str) -> None:
+    assert (await rosa.send(INBOUND, sender)).receipt.counterparty == name
+
+
+async def test_a_recipient_may_be_an_id(rosa: Restaurant) -> None:
+    opened = await rosa.send(INBOUND, "12345@lid")
+    answered = await rosa.send(OUTBOUND, "12345@lid ")
+    assert answered.receipt.conversation_id == opened.receipt.conversation_id
 
 
 async def test_a_number_without_country_needs_the_customers_region(rosa: Restaurant) -> None:
     rosa.store.customers["rosa"] = replace(rosa.store.customers["rosa"], phone_region=None)
     with pytest.raises(InvalidPhoneNumber, match="phone_region"):
-        await rosa.send(counterparty="(415) 555-2671")
+        await rosa.send(OUTBOUND, "(415) 555-2671")
+    assert (await rosa.send(INBOUND, "(415) 555-2671")).receipt.counterparty == "4155552671"
 
 
 # Time.
 
 
-@pytest.mark.parametrize("apart", [timedelta(hours=-24), timedelta(minutes=5)])
-async def test_a_message_may_be_a_day_old_or_five_minutes_ahead(rosa: Restaurant, apart: timedelta) -> None:
+@pytest.mark.parametrize("apart", [timedelta(days=-35), timedelta(hours=-25), timedelta(minutes=5)])
+async def test_a_message_may_be_35_days_old_or_five_minutes_ahead(rosa: Restaurant, apart: timedelta) -> None:
     assert (await rosa.send(at=NOW + apart)).receipt.started_at == NOW + apart
 
 
-@pytest.mark.parametrize("apart", [timedelta(hours=-24, microseconds=-1), timedelta(minutes=5, microseconds=1)])
+@pytest.mark.parametrize("apart", [timedelta(days=-35, microseconds=-1), timedelta(minutes=5, microseconds=1)])
 async def test_a_message_older_or_further_ahead_is_refused(rosa: Restaurant, apart: timedelta) -> None:
     with pytest.raises(InvalidSentAt):
         await rosa.send(at=NOW + apart)
