@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from fastapi import APIRouter
+from pydantic import BaseModel, Field
 from starlette.background import BackgroundTask
 from starlette.responses import Response, StreamingResponse
 
@@ -18,6 +19,11 @@ done: list[str] = []
 @pytest.fixture(autouse=True)
 def nothing_done() -> None:
     done.clear()
+
+
+class Renamed(BaseModel):
+    kind: str = Field(alias="type")
+    model_config = {"populate_by_name": True}
 
 
 def answers(router: APIRouter) -> None:
@@ -36,6 +42,10 @@ def answers(router: APIRouter) -> None:
     @router.get("/api/v1/dictionary")
     async def dictionary() -> Thing:
         return {"name": "x"}  # type: ignore[return-value]
+
+    @router.get("/api/v1/renamed")
+    async def renamed() -> Renamed:
+        return Renamed(kind="x")
 
     @router.get("/api/v1/later")
     async def later() -> Response:
@@ -66,6 +76,10 @@ async def test_nothing_is_sent_without_a_body() -> None:
 
 async def test_a_result_is_brought_into_the_form_of_the_model() -> None:
     assert (await ask(APP, "GET", "/api/v1/dictionary")).json == {"name": "x", "size": None}
+
+
+async def test_a_field_is_called_what_its_alias_says() -> None:
+    assert (await ask(APP, "GET", "/api/v1/renamed")).json == {"type": "x"}
 
 
 async def test_a_result_of_another_form_is_not_sent() -> None:

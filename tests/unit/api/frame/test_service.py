@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, Path, Query, Request
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -96,6 +97,16 @@ async def test_an_unknown_query_parameter_is_refused_with_the_names_of_the_known
     assert mistake == {"type": "extra_forbidden", "loc": ["query", "Limit"], "msg": "Unknown query parameter; known here: limit, max"}
 
 
+async def test_a_query_parameter_without_a_default_has_to_be_there() -> None:
+    def declare(router: APIRouter) -> None:
+        @router.get("/api/v1/things")
+        async def endpoint(at_least: Annotated[int, Query(alias="min")]) -> Thing:
+            return Thing(name="x", size=at_least)
+
+    assert (await ask(app_with(declare), "GET", "/api/v1/things")).mistakes == [("missing", ["query", "min"])]
+    assert (await ask(app_with(declare), "GET", "/api/v1/things?min=3")).json["size"] == 3
+
+
 async def test_of_a_parameter_that_comes_twice_the_last_one_counts() -> None:
     await ask(app_with(), "PUT", "/api/v1/things/1?limit=3&limit=4", b'{"name": "x"}', who="me", content_type=JSON)
     assert called[0][3] == 4
@@ -156,7 +167,12 @@ def raising(error: Exception) -> Any:
 
 @pytest.mark.parametrize(
     ("error", "status", "code"),
-    [(CustomerNotFound("x\ud800"), 404, "customer_not_found"), (Overloaded(), 503, "overloaded"), (ConcurrentUpdate(), 503, "overloaded")],
+    [
+        (CustomerNotFound("x"), 404, "customer_not_found"),
+        (HTTPException(400, "\ud800"), 400, "bad_request"),
+        (Overloaded(), 503, "overloaded"),
+        (ConcurrentUpdate(), 503, "overloaded"),
+    ],
     ids=str,
 )
 async def test_what_is_raised_is_told_by_the_one_table(error: Exception, status: int, code: str) -> None:
@@ -196,6 +212,11 @@ async def test_a_failure_to_send_is_not_answered_again() -> None:
 async def test_another_path_is_no_route_and_nobody_is_redirected(declare: Any, target: str) -> None:
     answered = await ask(app_with(declare), "PUT", target, b"{}", who="me", host="elsewhere.example")
     assert (answered.status, answered.json["detail"]["error"], answered.header("location")) == (404, "not_found", None)
+
+
+async def test_nobody_is_redirected_to_the_documentation_either() -> None:
+    assert (await ask(app_with(), "GET", "/docs/", host="elsewhere.example")).status == 404
+    assert (await ask(app_with(), "GET", "/docs")).status == 200
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "POST", "QUERY", "put"])
