@@ -19,12 +19,14 @@ from core.errors import DomainError
 from core.metering.account import CustomerNotFound
 from core.metering.balance import FeatureNotInPlan, LimitExceeded
 from core.metering.idempotency import Once, Replay
+from core.metering.meters import Meter
 from core.metering.use_case import Call
 from core.plans.periods import ALWAYS, Billing, Interval, Period, Reset
 from core.plans.plan import Enforcement, Metered, Plan
 from tests.unit.fakes.calls import calls
 from tests.unit.fakes.conversations import ConversationsStore, FakePhoneNumbers
 from tests.unit.fakes.conversations_in_order import Span, conversations_in_order
+from tests.unit.fakes.metering import Counter
 
 NOW = datetime(2026, 12, 1, 12, tzinfo=UTC)
 NOVEMBER, DECEMBER = (
@@ -41,6 +43,7 @@ PLANS = {
     "pairs": Metered(None, Reset.MONTH, options=(Window(messages_max=2),)),
     "answering": Metered(1, Reset.MONTH, options=(Window(HOUR, extends=Extends.INBOUND),)),
     "daily": Metered(None, Reset.DAY, options=(Window(HOUR),)),
+    "overnight": Metered(None, Reset.DAY),
 }
 BILLING = Billing(None, Interval.MONTH, ZoneInfo("UTC"))
 GUEST = "+14155552671"
@@ -328,6 +331,22 @@ async def test_a_start_that_moves_into_the_last_period_takes_its_unit_along(rosa
     assert (first.receipt.usage.used, late.receipt.usage.used) == (1, 0)
     assert [(record.quantity, record.reason) for record in rosa.store.ledger] == [(1, None), (-1, "start moved"), (1, "start moved")]
     assert {record.origin.reference for record in rosa.store.ledger} == {str(first.receipt.conversation_id)}
+
+
+async def test_a_start_that_moves_again_and_again_takes_its_unit_along_each_time_also_within_one_list() -> None:
+    rosa = Restaurant("overnight")
+    midnights = [NOW.replace(hour=0) - timedelta(days=days) for days in (0, 1, 2)]
+    await rosa.sends(*(message(at=midnight + timedelta(hours=hour)) for hour, midnight in zip((1, 2, 3), midnights, strict=True)))
+    assert [rosa.used(Period(midnight, midnight + timedelta(days=1))) for midnight in midnights] == [0, 0, 1]
+    assert len(rosa.store.current()) == 1
+
+
+async def test_where_the_period_has_nothing_left_to_give_back_no_unit_moves(rosa: Restaurant) -> None:
+    rosa.now = DECEMBER.start + HOUR
+    await rosa.send(at=DECEMBER.start)
+    rosa.store.counters[Meter("rosa", "conversations")] = Counter(DECEMBER, 0)  # which has drifted
+    await rosa.send(at=DECEMBER.start - timedelta(minutes=1))
+    assert [record.quantity for record in rosa.store.ledger] == [1]
 
 
 async def test_a_late_message_that_makes_two_conversations_one_gives_a_unit_back() -> None:
