@@ -26,7 +26,7 @@ from pydantic import (
 
 from core import text
 from core.errors import NotFoundError
-from core.plans.features import SIGNIFICANT_DIGITS_MAX, Feature, without_noise
+from core.plans.features import Feature, without_noise
 
 PAGE_SIZE_DEFAULT: Final = 50
 PAGE_SIZE_MAX: Final = 200
@@ -82,7 +82,7 @@ def money(dollars: Decimal) -> str:
 def spelled(value: Decimal) -> str:
     """A number in one spelling: 1.0 and 1e0 are 1. Of a fraction, what comes after the digits that a double keeps is noise."""
     whole = value == value.to_integral_value()
-    return str((_ANY if whole else _KEPT).plus(value).normalize(_ANY))
+    return str(_ANY.plus(value if whole else without_noise(value)).normalize(_ANY))
 
 
 def _exact(value: Any) -> Any:
@@ -166,7 +166,6 @@ _RFC_3339: Final = re.compile(
 _LOST_PLUS: Final = re.compile(r".*[0-9] [0-9]{2}:[0-9]{2}")
 _PLUS: Final = "a + in a URL means a space, and has to be written as %2B"
 
-_KEPT: Final = Context(prec=SIGNIFICANT_DIGITS_MAX, Emin=MIN_EMIN, Emax=MAX_EMAX)
 _ANY: Final = Context(prec=100, Emin=MIN_EMIN, Emax=MAX_EMAX)
 
 ExactNumber = Annotated[

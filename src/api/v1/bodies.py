@@ -22,6 +22,7 @@ from api.wire import (
     mended_texts,
     number,
 )
+from core.errors import Overloaded, StorageUnavailable
 from core.metering.balance import Amount, Balance
 from core.metering.consume_usage import Consumed, ConsumeUsageCommand, Mode
 from core.metering.ledger import Origin
@@ -30,6 +31,15 @@ from core.text import mended_label
 
 FEATURES_MAX: Final = 20
 """How many features one request may name."""
+
+ITEMS_MAX: Final = 1_000
+"""The most decisions, or events, that one request may bring."""
+
+BULK_BYTES_MAX: Final = 8 * 1024 * 1024
+"""The most that such a request may be."""
+
+PASSING: Final = (StorageUnavailable, Overloaded)
+"""What may be over when the request is repeated."""
 
 RUNS_MAX: Final = 1_000_000_000
 """How many AI runs one request may name."""
