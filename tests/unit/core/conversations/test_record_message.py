@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pytest_mock import MockerFixture
 
 from core.conversations.message import Channel, Direction, InvalidPhoneNumber, InvalidSentAt, MessageConflict
 from core.conversations.record_message import Recorded, RecordMessage, RecordMessageCommand
@@ -26,7 +27,7 @@ from core.plans.plan import Enforcement, Metered, Plan
 from tests.unit.fakes.calls import calls
 from tests.unit.fakes.conversations import ConversationsStore, FakePhoneNumbers
 from tests.unit.fakes.conversations_in_order import Span, conversations_in_order
-from tests.unit.fakes.metering import Counter
+from tests.unit.fakes.metering import Counter, FakeRecords
 
 NOW = datetime(2026, 12, 1, 12, tzinfo=UTC)
 NOVEMBER, DECEMBER = (
@@ -431,6 +432,16 @@ async def test_where_only_inbound_extends_outbound_passes_at_the_limit_until_an_
 
 
 # Many at once.
+
+
+async def test_where_messages_come_in_their_turn_no_ledger_entry_is_looked_up(rosa: Restaurant, mocker: MockerFixture) -> None:
+    find_of = mocker.spy(FakeRecords, "find_of")
+    for minutes in (0, 0, 5):
+        rosa.now += timedelta(minutes=minutes)
+        await rosa.send()
+    assert find_of.call_count == 0
+    await rosa.send(at=NOW - HOUR)
+    assert find_of.call_count == 1
 
 
 async def test_a_hundred_first_messages_in_one_batch_open_one_conversation_and_take_one_read(rosa: Restaurant) -> None:
