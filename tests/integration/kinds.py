@@ -113,13 +113,16 @@ def operations(customer: str) -> Things:
         total_runs=3,
         step_count=4,
         finished_at=LATER,
+        total_cost_fraction=999_999_999,
+        closing_cost=1,
     )
     return Things(first, over, replace(first, id="another"), {})
 
 
 def steps(customer: str) -> Things:
     first = Step(customer, "scan", "ocr", 1, Work("card_scan_ocr", 1_500_000, billable_run=False), NOW)
-    booked = Step(customer, "scan", "ocr", 2, Work("summary", 4_000_000_000, billable_run=True), LATER, over_limit=True)
+    work = Work("summary", 4_000_000_000, billable_run=True, cost_fraction=999_999_999)
+    booked = Step(customer, "scan", "ocr", 2, work, LATER, over_limit=True, carried_cost=1)
     return Things(first, booked, replace(first, id="check", position=3), {"operations": operations(customer).first})
 
 

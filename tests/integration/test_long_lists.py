@@ -140,7 +140,7 @@ async def test_ai_operations(engine: Engine, acme: str) -> None:
     )
     await done(engine, AddStep, [replace(step, operation_id=f"{n}") for n in NUMBERS])
     statuses = (OperationStatus.COMPLETED, OperationStatus.FAILED)
-    await done(engine, FinishOperation, [FinishOperationCommand(acme, f"{n}", statuses[n % 2]) for n in range(FEWER)])
+    await done(engine, FinishOperation, [FinishOperationCommand(acme, f"{n}", statuses[n % 2], "test") for n in range(FEWER)])
     assert await used(engine, "ai_runs", "ai_cost") == [LENGTH, LENGTH * 10**6]
     assert (await engine.balance(acme, "ai_cost")).held == (LENGTH - FEWER) * 10**6
     assert await engine.drift(acme) == []
