@@ -30,6 +30,7 @@ from core.learning.practice_session import PracticeSessionConflict
 from core.metering.account import CustomerNotFound
 from core.metering.balance import FeatureNotInPlan, FeatureNotMetered, LimitExceeded
 from core.metering.check_usage import GrantExceeded
+from core.metering.event_types import InvalidEvent
 from core.metering.idempotency import IdempotencyKeyReused
 from core.metering.ledger import InvalidOccurredAt, RecordNotFound
 from core.metering.owned import OwnedNotFound
@@ -87,6 +88,7 @@ TABLE: Final[Mapping[type[DomainError], Told]] = {
     FeatureNotMetered: Told(422, "feature_not_metered"),
     IdempotencyKeyReused: Told(422, "idempotency_key_reused"),
     InvalidBillingAnchor: Told(422, "invalid_billing_anchor"),
+    InvalidEvent: Told(422, "invalid_event"),
     InvalidFeature: Told(422, "invalid_feature"),
     InvalidKeyName: Told(422, "invalid_key_name"),
     InvalidOccurredAt: Told(422, "invalid_occurred_at"),

@@ -1,17 +1,17 @@
 """Answers on the wire."""
 
+import functools
+import inspect
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple
 
-from fastapi import status as statuses
 from starlette.types import Send
 
 from api.errors import answer_to
 from api.replies import Reply
 
 _JSON: Final = (b"content-type", b"application/json")
-WITHOUT_BODY: Final = frozenset({statuses.HTTP_204_NO_CONTENT, statuses.HTTP_205_RESET_CONTENT, statuses.HTTP_304_NOT_MODIFIED})
 
 
 class Answer(NamedTuple):
@@ -42,6 +42,29 @@ def answer_of(error: Exception) -> Answer:
     body = _encoded(content)
     given = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
     return Answer(status, [*given, (b"content-length", b"%d" % len(body)), _JSON], body)
+
+
+def responding(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function as FastAPI can run it: FastAPI knows responses, and not our replies."""
+    if inspect.iscoroutinefunction(function):
+
+        @functools.wraps(function)
+        async def waiting(**values: Any) -> Any:
+            return _response_of(await function(**values))
+
+        return waiting
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        return function
+
+    @functools.wraps(function)
+    def plain(**values: Any) -> Any:
+        return _response_of(function(**values))
+
+    return plain
+
+
+def _response_of(result: Any) -> Any:
+    return result.response() if isinstance(result, Reply) else result
 
 
 def _encoded(content: Any) -> bytes:

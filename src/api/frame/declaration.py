@@ -73,7 +73,7 @@ def declaration_of(route: APIRoute) -> Declaration:
     assert function is not None
     command = carried(function)
     return Declaration(
-        function=command.function if command else function,
+        function=function,
         request_name=None if command else dependant.request_param_name,
         dependencies=[_dependency(item) for item in dependant.dependencies],
         path=[_parameter(field) for field in dependant.path_params],

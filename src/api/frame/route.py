@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from api.errors import is_expected
 from api.frame import body as bodies
-from api.frame.answers import Answer, answer_of, answer_with, answer_without_body
+from api.frame.answers import Answer, answer_of, answer_with, answer_without_body, responding
 from api.frame.body import bounded, located
 from api.frame.declaration import Declaration, Dependency, Parameter, body_bytes_max, declaration_of
 from api.frame.paths import Template, segments_of
@@ -38,7 +38,12 @@ class FrameRoute(APIRoute):
         try:
             self.declaration = declaration_of(self)
         except Unusual as unusual:
-            self.unusual = str(unusual)
+            self.leave_to_fastapi(str(unusual))
+
+    def leave_to_fastapi(self, why: str) -> None:
+        """FastAPI's own handler answers from now on."""
+        self.unusual, self.declaration = why, None
+        self.dependant.call = responding(self.endpoint)
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """By the raw path, whoever asks: `%2F` is part of an id, also for a route that is left to FastAPI."""
@@ -94,8 +99,7 @@ async def _carried_out(declaration: Declaration, path: Mapping[str, str], scope:
     if found:
         raise RequestValidationError(found)
     if declaration.command is not None:
-        body = values.get(declaration.body.name) if declaration.body is not None else None
-        reply, replayed = await declaration.command.reply(request, declaration.function(**values), body)
+        reply, replayed = await declaration.command.reply(request, values)
         return answer_with(reply, replayed=replayed)
     if declaration.request_name is not None:
         if declaration.body is None:

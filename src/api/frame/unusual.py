@@ -34,7 +34,7 @@ def require_usual(route: APIRoute) -> None:
             "a body that is read whatever its content type": not _said(route.strict_content_type, True),
             "a streamed answer": route.is_sse_stream or route.is_json_stream,
             "a function that is no coroutine": not (carried(function) or inspect.iscoroutinefunction(function)),
-            "another dependency twice": _has_twice(item.call for item in dependant.dependencies),
+            "a dependency twice": _has_twice(item.call for item in dependant.dependencies),
         }
     )
     _require_usual_answer(route)
