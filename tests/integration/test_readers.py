@@ -98,7 +98,7 @@ async def notes(connections: Connections) -> SqlStorage:
 
 
 @pytest.fixture(params=["sessions", "sessions of the fake", "conversations", "notes"])
-def listing(request: pytest.FixtureRequest) -> Listing:
+def listing_of_nobody(request: pytest.FixtureRequest) -> Listing:
     if request.param == "sessions of the fake":
         store = SessionStore()
         return Listing(FakeStorage(store), FakeSessionReader(store), "sessions", session, "created_at")
@@ -108,6 +108,20 @@ def listing(request: pytest.FixtureRequest) -> Listing:
     if request.param == "sessions":
         return Listing(SqlStorage(connections), SqlSessionReader(connections), "sessions", session, "created_at")
     return Listing(SqlStorage(connections), SqlConversationReader(connections), "conversations", conversation, "started_at")
+
+
+async def customers(storage: Storage) -> None:
+    for plan in PLANS:
+        await storage.publish(plan)
+    for id in ("acme", "globex"):
+        await storage.put(kinds.customers(id).first)
+
+
+@pytest.fixture
+async def listing(listing_of_nobody: Listing) -> Listing:
+    """With two customers."""
+    await customers(listing_of_nobody.storage)
+    return listing_of_nobody
 
 
 def numbers(page: list[Any]) -> list[int]:
@@ -140,8 +154,16 @@ async def test_what_is_made_while_somebody_reads_does_not_move_the_pages(listing
 async def test_a_list_is_a_customers_own(listing: Listing) -> None:
     await listing.keep(listing.made(1), listing.made(1, "globex"), listing.made(2, "globex"))
     assert await listing.page(10) == [listing.made(1)]
-    assert await listing.page(10, customer="nobody") == []
     assert await listing.page(10, after=listing.made(9, "globex", LATER)) == [listing.made(1)]
+
+
+async def test_who_has_nothing_yet_has_an_empty_list_and_who_does_not_exist_has_none(listing: Listing) -> None:
+    await listing.keep(listing.made(1, "globex"))
+    assert await listing.page(10) == []
+    assert await listing.page(10, after=listing.made(1, "globex")) == []
+    with pytest.raises(CustomerNotFound) as refusal:
+        await listing.page(10, customer="nobody")
+    assert refusal.value.identity == "nobody"
 
 
 class ByTitle(SqlSessionReader):
@@ -151,6 +173,7 @@ class ByTitle(SqlSessionReader):
 
 async def test_a_further_condition_narrows_a_list_and_never_widens_it(connections: Connections) -> None:
     mine = [replace(session(n), title=title) for n, title in enumerate(("first", "second", "third"))]
+    await customers(SqlStorage(connections))
     await keep(SqlStorage(connections), "sessions", *mine, *(replace(one, customer_id="globex") for one in mine))
     assert await ByTitle(connections).either("acme", "first", "second") == [mine[1], mine[0]]
 

@@ -1,22 +1,27 @@
 """Readers over rows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, TypeVar
 
+from asyncpg import Record
 from sqlalchemy import Uuid
 
+from core.metering.account import CustomerNotFound
 from core.metering.reader import Position, Reader
 from core.plans.periods import END
 from infrastructure.sql.driver.connections import Connections
 from infrastructure.sql.driver.rows import Rows, quoted
-from infrastructure.sql.driver.statements import HotStatement
+from infrastructure.sql.driver.statements import Driver, HotStatement
 
 K = TypeVar("K", bound=tuple[Any, ...])
 V = TypeVar("V")
 
 _LAST_UUID: Final = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 _LAST_TEXT: Final = "\U0010ffff"
+
+
+_CUSTOMER: Final = HotStatement("SELECT 1 FROM customer WHERE customer_id = :customer_id")
 
 
 class SqlReader(Reader[K, V]):
@@ -46,8 +51,20 @@ class SqlReader(Reader[K, V]):
         before_at, before_id = before or (END, last_id)
         page = {"customer_id": customer_id, "limit": limit, "before_at": before_at, "before_id": before_id}
         statement = _listing(quoted(table.name), quoted(self.newest_by), "uuid" if last_id is _LAST_UUID else "text", where)
-        rows = await self._connections.ask(lambda driver: statement.fetch(driver, {**page, **parameters}))
-        return [self.rows.from_row(row) for row in rows]
+        return [self.rows.from_row(row) for row in await of_customer(self._connections, statement, {**page, **parameters})]
+
+
+async def of_customer(connections: Connections, statement: HotStatement, parameters: Mapping[str, Any]) -> Sequence[Record]:
+    """The rows of a list of the customer's own. Raises CustomerNotFound: who does not exist has no list, and no empty one either."""
+
+    async def ask(driver: Driver) -> Sequence[Record] | None:
+        rows = await statement.fetch(driver, parameters)
+        return rows if rows or await _CUSTOMER.fetch(driver, parameters) else None
+
+    rows = await connections.ask(ask)
+    if rows is None:
+        raise CustomerNotFound(parameters["customer_id"])
+    return rows
 
 
 @lru_cache(maxsize=64)
