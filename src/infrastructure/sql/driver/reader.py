@@ -46,12 +46,32 @@ class SqlReader(Reader[K, V]):
 
     async def _page(self, customer_id: str, limit: int, before: Position | None, where: str = "true", **parameters: object) -> Sequence[V]:
         """`where` is a further condition, whose parameters are named."""
-        table = self.rows.table
-        last_id = _LAST_UUID if isinstance(table.c.id.type, Uuid) else _LAST_TEXT
-        before_at, before_id = before or (END, last_id)
+        statement = _listing(*self._names(), where)
+        return await self._listed(statement, customer_id, limit, before, parameters)
+
+    async def _page_of(
+        self, column: str, values: Sequence[str], customer_id: str, limit: int, before: Position | None, where: str = "true", **more: object
+    ) -> Sequence[V]:
+        """As `_page`, of the things with one of these values in the column.
+
+        Value by value, so that each page is read off an index of the customer, the column and the order, however rare the value is.
+        """
+        statement = _listing_of(*self._names(), quoted(column), where)
+        return await self._listed(statement, customer_id, limit, before, {"values": list(values), **more})
+
+    async def _listed(
+        self, statement: HotStatement, customer_id: str, limit: int, before: Position | None, more: Mapping[str, object]
+    ) -> Sequence[V]:
+        before_at, before_id = before or (END, _LAST_UUID if self._has_uuids() else _LAST_TEXT)
         page = {"customer_id": customer_id, "limit": limit, "before_at": before_at, "before_id": before_id}
-        statement = _listing(quoted(table.name), quoted(self.newest_by), "uuid" if last_id is _LAST_UUID else "text", where)
-        return [self.rows.from_row(row) for row in await of_customer(self._connections, statement, {**page, **parameters})]
+        return [self.rows.from_row(row) for row in await of_customer(self._connections, statement, {**page, **more})]
+
+    def _names(self) -> tuple[str, str, str]:
+        """The table, the column that orders it, and the type of its ids."""
+        return quoted(self.rows.table.name), quoted(self.newest_by), "uuid" if self._has_uuids() else "text"
+
+    def _has_uuids(self) -> bool:
+        return isinstance(self.rows.table.c.id.type, Uuid)
 
 
 async def of_customer(connections: Connections, statement: HotStatement, parameters: Mapping[str, Any]) -> Sequence[Record]:
@@ -69,12 +89,26 @@ async def of_customer(connections: Connections, statement: HotStatement, paramet
 
 @lru_cache(maxsize=64)
 def _listing(table: str, newest_by: str, id_type: str, where: str) -> HotStatement:
+    return HotStatement(_page_sql(table, newest_by, id_type, where))
+
+
+@lru_cache(maxsize=64)
+def _listing_of(table: str, newest_by: str, id_type: str, column: str, where: str) -> HotStatement:
+    page = _page_sql(table, newest_by, id_type, f"({where}) AND {column} = wanted.value")
     return HotStatement(
         f"""
+        SELECT page.* FROM unnest(CAST(:values AS text[])) AS wanted (value) CROSS JOIN LATERAL ({page}) AS page
+        ORDER BY page.{newest_by} DESC, page.id DESC
+        LIMIT :limit
+        """
+    )
+
+
+def _page_sql(table: str, newest_by: str, id_type: str, where: str) -> str:
+    return f"""
         SELECT * FROM {table}
         WHERE customer_id = :customer_id AND ({where})
           AND ({newest_by}, id) < (CAST(:before_at AS timestamptz), CAST(:before_id AS {id_type}))
         ORDER BY {newest_by} DESC, id DESC
         LIMIT :limit
-        """
-    )
+    """
