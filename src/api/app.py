@@ -13,7 +13,6 @@ from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
 
 from api import docs, errors, operational
-from api.body_limit import BodyLimit
 from api.container import Container, running
 from api.frame.service import Service
 from api.settings import Settings
@@ -35,7 +34,6 @@ def create_app(container: Container) -> FastAPI:
         title="Tollgate", version=version("tollgate-service"), lifespan=whole_life, redoc_url=None, telemetry=telemetry(os.environ)
     )
     app.state.container = container
-    app.add_middleware(BodyLimit)
     errors.install(app)
     docs.install(app, events.schemas())
     # The routes themselves and not their routers: FastAPI goes through an included router twice, once to find that it has the route,

@@ -31,6 +31,7 @@ from core.metering.correct_record import CorrectRecord
 from core.metering.extend_reservation import ExtendReservation
 from core.metering.finish_reservation import CommitReservation, ReleaseReservation
 from core.metering.ingest_events import IngestEvents
+from core.metering.map_event_types import MapEventTypes
 from core.metering.owned import Owned, OwnedReader
 from core.metering.reserve_usage import ReserveUsage
 from core.metering.use_case import AccountCommand, AccountUseCase
@@ -60,6 +61,7 @@ from infrastructure.sql.driver.connections import Connections
 from infrastructure.sql.driver.pool import create_engine
 from infrastructure.sql.engine.account_reader import SqlAccountReader
 from infrastructure.sql.engine.customers import SqlCustomerReader
+from infrastructure.sql.engine.event_types import SqlEventTypeReader
 from infrastructure.sql.engine.ledger_reader import SqlLedgerReader
 from infrastructure.sql.engine.plans import PlanCatalog, SqlPlanReader
 from infrastructure.sql.engine.reservations import SqlReservationReader
@@ -164,6 +166,8 @@ class Container(containers.DeclarativeContainer):
     reservation_reader = providers.Singleton(SqlReservationReader, connections)
     check_usage = providers.Factory(CheckUsage, account_reader, clock)
     consume_usage = in_groups(ConsumeUsage, unit_of_work, clock)
+    event_type_reader = providers.Singleton(SqlEventTypeReader, connections)
+    map_event_types = alone(MapEventTypes, unit_of_work)
     ingest_events = in_groups(IngestEvents, unit_of_work, clock)
     answer_once = providers.Factory(AnswerOnce, unit_of_work.provider, clock)
     correct_record = in_groups(CorrectRecord, unit_of_work, clock)

@@ -30,6 +30,7 @@ from core.learning.practice_session import PracticeSessionConflict, PracticeSess
 from core.metering.account import CustomerNotFound
 from core.metering.balance import FeatureNotInPlan, FeatureNotMetered, LimitExceeded
 from core.metering.check_usage import GrantExceeded
+from core.metering.event_types import InvalidEvent
 from core.metering.idempotency import IdempotencyKeyReused
 from core.metering.ledger import InvalidOccurredAt, RecordNotFound
 from core.metering.owned import OwnedNotFound
@@ -89,6 +90,7 @@ TABLE: Final[Mapping[type[DomainError], Told]] = {
     FeatureNotMetered: Told(422, "feature_not_metered"),
     IdempotencyKeyReused: Told(422, "idempotency_key_reused"),
     InvalidBillingAnchor: Told(422, "invalid_billing_anchor"),
+    InvalidEvent: Told(422, "invalid_event"),
     InvalidFeature: Told(422, "invalid_feature"),
     InvalidKeyName: Told(422, "invalid_key_name"),
     InvalidOccurredAt: Told(422, "invalid_occurred_at"),
@@ -209,6 +211,9 @@ _MESSAGES: Final = {
 }
 """Where the validator's own words speak of its own classes."""
 
+_KINDS: Final = {"model_type": "model_attributes_type"}
+"""One kind that the validator calls differently when it reads JSON by itself."""
+
 HTTP_CODES: Final = {
     404: "not_found",
     405: "method_not_allowed",
@@ -228,37 +233,38 @@ MISTAKES_MAX: Final = 20
 
 def mistakes(errors: Iterable[Any]) -> Any:
     """Structural mistakes in FastAPI's form, but only what is wrong and where: the input may be large, secret, or no JSON at all."""
-    told = [
-        {"type": item["type"], "loc": item["loc"], "msg": _MESSAGES.get(item["type"], item["msg"])} for item in islice(errors, MISTAKES_MAX)
-    ]
-    return jsonable_encoder(told)
+    found = [(_KINDS.get(item["type"], item["type"]), item["loc"], item["msg"]) for item in islice(errors, MISTAKES_MAX)]
+    return jsonable_encoder([{"type": kind, "loc": where, "msg": _MESSAGES.get(kind, message)} for kind, where, message in found])
+
+
+def is_expected(error: Exception) -> bool:
+    """Whether it is part of answering requests; anything else is a mistake on our side, to be raised again once it is answered."""
+    return isinstance(error, DomainError | ConcurrentUpdate | RequestValidationError | HTTPException)
+
+
+def answer_to(error: Exception) -> tuple[int, Any, Mapping[str, str]]:
+    """Status, JSON body and headers, whatever was raised."""
+    match error:
+        case DomainError():
+            refusal = told(error)
+            return refusal.status, refusal.body, refusal.headers
+        case ConcurrentUpdate():
+            return answer_to(Overloaded())
+        case RequestValidationError():
+            return 422, {"detail": mistakes(error.errors())}, {}
+        case HTTPException():
+            code = HTTP_CODES.get(error.status_code, "bad_request")
+            return error.status_code, {"detail": {"error": code, "message": error.detail}}, error.headers or {}
+        case _:
+            return 500, INTERNAL_ERROR, {}
 
 
 def install(app: FastAPI) -> None:
-    """Makes the tables the app's only way to answer an error."""
+    """Makes the tables the app's only way to answer an error, also where FastAPI answers."""
 
     async def refuse(request: Request, error: Exception) -> Response:
-        assert isinstance(error, DomainError)
-        refusal = told(error)
-        return JSONResponse(refusal.body, refusal.status, refusal.headers)
+        status, content, headers = answer_to(error)
+        return JSONResponse(content, status, headers)
 
-    async def lost_race(request: Request, error: Exception) -> Response:
-        return await refuse(request, Overloaded())
-
-    async def invalid(request: Request, error: Exception) -> Response:
-        assert isinstance(error, RequestValidationError)
-        return JSONResponse({"detail": mistakes(error.errors())}, 422)
-
-    async def http(request: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        code = HTTP_CODES.get(error.status_code, "bad_request")
-        return JSONResponse({"detail": {"error": code, "message": error.detail}}, error.status_code, error.headers)
-
-    async def unexpected(request: Request, error: Exception) -> Response:
-        return JSONResponse(INTERNAL_ERROR, 500)
-
-    app.add_exception_handler(DomainError, refuse)
-    app.add_exception_handler(ConcurrentUpdate, lost_race)
-    app.add_exception_handler(RequestValidationError, invalid)
-    app.add_exception_handler(HTTPException, http)
-    app.add_exception_handler(Exception, unexpected)
+    for kind in (DomainError, ConcurrentUpdate, RequestValidationError, HTTPException, Exception):
+        app.add_exception_handler(kind, refuse)

@@ -82,7 +82,7 @@ def understood(body: BaseModel | None) -> str:
 
 def fingerprint(request: Request, *parts: str) -> bytes:
     """Stands for a request: its route, and the parts of what was understood."""
-    return hashlib.sha256("\n".join((f"{request.method} {request.url.path}", *parts)).encode()).digest()
+    return hashlib.sha256("\n".join((f"{request.method} {request.scope['path']}", *parts)).encode()).digest()
 
 
 def once(request: Request, customer_id: str, body: BaseModel | None, render: Callable[[R], Reply]) -> Once | None:

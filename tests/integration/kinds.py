@@ -21,6 +21,7 @@ from core.metering.reservations import Reservation, ReservationState
 from core.operations.estimate import Estimate
 from core.operations.operation import Operation, OperationStatus
 from core.operations.step import Step, Work
+from core.plans.features import FRACTIONS
 from core.plans.periods import Billing, Interval
 from core.plans.plan import Metered, Plan
 from core.sessions.session import Session, SessionStatus, SttProvider, UploadedFile
@@ -113,13 +114,15 @@ def operations(customer: str) -> Things:
         total_runs=3,
         step_count=4,
         finished_at=LATER,
+        total_cost_fraction=FRACTIONS - 1,
+        closing_cost=1,
     )
     return Things(first, over, replace(first, id="another"), {})
 
 
 def steps(customer: str) -> Things:
     first = Step(customer, "scan", "ocr", 1, Work("card_scan_ocr", 1_500_000, billable_run=False), NOW)
-    booked = Step(customer, "scan", "ocr", 2, Work("summary", 4_000_000_000, billable_run=True), LATER, over_limit=True)
+    booked = Step(customer, "scan", "ocr", 2, Work("summary", 4_000_000_000, True, 1), LATER, over_limit=True, carried_cost=1)
     return Things(first, booked, replace(first, id="check", position=3), {"operations": operations(customer).first})
 
 

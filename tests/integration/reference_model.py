@@ -218,7 +218,7 @@ class Reference:
             case IngestEventCommand():
                 if any((e.customer_id, e.origin.source, e.event_id) == (id, command.source, command.event_id) for e in self.entries):
                     return False
-                ((feature, parts, dimension),) = self._parts(id, [command.amount], at_least=0)
+                ((feature, parts, dimension),) = self._parts(id, command.amounts, at_least=0)
                 self._within(command.occurred_at, timedelta(days=35))
                 origin = Origin(command.source, command.recorded_by)
                 self._book(id, feature, parts, origin, command.occurred_at, dimension=dimension, event_id=command.event_id)

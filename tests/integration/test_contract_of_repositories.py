@@ -17,8 +17,8 @@ from tests.unit.fakes.notes import Note
 WRITTEN_BY_OTHERS = {"records", "events", "missing"}
 """What these know is written with the accounts: `test_contract_of_units_of_work.py` is about it."""
 
-OF_NO_CUSTOMER = {"service_keys"}
-"""`test_contract_of_service_keys.py` is about these."""
+OF_NO_CUSTOMER = {"event_types", "service_keys"}
+"""`test_contract_of_service_keys.py` and `test_event_types.py` are about these."""
 
 OWN_ID = {"id", "key", "customer_id", "operation_id"}
 COUNTED = {"practised_sessions"}

@@ -3,14 +3,9 @@
 import json
 from collections.abc import AsyncIterator, Iterator
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import Connection
 
-import infrastructure.sql
 from core.metering.balance import Amount
 from core.metering.ingest_events import IngestEventCommand
 from core.metering.use_case import Call, execute_one
@@ -40,13 +35,6 @@ RECORD = """
 """
 
 
-def as_of_0007(connection: Connection) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(Path(infrastructure.sql.__path__[0], "migrations")))
-    config.attributes["connection"] = connection
-    command.upgrade(config, "0007")
-
-
 @pytest.fixture
 def url(databases: Databases) -> Iterator[str]:
     url = databases.empty()
@@ -58,8 +46,8 @@ def url(databases: Databases) -> Iterator[str]:
 async def engine(url: str) -> AsyncIterator[Engine]:
     """On a database that the release before has worked with."""
     pool = create_engine(url)
+    await upgrade(pool, "0007")
     async with pool.begin() as connection:
-        await connection.run_sync(as_of_0007)
         driver = (await connection.get_raw_connection()).driver_connection
         assert driver is not None
         await driver.execute(PLAN, json.dumps({"ai_cost": UNLIMITED, "ai_runs": UNLIMITED}))
@@ -83,7 +71,7 @@ def step(operation: str, cost: str, id: str | None = None) -> AddStepCommand:
 
 
 def event(id: str) -> IngestEventCommand:
-    return IngestEventCommand("ada", Amount("ai_runs", Decimal(1)), "meter", id, "app")
+    return IngestEventCommand("ada", [Amount("ai_runs", Decimal(1))], "meter", id, "app")
 
 
 async def test_what_was_stored_is_known(engine: Engine) -> None:

@@ -1,4 +1,4 @@
-"""What is kept just as it is: its usage is found where it is missing, and its storage shows nothing that a fake would not."""
+"""What is kept just as it is: usage that is missing is found by its things, and a refused command leaves neither."""
 
 from typing import Any
 

@@ -70,6 +70,7 @@ class Listing:
         """All of them, as somebody reads them who turns the pages to the end."""
         pages = [await self.page(size)]
         while pages[-1]:
+            assert len(pages) < 20, "the pages have no end"
             pages.append(await self.page(size, after=pages[-1][-1]))
         return pages[:-1]
 
@@ -195,6 +196,19 @@ async def test_a_further_condition_narrows_a_list_and_never_widens_it(connection
     assert await ByTitle(connections).either("acme", "first", "second") == [mine[1], mine[0]]
 
 
+class ByFinish(SqlSessionReader):
+    """Lists by a column that no index has in order."""
+
+    newest_by = "finished_at"
+
+
+async def test_the_order_is_the_same_where_no_index_has_it(connections: Connections) -> None:
+    reader = ByFinish(connections)
+    await keep(SqlStorage(connections), "sessions", *(replace(session(n, at=NOW - n % 3 * INSTANT), finished_at=NOW) for n in (2, 4, 1, 3)))
+    assert numbers(list(await reader.newest("acme", 2, None))) == [4, 3]
+    assert numbers(list(await reader.newest("acme", 2, (NOW, UUID(int=3))))) == [2, 1]
+
+
 # One thing by its key.
 
 
@@ -272,7 +286,7 @@ async def test_an_operation_is_read_with_its_own_steps_in_order(connections: Con
 async def test_a_conversation_that_is_part_of_another_is_read_as_that_and_listed_once(connections: Connections) -> None:
     storage, reader = SqlStorage(connections), SqlConversationReader(connections)
     first, second, last = (conversation(n, merged_into=into) for n, into in ((1, UUID(int=2)), (2, UUID(int=3)), (3, None)))
-    await keep(storage, "conversations", first, second, last, conversation(3, "globex", message_count=9))
+    await keep(storage, "conversations", *(conversation(n, "globex", message_count=9) for n in (2, 3)), first, second, last)
     assert [await reader.get(ConversationKey("acme", UUID(int=n))) for n in (1, 2, 3)] == [last] * 3
     assert await reader.newest("acme", 10, None) == [last]
     with pytest.raises(ConversationNotFound):

@@ -92,6 +92,15 @@ async def test_what_is_too_much_and_was_corrected_by_hand_is_not_taken_back_agai
     assert (await engine.balance(acme, "sessions")).used == 1
 
 
+async def test_what_a_repair_has_taken_back_hides_nothing_that_is_too_much_later(engine: Engine, acme: str, database: Behind) -> None:
+    id = await session(engine, acme)
+    for surplus in (1, 2):  # each time, every record comes once more
+        await database.change(BOOKED_AGAIN, acme, None, str(id))
+        assert await repair(engine, acme) == surplus
+        assert await engine.drift(acme) == []
+        assert (await engine.balance(acme, "sessions")).used == 1
+
+
 async def test_of_what_is_too_much_only_what_is_left_is_taken_back(engine: Engine, acme: str, database: Behind) -> None:
     """Booked three times and refunded once: one is too much, and the refund stands."""
     id = await session(engine, acme)

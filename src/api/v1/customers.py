@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import cast
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Request
 from pydantic import Field
 
 from api.dependencies import CustomerAdmin, CustomerReader, container_of
@@ -81,7 +81,7 @@ class CustomerAnswer(Answer):
     response_model=CustomerAnswer,
     responses={201: {"model": CustomerAnswer, "description": "The customer is new."}, **refusals("plan_not_found", *_REFUSED)},
 )
-async def put_customer(request: Request, caller: CustomerAdmin, body: CustomerBody) -> Response:
+async def put_customer(request: Request, caller: CustomerAdmin, body: CustomerBody) -> Reply:
     """Create a customer, or change one: a key that is absent keeps what is stored, and null clears it.
 
     The customer is put on the plan's newest version, and stays on it until a plan is named again. A new customer's billing periods are
@@ -90,7 +90,7 @@ async def put_customer(request: Request, caller: CustomerAdmin, body: CustomerBo
     container = container_of(request)
     command = PutCustomerCommand(customer_id=caller.customer_id, plan=body.plan, changes=body.changes())
     customer, is_new = await container.put_customer().execute(command)
-    return Reply.of(CustomerAnswer.of(customer, container.clock()()), 201 if is_new else 200).response()
+    return Reply.of(CustomerAnswer.of(customer, container.clock()()), 201 if is_new else 200)
 
 
 @router.patch("/{customer_id}", responses=refusals("plan_not_found", *_REFUSED))

@@ -2,12 +2,15 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from decimal import Decimal
 from typing import Annotated, Any, Final, NamedTuple, NotRequired
+from urllib.parse import unquote
 
 from fastapi import APIRouter, Request, Response
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
+from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import from_json
 from starlette.exceptions import HTTPException
 from typing_extensions import TypedDict
@@ -22,6 +25,7 @@ from api.v1.bodies import BULK_BYTES_MAX, ITEMS_MAX, PASSING
 from api.wire import Answer, CustomerId, ExactNumber, FinishedDetail, Id, Instant, Key, spelled
 from core.errors import DomainError
 from core.metering.balance import Amount
+from core.metering.event_types import EventType, InvalidEvent
 from core.metering.ingest_events import IngestEventCommand
 from core.metering.use_case import Call
 from core.text import is_label
@@ -33,30 +37,63 @@ READ_AT_ONCE: Final = 100
 
 ONE_EVENT: Final = "application/cloudevents+json"
 MANY_EVENTS: Final = "application/cloudevents-batch+json"
+JSON: Final = "application/json"
+"""One event or a list of them; or, with the attributes in headers that begin with `ce-`, the data of one: CloudEvents' binary mode."""
+
+BINARY: Final = b"ce-"
 ONE: Final = Decimal(1)
+
+_REFERENCE: Final = {"$ref": "#/components/schemas/Event"}
+_LIST: Final = {"type": "array", "maxItems": ITEMS_MAX, "items": _REFERENCE}
+_EXAMPLE: Final = {
+    "specversion": "1.0",
+    "id": "call-17",
+    "source": "gateway",
+    "type": "api_calls",
+    "subject": "acme",
+    "time": "2026-11-26T10:00:00Z",
+    "data": {"quantity": 3},
+}
 
 
 # An event is a TypedDict: read in two thirds of the time of a model.
 class EventData(TypedDict):
-    """How much was used; 1 where nothing is said."""
+    """How much was used."""
 
-    quantity: NotRequired[ExactNumber]
+    quantity: ExactNumber
     dimension: NotRequired[FinishedDetail]
 
 
-class Event(TypedDict):
-    """A CloudEvent 1.0. Other attributes, and extensions, may be there; they are not looked at."""
+def _no_base64(value: Any) -> Any:
+    raise ValueError("data_base64 is not read: send JSON in data")
+
+
+class Attributes(TypedDict):
+    """What every CloudEvent 1.0 has. Other attributes, and extensions, may be there; they are not looked at."""
 
     specversion: Annotated[str, Field(pattern=r"^1\.0$")]
     id: Id
     source: Id
-    type: Annotated[Key, Field(description="the feature")]
+    type: Annotated[Key, Field(description="the feature, or a type that the plan file maps to features")]
     subject: Annotated[CustomerId, Field(description="the customer's id")]
     time: NotRequired[Instant | None]
+    data_base64: NotRequired[Annotated[Any, BeforeValidator(_no_base64), SkipJsonSchema()]]
+
+
+class Event(Attributes):
+    """A CloudEvent 1.0 whose type is a feature. Without data, one unit was used."""
+
     data: NotRequired[EventData | None]
 
 
+class MappedEvent(Attributes):
+    """A CloudEvent 1.0 of a type that is mapped to features: what its data say is looked up by the paths of the mapping."""
+
+    data: NotRequired[Any]
+
+
 _EVENT: Final = TypeAdapter(Event)
+_MAPPED_EVENT: Final = TypeAdapter(MappedEvent)
 
 
 class Rejected(Answer):
@@ -100,8 +137,9 @@ class ReadEvents(NamedTuple):
         "requestBody": {
             "required": True,
             "content": {
-                ONE_EVENT: {"schema": {"$ref": "#/components/schemas/Event"}},
-                MANY_EVENTS: {"schema": {"type": "array", "maxItems": ITEMS_MAX, "items": {"$ref": "#/components/schemas/Event"}}},
+                ONE_EVENT: {"schema": _REFERENCE, "example": _EXAMPLE},
+                MANY_EVENTS: {"schema": _LIST, "example": [_EXAMPLE]},
+                JSON: {"schema": {"oneOf": [_REFERENCE, _LIST]}, "example": _EXAMPLE},
             },
         }
     },
@@ -110,7 +148,7 @@ async def ingest_events(request: Request, who: ServiceWriter) -> Response:
     """Book CloudEvents 1.0, each (source, id) once for ever. Valid events are booked even where others are rejected."""
     container = container_of(request)
     key = idempotency_key(request)
-    events = await read_events(await _events(request), who.name)
+    events = await read_events(await _events(request), who.name, await container.event_type_reader().mapped())
 
     async def answer() -> bytes:
         return (await _ingest(events, container)).model_dump_json().encode()
@@ -136,7 +174,7 @@ async def _ingest(events: ReadEvents, container: Container) -> EventsAnswer:
     return EventsAnswer(accepted=booked, duplicates=known, rejected=sorted(rejected, key=lambda item: item.index))
 
 
-async def read_events(found: list[Any], recorded_by: str) -> ReadEvents:
+async def read_events(found: list[Any], recorded_by: str, mapped: Mapping[str, EventType]) -> ReadEvents:
     """Other requests get their turn in between."""
     commands: list[IngestEventCommand] = []
     indexes: list[int] = []
@@ -145,44 +183,71 @@ async def read_events(found: list[Any], recorded_by: str) -> ReadEvents:
         if index and index % READ_AT_ONCE == 0:
             await asyncio.sleep(0)
         try:
-            event = _EVENT.validate_python(item)
+            commands.append(_to_command(item, recorded_by, mapped))
         except ValidationError as error:
-            rejected.append(_invalid(index, item, error))
+            first = error.errors()[0]
+            rejected.append(_invalid(index, item, f"{'.'.join(map(str, first['loc'])) or 'event'}: {first['msg']}"))
+        except InvalidEvent as error:
+            rejected.append(_invalid(index, item, error.message))
         else:
-            commands.append(_to_event(event, recorded_by))
             indexes.append(index)
     return ReadEvents(commands, indexes, rejected)
 
 
 async def _events(request: Request) -> list[Any]:
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if content_type not in (ONE_EVENT, MANY_EVENTS):
-        raise HTTPException(415, f"{ONE_EVENT} or {MANY_EVENTS} is expected.")
+    attributes = _attributes(request)
+    if content_type not in (ONE_EVENT, MANY_EVENTS, JSON) and not (attributes and not content_type):
+        raise HTTPException(415, f"{ONE_EVENT}, {MANY_EVENTS} or {JSON} is expected.")
+    body = await request.body()
     try:
-        content = _read(await request.body())
-    except (ValueError, RecursionError) as error:
+        content = _read(body) if body or not attributes else None
+    except ValueError as error:
         raise HTTPException(400, f"The body cannot be read as JSON: {error}.") from error
-    if content_type == ONE_EVENT:
+    if attributes and content_type not in (ONE_EVENT, MANY_EVENTS):
+        return [attributes if content is None else attributes | {"data": content}]
+    if content_type == ONE_EVENT or (content_type == JSON and not isinstance(content, list)):
         return [content]
     if not isinstance(content, list) or not 1 <= len(content) <= ITEMS_MAX:
         raise HTTPException(422, f"An array of 1 to {ITEMS_MAX} events is expected.")
     return content
 
 
+def _attributes(request: Request) -> dict[str, Any]:
+    """The attributes of binary mode; their values are percent-encoded UTF-8. None without the one that every event has."""
+    found = {
+        name[len(BINARY) :].decode(): unquote(value.decode("latin-1"))
+        for name, value in request.scope["headers"]
+        if name.startswith(BINARY)
+    }
+    return found if "specversion" in found else {}
+
+
 def _read(body: bytes) -> Any:
     try:
         return from_json(body, allow_inf_nan=False)
-    except ValueError:
+    except ValueError as error:
         # What only one of the events is to blame for (half of a surrogate pair, NaN) is no reason to refuse the others.
-        return json.loads(body.decode())
+        with suppress(ValueError, RecursionError):
+            return json.loads(body.decode())
+        raise error
 
 
-def _to_event(event: Event, recorded_by: str) -> IngestEventCommand:
-    data = event.get("data") or EventData()
-    amount = Amount(event["type"], data.get("quantity", ONE), data.get("dimension"))
+def _to_command(item: Any, recorded_by: str, mapped: Mapping[str, EventType]) -> IngestEventCommand:
+    """Raises ValidationError and InvalidEvent."""
+    kind = mapped.get(item["type"]) if mapped and isinstance(item, dict) and isinstance(item.get("type"), str) else None
+    event: Attributes
+    amounts: Sequence[Amount]
+    if kind is None:
+        event = feature_event = _EVENT.validate_python(item)
+        data = feature_event.get("data")
+        amounts = (Amount(event["type"], data["quantity"], data.get("dimension")) if data else Amount(event["type"], ONE),)
+    else:
+        event = mapped_event = _MAPPED_EVENT.validate_python(item)
+        amounts = kind.amounts(mapped_event.get("data"))
     return IngestEventCommand(
         customer_id=event["subject"],
-        amount=amount,
+        amounts=amounts,
         source=event["source"],
         event_id=event["id"],
         recorded_by=recorded_by,
@@ -196,10 +261,6 @@ def schemas() -> dict[str, Any]:
     return {**event.pop("$defs"), "Event": event}
 
 
-def _invalid(index: int, item: object, error: ValidationError) -> Rejected:
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"]) or "event"
+def _invalid(index: int, item: object, message: str) -> Rejected:
     id = item.get("id") if isinstance(item, dict) else None
-    return Rejected(
-        index=index, id=id if isinstance(id, str) and is_label(id) else None, error="invalid_event", message=f"{where}: {first['msg']}"
-    )
+    return Rejected(index=index, id=id if isinstance(id, str) and is_label(id) else None, error="invalid_event", message=message)

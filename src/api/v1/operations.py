@@ -204,7 +204,7 @@ def record_standalone(body: NewStep, caller: ProductReporter) -> AddStepCommand:
 
 
 @router.post(
-    "/{id:path}/steps",
+    "/{id}/steps",
     status_code=201,
     response_model=AddedStepAnswer,
     responses={
@@ -237,14 +237,14 @@ def add_step(id: OperationId, body: NewStep, caller: ProductReporter) -> AddStep
 _FINISHING = refusals("operation_not_found", "invalid_operation_state")
 
 
-@router.post("/{id:path}/complete", response_model=OperationAnswer, responses=_FINISHING)
+@router.post("/{id}/complete", response_model=OperationAnswer, responses=_FINISHING)
 @carried_out(by=lambda container: container.finish_operation(), answered=_finished)
 def complete_operation(id: OperationId, caller: ProductReporter) -> FinishOperationCommand:
     """The operation is done: what is left of its hold is given back. Completing again changes nothing."""
     return FinishOperationCommand(caller.customer_id, id, OperationStatus.COMPLETED, caller.name)
 
 
-@router.post("/{id:path}/fail", response_model=OperationAnswer, responses=_FINISHING)
+@router.post("/{id}/fail", response_model=OperationAnswer, responses=_FINISHING)
 @carried_out(by=lambda container: container.finish_operation(), answered=_finished)
 def fail_operation(id: OperationId, caller: ProductReporter) -> FinishOperationCommand:
     """The operation has failed: what is left of its hold is given back; its steps stay booked. Failing again changes nothing."""
@@ -268,7 +268,7 @@ async def list_operations(
     return page(found, limit, reader.position).each(OperationHead.of)
 
 
-@router.get("/{id:path}", responses=refusals("operation_not_found"))
+@router.get("/{id}", responses=refusals("operation_not_found"))
 async def get_operation(request: Request, id: OperationId, caller: ProductReader) -> OperationAnswer:
     """An operation with all of its steps. Another customer's answers 404."""
     container = container_of(request)

@@ -8,6 +8,7 @@ from typing import Protocol, Self, TypeVar
 
 from core.metering.account import Account
 from core.metering.counters import Counted
+from core.metering.event_types import EventType, EventTypes
 from core.metering.idempotency import ReplyKey, StoredReply
 from core.metering.journal import Journal
 from core.metering.ledger import Breakdown, EventKey, LedgerQuery, UsageRecord
@@ -111,6 +112,28 @@ class UnitOfWork(Protocol):
     async def __aenter__(self) -> Self: ...
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
+
+
+class EventTypesUnitOfWork(Protocol):
+    """A transaction over the types that events have."""
+
+    @property
+    def event_types(self) -> EventTypes: ...
+
+    async def commit(self) -> None:
+        """Makes all of it durable. Raises ConcurrentUpdate where it has to be run again, and StorageUnavailable."""
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
+
+
+class EventTypeReader(ABC):
+    """The types that events have, as they are mapped now."""
+
+    @abstractmethod
+    async def mapped(self) -> Mapping[str, EventType]:
+        """By their keys, those that are mapped to features. The name of any other type is that of the feature itself."""
 
 
 class AccountReader(ABC):

@@ -14,6 +14,7 @@ from infrastructure.sql.driver.owned import OwnedKind
 from infrastructure.sql.driver.statements import Driver
 from infrastructure.sql.driver.stored import Stored, Written
 from infrastructure.sql.engine.customers import SqlCustomers
+from infrastructure.sql.engine.event_types import SqlEventTypes
 from infrastructure.sql.engine.ledger import SqlEvents, SqlRecords
 from infrastructure.sql.engine.replies import SqlReplies
 from infrastructure.sql.engine.reservations import SqlReservations
@@ -30,6 +31,7 @@ STORED: Final = (
             "reservations": SqlReservations,
             "records": SqlRecords,
             "events": SqlEvents,
+            "event_types": SqlEventTypes,
         }
     ),
     sessions.STORED,

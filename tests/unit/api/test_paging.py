@@ -13,7 +13,7 @@ from tests.unit.fakes.examples import NOW
 
 
 class Thing(NamedTuple):
-    created_at: Any
+    started_at: Any
     id: UUID
 
 
@@ -21,7 +21,7 @@ THINGS = [Thing(NOW, UUID(int=number)) for number in (3, 2, 1)]
 
 
 class Things(Reader[Any, Thing]):
-    newest_by = "created_at"
+    newest_by = "started_at"
 
     async def get(self, key: Any) -> Thing:
         raise NotImplementedError
@@ -41,7 +41,7 @@ async def test_pages_show_everything_once_and_the_last_one_leads_nowhere(limit: 
 
 
 def test_a_cursor_is_the_position_of_the_last_thing_that_is_shown() -> None:
-    shown = page(THINGS, 2, lambda thing: (thing.created_at, thing.id))
+    shown = page(THINGS, 2, lambda thing: (thing.started_at, thing.id))
     assert from_cursor(shown.next_cursor) == THINGS[1]
 
 

@@ -210,8 +210,11 @@ class SqlSteps(SqlRepository[StepKey, Step], Steps):
     rows = STEPS
 
     async def find(self, keys: Sequence[StepKey]) -> Iterable[Step]:
-        customer_ids, operation_ids, ids = zip(*keys, strict=True)
-        parameters = {"customer_ids": customer_ids, "operation_ids": operation_ids, "ids": ids}
+        parameters = {
+            "customer_ids": [key.customer_id for key in keys],
+            "operation_ids": [key.operation_id for key in keys],
+            "ids": [key.step_id for key in keys],
+        }
         return [_to_step(row) for row in await _FIND_STEPS.fetch(self._driver, parameters)]
 
     async def find_of(self, operations: Sequence[OperationKey]) -> Iterable[Step]:

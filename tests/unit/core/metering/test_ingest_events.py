@@ -36,7 +36,7 @@ def event(
 ) -> IngestEventCommand:
     return IngestEventCommand(
         customer_id=customer_id,
-        amount=Amount(feature, Decimal(quantity), "eu"),
+        amounts=[Amount(feature, Decimal(quantity), "eu")],
         source=source,
         event_id=id,
         recorded_by="importer",
@@ -136,3 +136,18 @@ async def test_an_event_that_somebody_else_books_meanwhile_undoes_the_list(store
 
 def test_an_event_is_known_by_its_customer_source_and_id() -> None:
     assert event().key == EventKey("acme", "billing", "e-1")
+
+
+async def test_an_event_of_several_features_is_booked_to_all_of_them_and_known_by_one_id(store: FakeStore) -> None:
+    both = event()._replace(amounts=[Amount("sessions", Decimal(2)), Amount("minutes", Decimal(1), "eu")])
+    assert await ingest(store, both, both) == [True, False]
+    found = [(record.feature, record.quantity, record.event_id, record.origin.reference) for record in store.ledger]
+    assert found == [("sessions", 2, "e-1", "e-1"), ("minutes", 60, None, "e-1")]
+
+
+async def test_an_event_of_several_features_is_booked_to_all_of_them_or_to_none(store: FakeStore) -> None:
+    broken = event()._replace(amounts=[Amount("sessions", Decimal(2)), Amount("minutes", Decimal(-1))])
+    (outcome,) = await ingest(store, broken)
+    assert isinstance(outcome, InvalidQuantity)
+    assert store.ledger == []
+    assert await ingest(store, event()) == [True]
