@@ -26,7 +26,7 @@ from core.customers.put_customer import InvalidBillingAnchor, InvalidTimeZone
 from core.errors import BrokenCommand, ConcurrentUpdate, DomainError, Overloaded, StorageUnavailable
 from core.learning.assessment import AssessmentConflict
 from core.learning.learning_plan import LearningPlanNotFound
-from core.learning.practice_session import PracticeSessionConflict
+from core.learning.practice_session import PracticeSessionConflict, PracticeSessionNotFound, PracticeSessionSaved
 from core.metering.account import CustomerNotFound
 from core.metering.balance import FeatureNotInPlan, FeatureNotMetered, LimitExceeded
 from core.metering.check_usage import GrantExceeded
@@ -65,6 +65,7 @@ TABLE: Final[Mapping[type[DomainError], Told]] = {
     LearningPlanNotFound: Told(404, "learning_plan_not_found"),
     OwnedNotFound: Told(404, "{kind}_not_found"),
     PlanNotFound: Told(404, "plan_not_found"),
+    PracticeSessionNotFound: Told(404, "practice_session_not_found"),
     RecordNotFound: Told(404, "record_not_found"),
     ReservationNotFound: Told(404, "reservation_not_found"),
     OperationNotFound: Told(404, "operation_not_found"),
@@ -79,6 +80,7 @@ TABLE: Final[Mapping[type[DomainError], Told]] = {
     OperationConflict: Told(409, "operation_conflict"),
     PlanVersionConflict: Told(409, "plan_version_conflict"),
     PracticeSessionConflict: Told(409, "practice_session_conflict"),
+    PracticeSessionSaved: Told(409, "practice_session_conflict"),
     ReservationNotHeld: Told(409, "reservation_not_held"),
     StepConflict: Told(409, "step_conflict"),
     UploadMissing: Told(409, "upload_missing"),
