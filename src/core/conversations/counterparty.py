@@ -67,7 +67,7 @@ def _address_of(written: str) -> Address:
         return Address(UNKNOWN, None, is_name=False)
     number = _number_in(text) if len(text) <= LENGTH_MAX else None
     if number is not None:
-        return Address(f"+{number[2:]}" if number.startswith("00") else number, number, is_name=False)
+        return Address(f"+{number[2:]}" if number[:2] == "00" and number[2:] else number, number, is_name=False)
     is_name = _NAME.search(text) is not None
     if len(text) > LENGTH_MAX:
         digest = sha256(text.encode()).hexdigest()[:DIGEST_LENGTH]
@@ -87,7 +87,7 @@ def _number_in(text: str) -> str | None:
         return None
     digits = _digits(dialled[2])
     is_international = dialled[1] or (uri and uri[1].lower() == "whatsapp")
-    return f"+{digits.removeprefix('00')}" if is_international else digits
+    return f"+{digits.removeprefix('00') or digits}" if is_international else digits
 
 
 def _digits(text: str) -> str:
