@@ -13,11 +13,10 @@ from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
 
 from api import docs, errors, operational
-from api.body_limit import BodyLimit
 from api.container import Container, running
 from api.frame.service import Service
 from api.settings import Settings
-from api.v1 import bulk
+from api.v1 import events
 from api.v1.routers import ROUTERS
 
 
@@ -35,9 +34,8 @@ def create_app(container: Container) -> FastAPI:
         title="Tollgate", version=version("tollgate-service"), lifespan=whole_life, redoc_url=None, telemetry=telemetry(os.environ)
     )
     app.state.container = container
-    app.add_middleware(BodyLimit)
     errors.install(app)
-    docs.install(app, bulk.schemas())
+    docs.install(app, events.schemas())
     # The routes themselves and not their routers: FastAPI goes through an included router twice, once to find that it has the route,
     # and once to find the route.
     for router in (*ROUTERS, operational.router):

@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 from uuid import UUID
@@ -19,6 +19,7 @@ from core.errors import ConcurrentUpdate, DomainError, Overloaded
 
 if TYPE_CHECKING:
     from api.container import Container
+    from core.metering.event_types import EventType
     from core.plans.features import FeatureCatalog
     from core.plans.plan import Plan
 
@@ -117,7 +118,7 @@ def push_plans(file: PlanFileArgument, data_dir: DataDir = None) -> None:
     from api.commands import plans as commands
 
     for change in _with_container(data_dir, lambda container: commands.push(container, file)):
-        print(f"{change.key}: {change.kind}, version {change.version}")
+        print(f"{change.key}: {change.kind}" + ("" if change.version is None else f", version {change.version}"))
 
 
 @plans.command("diff")
@@ -126,26 +127,33 @@ def diff_plans(file: PlanFileArgument, data_dir: DataDir = None) -> None:
     from api.commands import plans as commands
 
     for change in _with_container(data_dir, lambda container: commands.diff(container, file)):
-        print(f"{change.key}: {change.kind}" + (f", would be version {change.version}" if change.kind != "unchanged" else ""))
+        versioned = change.kind != "unchanged" and change.version is not None
+        print(f"{change.key}: {change.kind}" + (f", would be version {change.version}" if versioned else ""))
         for line in change.details:
             print(f"  {line}")
 
 
 @plans.command("show")
 def show_plans(data_dir: DataDir = None) -> None:
-    """Show the newest version of every plan."""
+    """Show the newest version of every plan, and what events of mapped types are booked as."""
     from api.commands import plans as commands
 
-    async def read(container: "Container") -> "tuple[Sequence[Plan], FeatureCatalog]":
-        return await container.plan_reader().all_latest(), await container.plan_reader().features()
+    async def read(container: "Container") -> "tuple[Sequence[Plan], FeatureCatalog, Mapping[str, EventType]]":
+        plans = container.plan_reader()
+        return await plans.all_latest(), await plans.features(), await container.event_type_reader().mapped()
 
-    published, catalog = _with_container(data_dir, read)
+    published, catalog, types = _with_container(data_dir, read)
     table = Table("plan", "version", "feature", "entitlement")
     for plan in published:
         for index, (key, entitlement) in enumerate(plan.entitlements.items()):
             first = (plan.key, str(plan.version)) if index == 0 else ("", "")
             table.add_row(*first, key, commands.told(entitlement, catalog.get(key)))
     out.print(table)
+    if types:
+        table = Table("event type", "meters")
+        for mapped in types.values():
+            table.add_row(mapped.key, "; ".join(map(commands.meter_text, mapped.meters)))
+        out.print(table)
 
 
 @app.command()

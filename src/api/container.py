@@ -29,6 +29,8 @@ from core.metering.consume_usage import ConsumeUsage
 from core.metering.correct_record import CorrectRecord
 from core.metering.finish_reservation import CommitReservation, ReleaseReservation
 from core.metering.ingest_events import IngestEvents
+from core.metering.map_event_types import MapEventTypes
+from core.metering.owned import Owned, OwnedReader
 from core.metering.reserve_usage import ReserveUsage
 from core.metering.use_case import AccountCommand, AccountUseCase
 from core.operations.add_step import AddStep
@@ -52,11 +54,12 @@ from infrastructure.batching.retries import Executing, Retried
 from infrastructure.embedded.data_directory import DataDirectory
 from infrastructure.ids import new_id
 from infrastructure.measured import Measured
-from infrastructure.phone_numbers import LibraryPhoneNumbers
+from infrastructure.phone_numbers import LibraryPhoneNumbers, LibraryPhoneRegions
 from infrastructure.sql.driver.connections import Connections
 from infrastructure.sql.driver.pool import create_engine
 from infrastructure.sql.engine.account_reader import SqlAccountReader
 from infrastructure.sql.engine.customers import SqlCustomerReader
+from infrastructure.sql.engine.event_types import SqlEventTypeReader
 from infrastructure.sql.engine.ledger_reader import SqlLedgerReader
 from infrastructure.sql.engine.plans import PlanCatalog, SqlPlanReader
 from infrastructure.sql.engine.reservations import SqlReservationReader
@@ -66,7 +69,7 @@ from infrastructure.sql.products.conversations import SqlConversationReader
 from infrastructure.sql.products.learning import SqlLearningPlanReader
 from infrastructure.sql.products.operations import SqlOperationReader
 from infrastructure.sql.products.sessions import SqlSessionReader
-from infrastructure.sql.registry import EVIDENCE, REPOSITORIES
+from infrastructure.sql.registry import EVIDENCE, READERS, REPOSITORIES
 from infrastructure.sql.upkeep.drift import SqlDriftReader
 from infrastructure.sql.upkeep.health import SqlHealth
 from infrastructure.sql.upkeep.sweep import SqlSweeper
@@ -76,6 +79,7 @@ from infrastructure.user_tokens import JwtUserTokens, PublishedKeys
 C = TypeVar("C", bound=AccountCommand)
 R = TypeVar("R")
 P = ParamSpec("P")
+V = TypeVar("V", bound=Owned)
 
 UnitsOfWork: TypeAlias = "providers.Factory[SqlUnitOfWork]"
 
@@ -118,6 +122,11 @@ def alone(use_case: Callable[..., Executing[P, R]], unit_of_work: UnitsOfWork, *
     return providers.Factory(Retried, providers.Factory(use_case, unit_of_work.provider, *more))
 
 
+def reader_of(kind: type[V], connections: providers.Provider[Connections]) -> providers.Singleton[OwnedReader[V]]:
+    """The reader of a kind of things that is kept just as it is."""
+    return providers.Singleton(READERS[kind], connections)
+
+
 class Container(containers.DeclarativeContainer):
     """What a process is made of. One instance serves one event loop."""
 
@@ -142,8 +151,9 @@ class Container(containers.DeclarativeContainer):
     authenticator = providers.Singleton(Authenticator, service_keys, user_tokens, bootstrap_key)
 
     customer_reader = providers.Singleton(SqlCustomerReader, connections)
-    put_customer = alone(PutCustomer, unit_of_work, clock)
-    change_customer = alone(ChangeCustomer, unit_of_work, clock)
+    phone_regions = providers.Singleton(LibraryPhoneRegions)
+    put_customer = alone(PutCustomer, unit_of_work, clock, phone_regions)
+    change_customer = alone(ChangeCustomer, unit_of_work, clock, phone_regions)
 
     plan_reader = providers.Singleton(SqlPlanReader, connections, plan_catalog)
     publish_plan = alone(PublishPlan, unit_of_work)
@@ -154,6 +164,8 @@ class Container(containers.DeclarativeContainer):
     reservation_reader = providers.Singleton(SqlReservationReader, connections)
     check_usage = providers.Factory(CheckUsage, account_reader, clock)
     consume_usage = in_groups(ConsumeUsage, unit_of_work, clock)
+    event_type_reader = providers.Singleton(SqlEventTypeReader, connections)
+    map_event_types = alone(MapEventTypes, unit_of_work)
     ingest_events = in_groups(IngestEvents, unit_of_work, clock)
     answer_once = providers.Factory(AnswerOnce, unit_of_work.provider, clock)
     correct_record = in_groups(CorrectRecord, unit_of_work, clock)

@@ -9,9 +9,9 @@ from fastapi.routing import APIRoute
 from pydantic import TypeAdapter, ValidationError
 
 from api.container import Container
-from api.errors import NO_CREDENTIALS
+from api.errors import AMOUNTS_BY_SERVICES, NO_CREDENTIALS
 from api.wire import CustomerId
-from core.access.principal import Principal, Unauthenticated
+from core.access.principal import Forbidden, Principal, Unauthenticated
 from core.access.service_keys import Scope
 from core.metering.account import CustomerNotFound
 
@@ -93,6 +93,8 @@ class CustomerInHeader(AccessRule):
 
     async def __call__(self, request: Request) -> Caller:
         who = await principal(request)
+        if who.customer_id is not None and not self.admits_users:
+            raise Forbidden(self.scope, AMOUNTS_BY_SERVICES)
         named = _utf8(request.headers.get(CUSTOMER_HEADER))
         if who.customer_id is not None:
             if named not in (None, who.customer_id):
@@ -104,6 +106,14 @@ class CustomerInHeader(AccessRule):
         except ValidationError as error:
             expected = f"with a service key, the header {CUSTOMER_HEADER} names the customer (1 to 255 characters)"
             raise RequestValidationError([{"type": "value_error", "loc": ("header", CUSTOMER_HEADER), "msg": expected}]) from error
+
+
+class ServiceOfCustomer(CustomerInHeader):
+    """A service key alone, with a header that names the customer: for what reports amounts, which no customer may do of its own bill."""
+
+    @property
+    def admits_users(self) -> bool:
+        return False
 
 
 def access_rules(route: APIRoute) -> list[AccessRule]:
@@ -130,3 +140,4 @@ CustomerWriter = Annotated[Caller, Depends(CustomerInPath(Scope.WRITE))]
 CustomerAdmin = Annotated[Caller, Depends(CustomerInPath(Scope.ADMIN))]
 ProductReader = Annotated[Caller, Depends(CustomerInHeader(Scope.READ))]
 ProductWriter = Annotated[Caller, Depends(CustomerInHeader(Scope.WRITE))]
+ProductReporter = Annotated[Caller, Depends(ServiceOfCustomer(Scope.WRITE))]

@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 from api.dependencies import CUSTOMER_HEADER, AccessRule, CustomerInHeader, CustomerInPath, access_rules
 from api.errors import LIMITS, TABLE
 from api.replies import KEY_LENGTH_MAX
+from core.metering.owned import OwnedNotFound
 
 _STATUS_OF: Final[Mapping[str, int]] = {
     **{told.code: told.status for told in TABLE.values()},
@@ -30,15 +31,21 @@ def refusals(*codes: str) -> dict[int | str, dict[str, Any]]:
     """The `responses` of an operation that can answer these error codes, besides those that follow from who may call it, and how."""
     by_status: defaultdict[int, list[str]] = defaultdict(list)
     for code in codes:
-        by_status[_STATUS_OF[code]].append(code)
+        by_status[_status_of(code)].append(code)
     return {status: _refusal(sorted(set(found))) for status, found in sorted(by_status.items())}
+
+
+def _status_of(code: str) -> int:
+    """KeyError where no refusal has this code. What is kept just as it is has no entry of its own: its code is made from its name."""
+    of_its_name = code not in _STATUS_OF and code.endswith("_not_found")
+    return TABLE[OwnedNotFound].status if of_its_name else _STATUS_OF[code]
 
 
 def _refusal(codes: list[str]) -> dict[str, Any]:
     examples = {code: {"value": {"detail": {"error": code, "message": "…"}}} for code in codes}
     schema = {"$ref": "#/components/schemas/Refusal"}
     mistakes = {"$ref": "#/components/schemas/HTTPValidationError"}
-    content = {"schema": {"anyOf": [schema, mistakes]} if _STATUS_OF[codes[0]] == 422 else schema, "examples": examples}
+    content = {"schema": {"anyOf": [schema, mistakes]} if _status_of(codes[0]) == 422 else schema, "examples": examples}
     return {"description": ", ".join(f"`{code}`" for code in codes), "content": {"application/json": content}}
 
 
@@ -71,6 +78,8 @@ _CUSTOMER: Final[Mapping[str, Any]] = {
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
 }
 
+_NAMED_CUSTOMER: Final[Mapping[str, Any]] = {**_CUSTOMER, "required": True, "description": "The customer that is meant."}
+
 _VALIDATION: Final[Mapping[str, Any]] = {
     "description": "Validation Error",
     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/HTTPValidationError"}}},
@@ -93,7 +102,8 @@ def _document(app: FastAPI, schemas: Mapping[str, Any]) -> dict[str, Any]:
     components = schema.setdefault("components", {})
     components.setdefault("schemas", {}).update(schemas, Refusal=_REFUSAL_SCHEMA)
     components["securitySchemes"] = {
-        "bearer": {"type": "http", "scheme": "bearer", "description": "a user token (JWT) or a service key (tg_…)"}
+        "bearer": {"type": "http", "scheme": "bearer", "description": "a user token (JWT) or a service key (tg_…)"},
+        "service_key": {"type": "http", "scheme": "bearer", "description": "a service key (tg_…); user tokens are refused"},
     }
     for route in app.routes:
         if isinstance(route, APIRoute):
@@ -104,12 +114,12 @@ def _document(app: FastAPI, schemas: Mapping[str, Any]) -> dict[str, Any]:
 
 def _add_access(operation: dict[str, Any], rule: AccessRule, method: str) -> None:
     """What follows from the rule that the operation's route declares, and from its method."""
-    operation["security"] = [{"bearer": []}]
+    operation["security"] = [{"bearer" if rule.admits_users else "service_key": []}]
     _add_refusals(operation, *_ALWAYS)
     if "requestBody" in operation:
         _add_refusals(operation, "bad_request", "request_too_large")
     if isinstance(rule, CustomerInHeader):
-        operation.setdefault("parameters", []).append(_CUSTOMER)
+        operation.setdefault("parameters", []).append(_CUSTOMER if rule.admits_users else _NAMED_CUSTOMER)
         operation["responses"].setdefault("422", _VALIDATION)
     if isinstance(rule, CustomerInHeader | CustomerInPath):
         _add_refusals(operation, "customer_not_found")
@@ -120,6 +130,6 @@ def _add_access(operation: dict[str, Any], rule: AccessRule, method: str) -> Non
 
 def _add_refusals(operation: dict[str, Any], *codes: str) -> None:
     for code in codes:
-        status = str(_STATUS_OF[code])
+        status = str(_status_of(code))
         described = operation["responses"].get(status, {}).get("content", {}).get("application/json", {}).get("examples", {})
         operation["responses"][status] = _refusal(sorted({*described, code}))

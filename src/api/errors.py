@@ -21,6 +21,7 @@ from core.access.principal import Forbidden, Unauthenticated
 from core.access.service_keys import InvalidKeyName, ServiceKeyNotFound
 from core.conversations.conversation import ConversationNotFound
 from core.conversations.message import InvalidPhoneNumber, InvalidSentAt, MessageConflict
+from core.customers.phone_region import InvalidPhoneRegion
 from core.customers.put_customer import InvalidBillingAnchor, InvalidTimeZone
 from core.errors import BrokenCommand, ConcurrentUpdate, DomainError, Overloaded, StorageUnavailable
 from core.learning.assessment import AssessmentConflict
@@ -29,8 +30,10 @@ from core.learning.practice_session import PracticeSessionConflict
 from core.metering.account import CustomerNotFound
 from core.metering.balance import FeatureNotInPlan, FeatureNotMetered, LimitExceeded
 from core.metering.check_usage import GrantExceeded
+from core.metering.event_types import InvalidEvent
 from core.metering.idempotency import IdempotencyKeyReused
 from core.metering.ledger import InvalidOccurredAt, RecordNotFound
+from core.metering.owned import OwnedNotFound
 from core.metering.reservations import ReservationNotFound, ReservationNotHeld
 from core.operations.operation import InvalidOperationState, OperationConflict, OperationNotFound
 from core.operations.step import StepConflict
@@ -60,6 +63,7 @@ TABLE: Final[Mapping[type[DomainError], Told]] = {
     ConversationNotFound: Told(404, "conversation_not_found"),
     CustomerNotFound: Told(404, "customer_not_found"),
     LearningPlanNotFound: Told(404, "learning_plan_not_found"),
+    OwnedNotFound: Told(404, "{kind}_not_found"),
     PlanNotFound: Told(404, "plan_not_found"),
     RecordNotFound: Told(404, "record_not_found"),
     ReservationNotFound: Told(404, "reservation_not_found"),
@@ -84,10 +88,12 @@ TABLE: Final[Mapping[type[DomainError], Told]] = {
     FeatureNotMetered: Told(422, "feature_not_metered"),
     IdempotencyKeyReused: Told(422, "idempotency_key_reused"),
     InvalidBillingAnchor: Told(422, "invalid_billing_anchor"),
+    InvalidEvent: Told(422, "invalid_event"),
     InvalidFeature: Told(422, "invalid_feature"),
     InvalidKeyName: Told(422, "invalid_key_name"),
     InvalidOccurredAt: Told(422, "invalid_occurred_at"),
     InvalidPhoneNumber: Told(422, "invalid_phone_number"),
+    InvalidPhoneRegion: Told(422, "invalid_phone_region"),
     InvalidPlan: Told(422, "invalid_plan"),
     InvalidQuantity: Told(422, "invalid_quantity"),
     InvalidSentAt: Told(422, "invalid_sent_at"),
@@ -136,6 +142,11 @@ class Refusal:
         return {"detail": self.detail}
 
 
+AMOUNTS_BY_SERVICES: Final = (
+    "A user token cannot report amounts: customers do not write their own bills. Use a service key with the scope 'write', "
+    "and name the customer in the header Tollgate-Customer."
+)
+
 NO_CREDENTIALS: Final = "Authenticate with a user token or a service key, as 'Authorization: Bearer …'."
 
 
@@ -163,9 +174,9 @@ def message_of(error: DomainError) -> str:
 def told(error: DomainError) -> Refusal:
     """Looks the error up in the tables. An error that is in none is a mistake in this file: KeyError."""
     entry = TABLE[type(error)]
-    status, code, headers, message = entry.status, entry.code, dict(entry.headers), message_of(error)
+    status, code, headers, message = entry.status, code_of(error), dict(entry.headers), message_of(error)
     if isinstance(error, LimitExceeded) and (limit := LIMITS.get(error.feature)):
-        status, code = limit.status, limit.code
+        status = limit.status
         if limit.message:
             message = limit.message.format(limit=error.balance.feature.units(error.balance.limit or 0))
         if limit.retry_after and (resets_at := error.balance.period.resets_at):
@@ -178,7 +189,8 @@ def code_of(error: DomainError) -> str:
     """The error's code alone."""
     if isinstance(error, LimitExceeded) and (limit := LIMITS.get(error.feature)):
         return limit.code
-    return TABLE[type(error)].code
+    code = TABLE[type(error)].code
+    return code.format(kind=error.kind) if isinstance(error, OwnedNotFound) else code
 
 
 def _wire(fact: object) -> object:
@@ -196,6 +208,9 @@ _MESSAGES: Final = {
     "union_tag_not_found": "A field 'type' is expected: metered, static or boolean",
 }
 """Where the validator's own words speak of its own classes."""
+
+_KINDS: Final = {"model_type": "model_attributes_type"}
+"""One kind that the validator calls differently when it reads JSON by itself."""
 
 HTTP_CODES: Final = {
     404: "not_found",
@@ -216,37 +231,38 @@ MISTAKES_MAX: Final = 20
 
 def mistakes(errors: Iterable[Any]) -> Any:
     """Structural mistakes in FastAPI's form, but only what is wrong and where: the input may be large, secret, or no JSON at all."""
-    told = [
-        {"type": item["type"], "loc": item["loc"], "msg": _MESSAGES.get(item["type"], item["msg"])} for item in islice(errors, MISTAKES_MAX)
-    ]
-    return jsonable_encoder(told)
+    found = [(_KINDS.get(item["type"], item["type"]), item["loc"], item["msg"]) for item in islice(errors, MISTAKES_MAX)]
+    return jsonable_encoder([{"type": kind, "loc": where, "msg": _MESSAGES.get(kind, message)} for kind, where, message in found])
+
+
+def is_expected(error: Exception) -> bool:
+    """Whether it is part of answering requests; anything else is a mistake on our side, to be raised again once it is answered."""
+    return isinstance(error, DomainError | ConcurrentUpdate | RequestValidationError | HTTPException)
+
+
+def answer_to(error: Exception) -> tuple[int, Any, Mapping[str, str]]:
+    """Status, JSON body and headers, whatever was raised."""
+    match error:
+        case DomainError():
+            refusal = told(error)
+            return refusal.status, refusal.body, refusal.headers
+        case ConcurrentUpdate():
+            return answer_to(Overloaded())
+        case RequestValidationError():
+            return 422, {"detail": mistakes(error.errors())}, {}
+        case HTTPException():
+            code = HTTP_CODES.get(error.status_code, "bad_request")
+            return error.status_code, {"detail": {"error": code, "message": error.detail}}, error.headers or {}
+        case _:
+            return 500, INTERNAL_ERROR, {}
 
 
 def install(app: FastAPI) -> None:
-    """Makes the tables the app's only way to answer an error."""
+    """Makes the tables the app's only way to answer an error, also where FastAPI answers."""
 
     async def refuse(request: Request, error: Exception) -> Response:
-        assert isinstance(error, DomainError)
-        refusal = told(error)
-        return JSONResponse(refusal.body, refusal.status, refusal.headers)
+        status, content, headers = answer_to(error)
+        return JSONResponse(content, status, headers)
 
-    async def lost_race(request: Request, error: Exception) -> Response:
-        return await refuse(request, Overloaded())
-
-    async def invalid(request: Request, error: Exception) -> Response:
-        assert isinstance(error, RequestValidationError)
-        return JSONResponse({"detail": mistakes(error.errors())}, 422)
-
-    async def http(request: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        code = HTTP_CODES.get(error.status_code, "bad_request")
-        return JSONResponse({"detail": {"error": code, "message": error.detail}}, error.status_code, error.headers)
-
-    async def unexpected(request: Request, error: Exception) -> Response:
-        return JSONResponse(INTERNAL_ERROR, 500)
-
-    app.add_exception_handler(DomainError, refuse)
-    app.add_exception_handler(ConcurrentUpdate, lost_race)
-    app.add_exception_handler(RequestValidationError, invalid)
-    app.add_exception_handler(HTTPException, http)
-    app.add_exception_handler(Exception, unexpected)
+    for kind in (DomainError, ConcurrentUpdate, RequestValidationError, HTTPException, Exception):
+        app.add_exception_handler(kind, refuse)

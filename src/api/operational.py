@@ -9,11 +9,12 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from api.dependencies import container_of, reader
 from api.docs import refusals
+from api.frame.route import FrameRoute
 
 MULTIPROCESS: Final = "PROMETHEUS_MULTIPROC_DIR"
 """The directory in which server processes share what they measure; set by `tollgate serve`."""
 
-router = APIRouter(tags=["operations"])
+router = APIRouter(tags=["operations"], route_class=FrameRoute)
 
 
 @router.get("/healthz")

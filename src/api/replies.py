@@ -3,15 +3,19 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
+from pydantic_core import to_json
 from starlette.responses import Response
 
 from core.metering.idempotency import Once
 from core.metering.use_case import AccountCommand
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 KEY_LENGTH_MAX: Final = 255
 _JSON: Final = (b"content-type", b"application/json")
@@ -31,8 +35,10 @@ class Reply:
     location: str | None = None
 
     @classmethod
-    def of(cls, body: BaseModel, status: int = 200, location: str | None = None) -> "Reply":
-        return cls(status, body.model_dump_json().encode(), location)
+    def of(cls, body: "BaseModel | DataclassInstance", status: int = 200, location: str | None = None) -> "Reply":
+        """The body is a model, or a dataclass of plain fields."""
+        content = body.model_dump_json().encode() if isinstance(body, BaseModel) else to_json(body)
+        return cls(status, content, location)
 
     def encoded(self) -> bytes:
         """For storage."""
@@ -69,10 +75,19 @@ def idempotency_key(request: Request) -> str | None:
     return key
 
 
+def understood(body: BaseModel | None) -> str:
+    """What a body says, however it is spelled: the order of keys, white space, forms of numbers and instants, and defaults are gone."""
+    return "{}" if body is None else body.model_dump_json(exclude_defaults=True)
+
+
+def fingerprint(request: Request, *parts: str) -> bytes:
+    """Stands for a request: its route, and the parts of what was understood."""
+    return hashlib.sha256("\n".join((f"{request.method} {request.scope['path']}", *parts)).encode()).digest()
+
+
 def once(request: Request, customer_id: str, body: BaseModel | None, render: Callable[[R], Reply]) -> Once | None:
     """The caller's key, if it sent one, with a fingerprint of what it asks for: the route, the customer and the body."""
     key = idempotency_key(request)
     if key is None:
         return None
-    asked = f"{request.method} {request.url.path} {customer_id}\n{body.model_dump_json() if body else ''}"
-    return Once(key, hashlib.sha256(asked.encode()).digest(), lambda result: render(result).encoded())
+    return Once(key, fingerprint(request, customer_id, understood(body)), lambda result: render(result).encoded())

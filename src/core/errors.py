@@ -1,7 +1,6 @@
 """The root of every error that the domain raises, and the two that adapters raise in its name."""
 
 from collections.abc import Mapping
-from typing import ClassVar
 
 
 class DomainError(Exception):
@@ -23,7 +22,7 @@ class DomainError(Exception):
 class NotFoundError(DomainError):
     """Something that a command names does not exist, or is not the caller's to see."""
 
-    noun: ClassVar[str] = "resource"
+    noun: str = "resource"
 
     def __init__(self, identity: str) -> None:
         super().__init__(identity)

@@ -1,11 +1,12 @@
 """Phone numbers by the `phonenumbers` library, which knows the numbering plans of all countries."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from core.conversations.ports import PhoneNumbers
+from core.customers.ports import PhoneRegions
 
 if TYPE_CHECKING:
     from phonenumbers import PhoneNumber
@@ -61,6 +62,16 @@ class LibraryPhoneNumbers(PhoneNumbers):
 
     def e164(self, number: str, region: str | None) -> str | None:
         return self._remembered(number, region)
+
+
+class LibraryPhoneRegions(PhoneRegions):
+    """The regions that the library has a numbering plan of."""
+
+    def known(self) -> Collection[str]:
+        import phonenumbers  # only by processes that ask, as below
+
+        regions: Collection[str] = phonenumbers.SUPPORTED_REGIONS
+        return regions
 
 
 def _e164(number: str, region: str | None) -> str | None:

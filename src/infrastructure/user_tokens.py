@@ -3,7 +3,6 @@
 import asyncio
 import json
 import logging
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -15,6 +14,7 @@ import jwt
 from core.access.ports import IdentityProviderUnavailable, UserTokens
 from core.access.principal import Unauthenticated
 from core.clock import Clock
+from core.text import is_id
 
 TOKEN_LENGTH_MAX: Final = 8_192
 TOKENS_REMEMBERED_MAX: Final = 4_096
@@ -34,7 +34,7 @@ _OWN_ALGORITHM: Final = "HS256"
 _PUBLISHED_ALGORITHMS: Final = ("RS256", "ES256")
 _NUMERIC_DATE_MAX: Final = 253_402_300_799  # the end of the year 9999, which also tells milliseconds from seconds
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
-_CUSTOMER_ID: Final = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,255}")  # no control characters, no halves of surrogate pairs
+_ID: Final = "1–255 characters, no control characters among them, and no white space at either end"
 _NOT_VALID: Final = "The token is not valid: get a new one."
 
 _log = logging.getLogger(__name__)
@@ -149,8 +149,8 @@ class JwtUserTokens(UserTokens):
         """A token for the customer, signed with the secret. Raises ValueError without a secret, or where the id cannot be one."""
         if self._secret is None:
             raise ValueError("User tokens are signed with a secret, and none is configured.")
-        if not _CUSTOMER_ID.fullmatch(customer_id):
-            raise ValueError("A customer id is 1–255 characters, none of them a control character.")
+        if not is_id(customer_id):
+            raise ValueError(f"A customer id is {_ID}.")
         now = int(self._clock().timestamp())
         claims: dict[str, object] = {"sub": customer_id, "iat": now, "exp": now + ttl_seconds}
         if self._audience:
@@ -181,8 +181,8 @@ class JwtUserTokens(UserTokens):
         except jwt.InvalidTokenError as error:
             raise Unauthenticated(_NOT_VALID) from error
         customer_id = claims["sub"]
-        if not _CUSTOMER_ID.fullmatch(customer_id):
-            raise Unauthenticated("The token's 'sub' is not a customer id: 1–255 characters, none of them a control character.")
+        if not is_id(customer_id):
+            raise Unauthenticated(f"The token's 'sub' is not a customer id: {_ID}.")
         not_before = max(_time(claims, "nbf", 0), _time(claims, "iat", 0))
         return _Claims(customer_id, not_before, _time(claims, "exp", 0))
 

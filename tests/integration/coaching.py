@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import httpx
 
-from tests.integration.service import Service, new_id
+from tests.integration.service import ADMIN_KEY, Service, new_id
 
 NEW_SESSION = {"title": "Weekly coaching", "language": "en-US", "stt_provider": "auto"}
 AUDIO = "audio/mp4"
@@ -45,7 +45,13 @@ class Customer:
 
     @cached_property
     def client(self) -> httpx.Client:
+        """With the customer's own token."""
         return self.service.user(self.id)
+
+    @cached_property
+    def backend(self) -> httpx.Client:
+        """With a service key, as whoever reports amounts."""
+        return self.service.key(ADMIN_KEY, self.id)
 
     def create(self, key: str | None = None, **changes: object) -> httpx.Response:
         headers = {"Idempotency-Key": key} if key else {}
@@ -82,10 +88,10 @@ class Customer:
         return self.client.post(f"/api/v1/sessions/{id}/confirm-upload")
 
     def complete(self, id: str, duration_seconds: int = 1830) -> httpx.Response:
-        return self.client.post(f"/api/v1/sessions/{id}/complete", json={"duration_seconds": duration_seconds})
+        return self.backend.post(f"/api/v1/sessions/{id}/complete", json={"duration_seconds": duration_seconds})
 
     def fail(self, id: str, reason: str = "silence") -> httpx.Response:
-        return self.client.post(f"/api/v1/sessions/{id}/fail", json={"reason": reason})
+        return self.backend.post(f"/api/v1/sessions/{id}/fail", json={"reason": reason})
 
     def moves_to(self, plan: str) -> None:
         response = self.service.admin.patch(f"/api/v1/customers/{self.id}", json={"plan": plan})

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
+import yaml
 from fastapi.routing import APIRoute
 
 from api.app import create_app
@@ -13,8 +14,9 @@ from api.container import Container
 from api.dependencies import AccessRule, access_rules
 from api.settings import Settings
 from core.access.service_keys import Scope
+from core.products import BUILT_IN
 from tests.integration.coaching import NEW_SESSION
-from tests.integration.service import Service
+from tests.integration.service import PLANS, Service
 
 OPEN = {"/healthz", "/readyz", "/api/v1/uploads/{token}"}
 
@@ -108,23 +110,23 @@ CONTRACT = [
     Operation("GET", "/api/v1/sessions/{id}", Scope.READ, True),
     Operation("POST", "/api/v1/sessions/{id}/upload-url", Scope.WRITE, True, UPLOAD),
     Operation("POST", "/api/v1/sessions/{id}/confirm-upload", Scope.WRITE, True),
-    Operation("POST", "/api/v1/sessions/{id}/complete", Scope.WRITE, True, {"duration_seconds": 60}),
-    Operation("POST", "/api/v1/sessions/{id}/fail", Scope.WRITE, True, {"reason": "silence"}),
+    Operation("POST", "/api/v1/sessions/{id}/complete", Scope.WRITE, False, {"duration_seconds": 60}),
+    Operation("POST", "/api/v1/sessions/{id}/fail", Scope.WRITE, False, {"reason": "silence"}),
     Operation("POST", "/api/v1/learning-plans", Scope.WRITE, True, LEARNING_PLAN),
     Operation("GET", "/api/v1/learning-plans/{id}", Scope.READ, True),
     Operation("POST", "/api/v1/practice-sessions/start", Scope.WRITE, True, {"id": "started"}),
     Operation("POST", "/api/v1/practice-sessions/save", Scope.WRITE, True, PRACTICE),
     Operation("POST", "/api/v1/assessments", Scope.WRITE, True, {"id": "own", "kind": "speaking", "score": 0.5}),
     Operation("GET", "/api/v1/subscription-status", Scope.READ, True),
-    Operation("POST", "/api/v1/operations", Scope.WRITE, True, OPERATION),
-    Operation("POST", "/api/v1/operations/standalone", Scope.WRITE, True, STEP),
-    Operation("POST", "/api/v1/operations/{id}/steps", Scope.WRITE, True, STEP),
-    Operation("POST", "/api/v1/operations/{id}/complete", Scope.WRITE, True),
-    Operation("POST", "/api/v1/operations/{id}/fail", Scope.WRITE, True),
+    Operation("POST", "/api/v1/operations", Scope.WRITE, False, OPERATION),
+    Operation("POST", "/api/v1/operations/standalone", Scope.WRITE, False, STEP),
+    Operation("POST", "/api/v1/operations/{id}/steps", Scope.WRITE, False, STEP),
+    Operation("POST", "/api/v1/operations/{id}/complete", Scope.WRITE, False),
+    Operation("POST", "/api/v1/operations/{id}/fail", Scope.WRITE, False),
     Operation("GET", "/api/v1/operations/{id}", Scope.READ, True),
     Operation("GET", "/api/v1/budget", Scope.READ, True),
     Operation("GET", "/api/v1/budget/can-afford?cost=0.02&runs=1", Scope.READ, True),
-    Operation("POST", "/api/v1/messages", Scope.WRITE, True, MESSAGE),
+    Operation("POST", "/api/v1/messages", Scope.WRITE, False, MESSAGE),
     Operation("GET", "/api/v1/conversations", Scope.READ, True),
     Operation("GET", "/api/v1/conversations/{id}", Scope.READ, True),
 ]
@@ -175,7 +177,7 @@ OPERATIONS = [*CONTRACT, *not_in_contract()]
 
 def publish_everything(service: Service) -> None:
     """The plan that `{key}` stands for, and one called `everything` that refuses nothing."""
-    metered = ("sessions", "minutes", "practice_sessions", "assessments", "ai_runs", "ai_cost", "conversations")
+    metered = [*(feature.key for feature in BUILT_IN), *yaml.safe_load(PLANS.read_text())["features"]]
     entitlements = {feature: {"type": "metered", "limit": None} for feature in metered} | {
         "max_file_size_mb": {"type": "static", "value": 60}
     }

@@ -1,10 +1,11 @@
 """Commands for the comparison of the engine with its reference: what they are drawn from, and how their answers are told."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
 from typing import Any
+from uuid import UUID
 
 from hypothesis import strategies as st
 
@@ -105,6 +106,14 @@ def records_of(outcome: Any) -> Sequence[UsageRecord]:
         case Corrected(record):
             return [record]
     return ()
+
+
+def corrected_totals(records: Iterable[UsageRecord]) -> Iterable[int]:
+    """What each record amounts to with its corrections. Periods are sums of such totals, whatever their bounds."""
+    totals: dict[UUID, int] = {}
+    for record in records:
+        totals[record.corrects or record.id] = totals.get(record.corrects or record.id, 0) + record.quantity
+    return totals.values()
 
 
 def written(record: UsageRecord) -> tuple[Any, ...]:

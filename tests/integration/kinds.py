@@ -8,6 +8,8 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from sqlalchemy import MetaData
+
 from core.conversations.conversation import Conversation
 from core.conversations.message import Channel, Direction, Message, Receipt, Standing
 from core.customers.customer import Customer
@@ -19,13 +21,16 @@ from core.metering.reservations import Reservation, ReservationState
 from core.operations.estimate import Estimate
 from core.operations.operation import Operation, OperationStatus
 from core.operations.step import Step, Work
+from core.plans.features import FRACTIONS
 from core.plans.periods import Billing, Interval
 from core.plans.plan import Metered, Plan
 from core.sessions.session import Session, SessionStatus, SttProvider, UploadedFile
+from infrastructure.sql.driver.owned import OwnedKind
 from tests.unit.fakes.conversations import ConversationsStore
 from tests.unit.fakes.customers import CustomersStore
 from tests.unit.fakes.learning import FakeLearningStore
 from tests.unit.fakes.metering import FakeStore
+from tests.unit.fakes.notes import Colour, Note
 from tests.unit.fakes.operations import FakeOperationStore
 from tests.unit.fakes.sessions import SessionStore
 
@@ -50,15 +55,15 @@ class Things:
 
 @dataclass(frozen=True)
 class Kind:
-    """What one repository keeps. `changes`: once it is stored, a further state takes its place."""
+    """What one repository keeps, by its name or by its kind. `changes`: once it is stored, a further state takes its place."""
 
-    repository: str
+    repository: str | type[Any]
     store: Callable[[], FakeStore]
     things: Callable[[str], Things]
     changes: bool
 
     def __str__(self) -> str:
-        return self.repository
+        return self.repository if isinstance(self.repository, str) else self.repository.__name__
 
 
 def sessions(customer: str) -> Things:
@@ -109,13 +114,15 @@ def operations(customer: str) -> Things:
         total_runs=3,
         step_count=4,
         finished_at=LATER,
+        total_cost_fraction=FRACTIONS - 1,
+        closing_cost=1,
     )
     return Things(first, over, replace(first, id="another"), {})
 
 
 def steps(customer: str) -> Things:
     first = Step(customer, "scan", "ocr", 1, Work("card_scan_ocr", 1_500_000, billable_run=False), NOW)
-    booked = Step(customer, "scan", "ocr", 2, Work("summary", 4_000_000_000, billable_run=True), LATER, over_limit=True)
+    booked = Step(customer, "scan", "ocr", 2, Work("summary", 4_000_000_000, True, 1), LATER, over_limit=True, carried_cost=1)
     return Things(first, booked, replace(first, id="check", position=3), {"operations": operations(customer).first})
 
 
@@ -163,6 +170,31 @@ def reservations(customer: str) -> Things:
     return Things(first, committed, replace(first, id=TWO), {})
 
 
+def notes(customer: str) -> Things:
+    first = Note(ONE, customer, NOW, "milk")
+    answered = Note(
+        id=ONE,
+        customer_id=customer,
+        created_at=LATER,
+        text="e\u0301 \U0001f600",
+        colour=Colour.PINK,
+        stars=4_000_000_000_000_000_000,
+        done=True,
+        weight=Decimal("1e-20"),
+        back=Colour.YELLOW,
+        answer_to=TWO,
+        answered_at=LATER,
+        cost=Decimal("78.50"),
+        place=-1,
+        author="",
+        read=False,
+    )
+    return Things(first, answered, replace(first, id=TWO), {})
+
+
+NOTES = OwnedKind(Note, "desk_note", feature="notes", source="desk", within=MetaData())
+"""An example of what is kept just as it is."""
+
 KINDS = [
     Kind("sessions", SessionStore, sessions, changes=True),
     Kind("learning_plans", FakeLearningStore, learning_plans, changes=False),
@@ -175,6 +207,7 @@ KINDS = [
     Kind("customers", CustomersStore, customers, changes=True),
     Kind("replies", FakeStore, replies, changes=False),
     Kind("reservations", FakeStore, reservations, changes=True),
+    Kind(Note, FakeStore, notes, changes=True),
 ]
 
 

@@ -13,7 +13,7 @@ import httpx
 from tests.integration.service import ADMIN_KEY, Service
 
 AUTHORIZATION = {"Authorization": f"Bearer {ADMIN_KEY}"}
-LIMIT = 60
+LIMIT, SOFT_LIMIT = 60, 5
 EVENTS = 400
 SHORT_SECONDS, LONG_SECONDS = 1, 600
 
@@ -74,6 +74,8 @@ class Told:
     """By the id of the record that was corrected."""
     events: set[int] = field(default_factory=set)
     sessions: set[str] = field(default_factory=set)
+    given_back: set[str] = field(default_factory=set)
+    """Sessions that have failed."""
     finished: dict[str, str] = field(default_factory=dict)
     """By reservation id, the state that its owner was told last."""
     retries: int = 0
@@ -89,7 +91,7 @@ class Client:
 
     async def run(self, goes_on: Callable[[], bool]) -> None:
         actions = [self.consume, self.consume, self.consume_two, self.record, self.reserve, self.reserve, self.correct]
-        actions += [self.batch, self.events, self.session]
+        actions += [self.batch, self.events, self.session, self.failing_session]
         while goes_on():
             await self._choice.choice(actions)()
             await asyncio.sleep(self._choice.uniform(0, 0.01))
@@ -118,7 +120,7 @@ class Client:
             case Answer(200, {"records": records}):
                 self._told.booked[reference] = asked
                 self._told.record_ids |= {record["id"] for record in records}
-                self._told.correctable += [(record["id"], record["quantity"]) for record in records if record["feature"] == "calls"]
+                self._told.correctable += [(record["id"], record["quantity"]) for record in records]
             case _:
                 assert answer.status == 403, answer
                 assert answer.body["detail"]["feature"] == "calls", answer
@@ -155,14 +157,14 @@ class Client:
         assert answer.status == expected, answer
 
     async def correct(self) -> None:
-        """Gives back what was consumed, so that there is something left to fight for."""
+        """Gives back what was used, in whichever period, so that there is something left to fight for; and once more at the same time."""
         if not self._told.correctable:
             return
         id, quantity = self._told.correctable.pop(self._choice.randrange(len(self._told.correctable)))
         body = {"quantity": -quantity, "reason": "refund"}
-        answer = await self._post(f"{self._base}/usage/records/{id}/corrections", body, _new_reference())
-        assert answer, "it has a key"
-        assert answer.status == 201, answer
+        path = f"{self._base}/usage/records/{id}/corrections"
+        answers = await asyncio.gather(*(self._post(path, body, _new_reference()) for _ in range(2)))
+        assert sorted(answer.status for answer in answers if answer) == [201, 422], answers
         self._told.corrections[id] = -quantity
 
     async def batch(self) -> None:
@@ -207,12 +209,22 @@ class Client:
             assert {item["error"] for item in answer.body["rejected"]} <= {"storage_unavailable", "overloaded"}, answer
         self._told.events |= set(numbers)
 
-    async def session(self) -> None:
+    async def session(self) -> str:
         body = {"title": "Race", "language": "en-US", "stt_provider": "auto"}
         answer = await self._post("/api/v1/sessions", body, _new_reference(), customer=self._customer_id)
         assert answer, "it has a key"
         assert answer.status == 201, answer
-        self._told.sessions.add(answer.body["id"])
+        id: str = answer.body["id"]
+        self._told.sessions.add(id)
+        return id
+
+    async def failing_session(self) -> None:
+        """Given back by two callers at once."""
+        id = await self.session()
+        path, body = f"/api/v1/sessions/{id}/fail", {"reason": "silence", "give_back": True}
+        answers = await asyncio.gather(*(self._post(path, body, _new_reference(), customer=self._customer_id) for _ in range(2)))
+        assert [answer.status for answer in answers if answer] == [200, 200], answers
+        self._told.given_back.add(id)
 
     async def _post(
         self, path: str, body: Any, key: str | None, *, customer: str | None = None, content_type: str = "application/json"

@@ -122,8 +122,9 @@ class Reference:
         overage = 0 if limit is None else max(used - limit, 0)
         return (used, held, limit, remaining, overage, *self.period(customer_id, feature))
 
-    def used(self, customer_id: str, feature: str) -> int:
-        start, end = self.period(customer_id, feature)
+    def used(self, customer_id: str, feature: str, at: datetime | None = None) -> int:
+        """Within the period that contains the instant."""
+        start, end = self.period(customer_id, feature, at)
         mine = [entry for entry in self.entries if (entry.customer_id, entry.feature) == (customer_id, feature)]
         return sum(entry.quantity for entry in mine if start <= entry.occurred_at < end)
 
@@ -138,8 +139,13 @@ class Reference:
     def total(self, entry: Entry) -> int:
         return entry.quantity + sum(other.quantity for other in self.entries if other.corrects is entry)
 
-    def period(self, customer_id: str, feature: str) -> tuple[datetime, datetime]:
-        return self.owners[customer_id].period(self._metered(customer_id, feature).reset, self.now)
+    def period(self, customer_id: str, feature: str, at: datetime | None = None) -> tuple[datetime, datetime]:
+        return self.owners[customer_id].period(self._metered(customer_id, feature).reset, at or self.now)
+
+    def above_the_limit(self, customer_id: str, feature: str, at: datetime) -> int:
+        """Within the period that contains the instant, by the limit as it is now."""
+        limit = self.limit(customer_id, feature)
+        return 0 if limit is None else max(self.used(customer_id, feature, at) - limit, 0)
 
     def _metered(self, customer_id: str, feature: str) -> MeteredDraft:
         found = PLANS[self.owners[customer_id].plan].entitlements.get(feature, NOT_IN_PLAN)
@@ -178,12 +184,13 @@ class Reference:
                 raise Refused("InvalidQuantity", {"feature": feature})
 
     def _book(self, customer_id: str, feature: str, quantity: int, origin: Origin, at: datetime | None = None, **rest: Any) -> Entry:
-        used, _, _, _, before, _, _ = self.balance(customer_id, feature)
-        if quantity > 0 and used + quantity > CAPACITY:
+        at = at or self.now
+        if quantity > 0 and self.used(customer_id, feature, at) + quantity > CAPACITY:
             raise Refused("InvalidQuantity", {"feature": feature})
-        entry = Entry(customer_id, feature, quantity, at or self.now, self.now, 0, origin, **rest)
+        before = self.above_the_limit(customer_id, feature, at)
+        entry = Entry(customer_id, feature, quantity, at, self.now, 0, origin, **rest)
         self.entries.append(entry)
-        entry.overage = self.balance(customer_id, feature)[4] - before
+        entry.overage = self.above_the_limit(customer_id, feature, at) - before
         return entry
 
     def _within(self, occurred_at: datetime | None, back: timedelta) -> None:
@@ -198,7 +205,7 @@ class Reference:
         id = command.customer_id
         match command:
             case ConsumeUsageCommand():
-                usage = self._parts(id, command.amounts)
+                usage = self._parts(id, command.amounts, at_least=1 if command.mode is Mode.ENFORCE else 0)
                 if command.mode is Mode.ENFORCE:
                     self._within(command.occurred_at, timedelta(minutes=5))
                     self._require(id, usage)
@@ -210,7 +217,7 @@ class Reference:
             case IngestEventCommand():
                 if any((e.customer_id, e.origin.source, e.event_id) == (id, command.source, command.event_id) for e in self.entries):
                     return False
-                ((feature, parts, dimension),) = self._parts(id, [command.amount])
+                ((feature, parts, dimension),) = self._parts(id, command.amounts, at_least=0)
                 self._within(command.occurred_at, timedelta(days=35))
                 origin = Origin(command.source, command.recorded_by)
                 self._book(id, feature, parts, origin, command.occurred_at, dimension=dimension, event_id=command.event_id)

@@ -23,7 +23,7 @@ class Scanner(Customer):
 
     def starts(self, id: str | None = None, feature: str = "scan", key: str | None = None, **fields: object) -> httpx.Response:
         body = {"feature": feature, **({"id": id} if id else {})} | fields
-        return self.client.post("/api/v1/operations", json=body, headers=_headers(key))
+        return self.backend.post("/api/v1/operations", json=body, headers=_headers(key))
 
     def started(self, id: str | None = None, **fields: object) -> str:
         response = self.starts(id, **fields)  # type: ignore[arg-type]
@@ -35,17 +35,17 @@ class Scanner(Customer):
         self, operation: str, cost: object = 0.01, billable_run: object = False, key: str | None = None, **fields: object
     ) -> httpx.Response:
         body = {"feature": "ocr", "cost": cost, "billable_run": billable_run} | fields
-        return self.client.post(f"/api/v1/operations/{operation}/steps", json=body, headers=_headers(key))
+        return self.backend.post(f"/api/v1/operations/{operation}/steps", json=body, headers=_headers(key))
 
     def adds_standalone(self, cost: object = 0.01, billable_run: object = True, key: str | None = None, **fields: object) -> httpx.Response:
         body = {"feature": "summary", "cost": cost, "billable_run": billable_run} | fields
-        return self.client.post("/api/v1/operations/standalone", json=body, headers=_headers(key))
+        return self.backend.post("/api/v1/operations/standalone", json=body, headers=_headers(key))
 
     def completes(self, operation: str) -> httpx.Response:
-        return self.client.post(f"/api/v1/operations/{operation}/complete")
+        return self.backend.post(f"/api/v1/operations/{operation}/complete")
 
     def fails(self, operation: str) -> httpx.Response:
-        return self.client.post(f"/api/v1/operations/{operation}/fail")
+        return self.backend.post(f"/api/v1/operations/{operation}/fail")
 
     def operation(self, id: str) -> dict[str, Any]:
         response = self.client.get(f"/api/v1/operations/{id}")

@@ -34,9 +34,10 @@ def test_an_unlimited_plan_shows_so(service: Service) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cost", "shown"), [(0.005, "$0.00"), (0.015, "$0.02"), (0.025, "$0.02"), (0.0250001, "$0.03"), (1234.5, "$1234.50")]
+    ("cost", "shown"),
+    [(0.005, "$0.00"), (0.015, "$0.01"), (0.025, "$0.02"), (0.0250001, "$0.02"), (0.029999999, "$0.02"), (1234.5, "$1234.50")],
 )
-def test_dollars_are_shown_rounded_half_even(scanner: Scanner, cost: float, shown: str) -> None:
+def test_dollars_are_shown_rounded_down(scanner: Scanner, cost: float, shown: str) -> None:
     scanner.adds_standalone(cost)
     assert scanner.budget()["cost"]["display"] == f"{shown} / $3.00"
 

@@ -9,13 +9,16 @@ import pytest
 
 from infrastructure.sql.driver.connections import Connections
 from infrastructure.sql.registry import REPOSITORIES
-from tests.integration.kinds import KINDS, PLANS, Kind, Things, same_fields
+from tests.integration.kinds import KINDS, NOTES, PLANS, Kind, Things, same_fields
 from tests.integration.service import Databases
-from tests.integration.units_of_work import SqlStorage, Storage, connections_to
-from tests.unit.fakes.metering import FakeStore
+from tests.integration.units_of_work import FakeStorage, SqlStorage, Storage, connections_to
+from tests.unit.fakes.notes import Note
 
 WRITTEN_BY_OTHERS = {"records", "events", "missing"}
 """What these know is written with the accounts: `test_contract_of_units_of_work.py` is about it."""
+
+OF_NO_CUSTOMER = {"event_types", "service_keys"}
+"""`test_contract_of_service_keys.py` and `test_event_types.py` are about these."""
 
 OWN_ID = {"id", "key", "customer_id", "operation_id"}
 COUNTED = {"practised_sessions"}
@@ -37,21 +40,23 @@ def database_url(databases: Databases) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-async def plans(database_url: str) -> None:
+async def prepared(database_url: str) -> None:
     async with connections_to(database_url) as connections:
+        storage = SqlStorage(connections)
+        await storage.create(NOTES.table)
         for plan in PLANS:
-            await SqlStorage(connections).publish(plan)
+            await storage.publish(plan)
 
 
 @pytest.fixture
-async def connections(database_url: str, plans: None) -> AsyncIterator[Connections]:
+async def connections(database_url: str, prepared: None) -> AsyncIterator[Connections]:
     async with connections_to(database_url) as connections:
         yield connections
 
 
-@pytest.fixture
-def fake_store(kind: Kind) -> FakeStore:
-    return kind.store()
+@pytest.fixture(params=["PostgreSQL", "fake"])
+def storage(request: pytest.FixtureRequest, kind: Kind) -> Storage:
+    return FakeStorage(kind.store()) if request.param == "fake" else SqlStorage(request.getfixturevalue("connections"), NOTES)
 
 
 @pytest.fixture
@@ -62,11 +67,11 @@ async def things(kind: Kind, storage: Storage) -> Things:
     return things
 
 
-async def keep(storage: Storage, repository: str, *things: Any) -> None:
+async def keep(storage: Storage, repository: str | type[Any], *things: Any) -> None:
     """Commits them."""
     async with storage.open() as uow:
         for thing in things:
-            getattr(uow, repository).save(thing)
+            (uow.repository(repository) if isinstance(repository, type) else getattr(uow, repository)).save(thing)
         await uow.commit()
 
 
@@ -79,11 +84,13 @@ async def stored(storage: Storage, kind: Kind, *things: Any) -> list[Any]:
 
 
 def repository_of(uow: Any, kind: Kind) -> Any:
-    return getattr(uow, kind.repository)
+    return uow.repository(kind.repository) if isinstance(kind.repository, type) else getattr(uow, kind.repository)
 
 
 def test_every_repository_is_among_these() -> None:
-    assert {kind.repository for kind in KINDS} | WRITTEN_BY_OTHERS == set(REPOSITORIES)
+    """What is kept just as it is has one repository, whatever the kind: that of notes stands for all of them."""
+    with_a_port = {name for name in REPOSITORIES if isinstance(name, str)}
+    assert {kind.repository for kind in KINDS} - {Note} | WRITTEN_BY_OTHERS | OF_NO_CUSTOMER == with_a_port
 
 
 def test_a_next_state_differs_in_every_field_but_the_key(kind: Kind) -> None:

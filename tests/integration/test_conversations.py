@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from tests.integration.restaurants import GUEST, Restaurant, guest
-from tests.integration.service import Service, refused, tollgate
+from tests.integration.service import ADMIN_KEY, Service, refused, tollgate
 
 DAY = timedelta(hours=24)
 
@@ -133,7 +133,7 @@ def test_a_message_of_long_ago_or_of_the_future_is_refused(restaurant: Restauran
 )
 def test_a_mistake_in_the_body_is_answered_by_a_list(restaurant: Restaurant, wrong: dict[str, object]) -> None:
     body = {"direction": "inbound", "counterparty": GUEST, "message_id": "m"} | wrong
-    response = restaurant.client.post("/api/v1/messages", json=body)
+    response = restaurant.backend.post("/api/v1/messages", json=body)
     assert response.status_code == 422
     assert isinstance(response.json()["detail"], list)
 
@@ -240,7 +240,7 @@ def test_another_customers_conversations_are_not_to_be_seen(service: Service, re
     for unknown in (id, uuid4()):
         refused(other.client.get(f"/api/v1/conversations/{unknown}"), 404, "conversation_not_found")
     assert other.conversations() == []
-    refused(service.user("nobody").post("/api/v1/messages", json=body_of("m")), 404, "customer_not_found")
+    refused(service.key(ADMIN_KEY, "nobody").post("/api/v1/messages", json=body_of("m")), 404, "customer_not_found")
 
 
 def body_of(message_id: str) -> dict[str, str]:

@@ -15,7 +15,7 @@ from core.conversations.window import Window
 from core.plans.periods import Billing, Interval, Reset
 from tests.integration.data.record_day import GUESTS, MESSAGES, REPEATED, day, recorded
 from tests.integration.restaurants import Restaurant
-from tests.integration.service import Service, serving, user_token
+from tests.integration.service import ADMIN_KEY, Service, serving
 from tests.unit.fakes.conversations_in_order import Span, conversations_in_order
 
 CONNECTIONS = 16
@@ -36,7 +36,8 @@ async def send_all(messages: list[dict[str, Any]], services: list[Service], rest
     async def connection(service: Service) -> None:
         url = httpx.URL(service.address)
         reader, writer = await asyncio.open_connection(url.host, url.port)
-        head = f"POST /api/v1/messages HTTP/1.1\r\nHost: tollgate\r\nAuthorization: Bearer {user_token(restaurant.id)}\r\n"
+        caller = f"Authorization: Bearer {ADMIN_KEY}\r\nTollgate-Customer: {restaurant.id}\r\n"
+        head = f"POST /api/v1/messages HTTP/1.1\r\nHost: tollgate\r\n{caller}"
         for message in waiting:
             body = json.dumps(message)
             writer.write(f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())

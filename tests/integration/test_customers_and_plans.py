@@ -38,7 +38,7 @@ def form(response: httpx.Response) -> list[Any]:
 
 def test_a_customer_is_created_replaced_and_read(service: Service) -> None:
     id = new_id()
-    created = put(service, id, plan="free")
+    created = put(service, id, plan="free", billing_anchor=None)
     assert created.status_code == 201
     assert created.json() == {
         "customer_id": id,
@@ -57,7 +57,7 @@ def test_a_customer_is_created_replaced_and_read(service: Service) -> None:
     assert (told["plan"], told["billing_anchor"], told["billing_interval"]) == ("pro", "2026-11-01T00:00:00Z", "year")
     assert (told["time_zone"], told["phone_region"]) == ("Europe/Vienna", "AT")
     assert service.admin.get(f"/api/v1/customers/{id}").json() == told
-    assert put(service, id, plan="pro").json()["billing_anchor"] is None
+    assert put(service, id, plan="pro", billing_anchor=None).json()["billing_anchor"] is None
 
 
 def test_a_patch_changes_what_it_names_and_nothing_else(service: Service) -> None:
@@ -109,10 +109,11 @@ def test_what_makes_no_customer_is_told_by_its_place(service: Service) -> None:
         ({"plan": "free", "billing_anchor": "2026-11-01T00:00:00"}, "billing_anchor"),
         ({"plan": "free", "billing_anchor": 1_700_000_000}, "billing_anchor"),
         ({"plan": "free", "billing_interval": "fortnight"}, "billing_interval"),
-        ({"plan": "free", "phone_region": "Austria"}, "phone_region"),
+        ({"plan": "free", "phone_region": 43}, "phone_region"),
     ):
         assert form(put(service, new_id(), **body)) == [["body", place]]
     refused(put(service, new_id(), plan="free", billing_anchor="9999-12-31T23:59:59Z"), 422, "invalid_billing_anchor")
+    refused(put(service, new_id(), plan="free", phone_region="Austria"), 422, "invalid_phone_region")
 
 
 @pytest.mark.parametrize("interval", ["day", "week", "month", "year"])
@@ -137,9 +138,6 @@ def test_an_id_is_whatever_text_its_customer_is_known_by(service: Service) -> No
     for id in ("a b", "ünïcode", "x" * 255, "a/b", "50%", "a?b#c", "'; DROP TABLE customer; --", "😀"):
         path = f"/api/v1/customers/{httpx.QueryParams({'id': id}).get('id')}" if id.isalnum() else f"/api/v1/customers/{quoted(id)}"
         response = service.admin.put(path, json={"plan": "free"})
-        if "/" in id:
-            refused(response, 404, "not_found")
-            continue
         assert response.status_code in (200, 201), response.text
         assert response.json()["customer_id"] == id
 

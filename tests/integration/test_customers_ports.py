@@ -10,8 +10,8 @@ import pytest
 from core.customers.customer import Customer
 from core.customers.put_customer import ChangeCustomer, CustomerChanges, PutCustomer, PutCustomerCommand
 from core.errors import ConcurrentUpdate
-from core.plans.periods import Interval
 from infrastructure.batching.retries import Retried
+from infrastructure.phone_numbers import LibraryPhoneRegions
 from infrastructure.sql.driver.connections import Connections
 from tests.integration.kinds import LATER, NOW, PLANS, customers
 from tests.integration.units_of_work import SqlStorage, Storage
@@ -139,11 +139,10 @@ async def test_many_who_create_and_change_a_customer_at_once_all_succeed(connect
     storage = SqlStorage(connections)
     for plan in PLANS:
         await storage.publish(plan)
-    put, change = (Retried(use_case(storage.open, lambda: NOW)) for use_case in (PutCustomer, ChangeCustomer))
-    fields = {"billing_anchor": None, "billing_interval": Interval.MONTH, "time_zone": "UTC", "phone_region": None}
+    put, change = (Retried(use_case(storage.open, lambda: NOW, LibraryPhoneRegions())) for use_case in (PutCustomer, ChangeCustomer))
     for n in range(5):
         id = f"customer {n}"
-        command = PutCustomerCommand(customer_id=id, plan="pro", **fields)
+        command = PutCustomerCommand(customer_id=id, plan="pro", changes={})
         outcomes = await asyncio.gather(*(put.execute(command) for _ in range(6)))
         assert [is_new for _, is_new in outcomes].count(True) == 1
         changes: list[CustomerChanges] = [

@@ -41,6 +41,7 @@ from tests.integration.engine_commands import (
     amounts,
     anchors,
     batches,
+    corrected_totals,
     customers,
     expected,
     is_rare,
@@ -242,6 +243,7 @@ class EngineMachine(RuleBasedStateMachine):
             assert told(account.balances(RESOLUTIONS)) == {key: self.reference.balance(id, key) for key in RESOLUTIONS}
             entries = [entry for entry in self.reference.entries if entry.customer_id == id]
             assert Counter(map(written, records)) == Counter(map(expected, entries))
+            assert min(corrected_totals(records), default=0) >= 0
 
     async def look(self) -> Sequence[Any]:
         """What disagrees, and by customer the status of its plan, the account with all features, and the ledger."""

@@ -118,7 +118,9 @@ async def test_a_race_that_was_lost_in_the_database_is_run_again_and_nobody_noti
             events = [
                 (
                     use_case,
-                    IngestEventCommand(customer_id=acme, amount=Amount(feature, ONE), source="meter", event_id=f"{n}", recorded_by="test"),
+                    IngestEventCommand(
+                        customer_id=acme, amounts=[Amount(feature, ONE)], source="meter", event_id=f"{n}", recorded_by="test"
+                    ),
                 )
                 for use_case, feature in workers
             ]

@@ -64,8 +64,8 @@ def test_the_same_key_on_another_route_or_session_is_refused(customer: Customer,
     one, other = customer.created(), customer.created()
     headers = {"Idempotency-Key": key}
     body = {"duration_seconds": 60}
-    assert customer.client.post(f"/api/v1/sessions/{one}/complete", json=body, headers=headers).status_code == 200
-    refused(customer.client.post(f"/api/v1/sessions/{other}/complete", json=body, headers=headers), 422, "idempotency_key_reused")
+    assert customer.backend.post(f"/api/v1/sessions/{one}/complete", json=body, headers=headers).status_code == 200
+    refused(customer.backend.post(f"/api/v1/sessions/{other}/complete", json=body, headers=headers), 422, "idempotency_key_reused")
     refused(customer.create(key), 422, "idempotency_key_reused")
     assert customer.used("minutes") == 60
 
@@ -116,7 +116,7 @@ def test_every_post_of_a_session_can_be_repeated(customer: Customer) -> None:
     steps = {"upload-url": upload, "confirm-upload": None, "complete": {"duration_seconds": 5}}
     for step, body in steps.items():
         path, headers = f"/api/v1/sessions/{id}/{step}", {"Idempotency-Key": step}
-        send = partial(customer.client.post, path, json=body, headers=headers)
+        send = partial(customer.backend.post, path, json=body, headers=headers)
         first, again = send(), send()
         assert first.status_code == 200, first.text
         assert told(again) == told(first)

@@ -26,8 +26,17 @@ async def engine(database_url: str) -> AsyncIterator[Engine]:
 
 
 @pytest.fixture
-async def overfull(engine: Engine) -> tuple[str, UUID]:
-    """A customer with more usage last month than a column can add up, and a record of it; the clock goes back to that month."""
+async def overfull(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> tuple[str, UUID]:
+    """A customer with more usage last month than a column can add up, and a record of it; the clock goes back to that month.
+
+    Usage of earlier periods was not always bounded.
+    """
+    with monkeypatch.context() as unbounded:
+        unbounded.setattr("core.metering.account.USED_PARTS_MAX", 2**80)
+        return await _overfull(engine)
+
+
+async def _overfull(engine: Engine) -> tuple[str, UUID]:
     id = await engine.customer(calls=10)
     commands = [record(id, "calls", QUANTITY_PARTS_MAX, occurred_at=LAST_MONTH) for _ in range(TOO_MANY)]
     outcomes = await engine.container.consume_usage().execute(calls(*commands))

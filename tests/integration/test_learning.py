@@ -317,14 +317,14 @@ def test_a_customer_that_nobody_created_is_told_so(service: Service) -> None:
     refused(nobody.client.get("/api/v1/subscription-status"), 404, "customer_not_found")
 
 
-@pytest.mark.parametrize("id", ["x" * 255, "a/b", "50%", "'; DROP TABLE practice_session; --", "naïve 😀", " "])
+@pytest.mark.parametrize("id", ["x" * 255, "a/b", "50%", "'; DROP TABLE practice_session; --", "naïve 😀", "a b"])
 def test_an_id_of_the_callers_is_kept_as_it_is(learner: Learner, id: str) -> None:
     assert told(learner.start(id), 201)["id"] == id
     assert told(learner.save(id), 201)["practice_session"]["id"] == id
     assert told(learner.assess(id), 201)["id"] == id
 
 
-@pytest.mark.parametrize("id", ["", "x" * 256, "a\nb", "\x00", 7])
+@pytest.mark.parametrize("id", ["", " ", "a ", "x" * 256, "a\nb", "\x00", 7])
 def test_what_cannot_be_an_id_is_refused(learner: Learner, id: object) -> None:
     bodies: dict[str, dict[str, object]] = {
         "practice-sessions/start": {"id": id, "learning_plan_id": id},
@@ -341,9 +341,9 @@ def test_only_a_body_that_has_what_belongs_in_it_is_accepted(learner: Learner) -
         *[learner.create_plan(total) for total in (0, -1, 1001)],
         *[learner.create_plan(8, per_week) for per_week in (0, 1001)],
         *[learner.create_plan(**change) for change in ({"language": ""}, {"level": "x" * 65}, {"total_sessions": 8.5}, {"pace": 1})],
-        *[learner.save(duration_seconds=seconds) for seconds in (-1, 0.5, "9", None, 604_801)],
-        *[learner.save(**change) for change in ({"summary": "x" * 10_001}, {"summary": "\0"}, {"conversation_type": ""}, {"pace": 1})],
-        *[learner.assess(score=score) for score in ("8", True, 1e7, 0.1234567890123456)],
+        *[learner.save(duration_seconds=seconds) for seconds in (-1, -0.5, "9", None, 604_801)],
+        *[learner.save(**change) for change in ({"summary": 1}, {"conversation_type": 1}, {"pace": 1})],
+        *[learner.assess(score=score) for score in ("8", True, 1e7)],
         learner.assess(kind=""),
     ]
     for response in mistakes:

@@ -87,7 +87,7 @@ async def test_usage_reservations_events_and_corrections(engine: Engine, acme: s
     ]
     await done(engine, CorrectRecord, corrections)
     events = [
-        IngestEventCommand(customer_id=acme, amount=Amount("minutes", ONE), source="meter", event_id=str(n), recorded_by="test")
+        IngestEventCommand(customer_id=acme, amounts=[Amount("minutes", ONE)], source="meter", event_id=str(n), recorded_by="test")
         for n in NUMBERS
     ]
     assert all(await done(engine, IngestEvents, events))
@@ -140,7 +140,7 @@ async def test_ai_operations(engine: Engine, acme: str) -> None:
     )
     await done(engine, AddStep, [replace(step, operation_id=f"{n}") for n in NUMBERS])
     statuses = (OperationStatus.COMPLETED, OperationStatus.FAILED)
-    await done(engine, FinishOperation, [FinishOperationCommand(acme, f"{n}", statuses[n % 2]) for n in range(FEWER)])
+    await done(engine, FinishOperation, [FinishOperationCommand(acme, f"{n}", statuses[n % 2], "app") for n in range(FEWER)])
     assert await used(engine, "ai_runs", "ai_cost") == [LENGTH, LENGTH * 10**6]
     assert (await engine.balance(acme, "ai_cost")).held == (LENGTH - FEWER) * 10**6
     assert await engine.drift(acme) == []

@@ -172,16 +172,16 @@ def test_ids_are_the_callers_to_choose(scanner: Scanner, id: str) -> None:
     response = scanner.starts(id)
     where = f"/api/v1/operations/{quote(id, safe='')}"
     assert (response.status_code, response.headers["Location"], response.json()["id"]) == (201, where, id)
-    assert scanner.client.post(f"{where}/steps", json={"id": id, "feature": "ocr", "cost": 0.1, "billable_run": False}).status_code == 201
-    assert scanner.client.post(f"{where}/complete").json()["total_cost"] == 0.1
+    assert scanner.backend.post(f"{where}/steps", json={"id": id, "feature": "ocr", "cost": 0.1, "billable_run": False}).status_code == 201
+    assert scanner.backend.post(f"{where}/complete").json()["total_cost"] == 0.1
     assert scanner.client.get(where).json()["steps"][0]["id"] == id
 
 
 @pytest.mark.parametrize("id", ["", "x" * 256, "line\nbreak", "\x00", 7])
 def test_an_id_has_1_to_255_printable_characters(scanner: Scanner, id: object) -> None:
     body = {"id": id, "feature": "scan"}
-    assert scanner.client.post("/api/v1/operations", json=body).status_code == 422
-    assert scanner.client.post("/api/v1/operations/standalone", json=body | {"cost": 0, "billable_run": True}).status_code == 422
+    assert scanner.backend.post("/api/v1/operations", json=body).status_code == 422
+    assert scanner.backend.post("/api/v1/operations/standalone", json=body | {"cost": 0, "billable_run": True}).status_code == 422
 
 
 def test_operations_are_their_customers_own(service: Service, scanner: Scanner) -> None:
@@ -205,9 +205,7 @@ def test_only_customers_have_operations_and_budgets(service: Service) -> None:
 # More digits than fit, and what is no number.
 
 
-@pytest.mark.parametrize(
-    "cost", ["-0.01", "-1e-12", "NaN", "Infinity", "-Infinity", "1e400", "0.1234567890123456", "1e15", '"1"', "true", "null"]
-)
+@pytest.mark.parametrize("cost", ["-0.01", "-1e-12", "NaN", "Infinity", "-Infinity", "1e400", "1e15", '"1"', "true", "null"])
 def test_a_cost_that_is_no_amount_is_refused(scanner: Scanner, cost: str) -> None:
     id, headers = scanner.started(estimated_runs=0), {"Content-Type": "application/json"}
     for path, body in (
@@ -215,15 +213,13 @@ def test_a_cost_that_is_no_amount_is_refused(scanner: Scanner, cost: str) -> Non
         ("operations/standalone", f'{{"feature": "ocr", "cost": {cost}, "billable_run": true}}'),
         ("operations", f'{{"feature": "ocr", "estimated_cost": {cost}}}'),
     ):
-        response = scanner.client.post(f"/api/v1/{path}", content=body, headers=headers)
+        response = scanner.backend.post(f"/api/v1/{path}", content=body, headers=headers)
         assert response.status_code == 422, (path, response.text)
     budget = scanner.budget()
     assert (budget["cost"]["used"], budget["cost"]["held"], budget["runs"]["used"], budget["runs"]["held"]) == (0, 0, 0, 0)
 
 
-@pytest.mark.parametrize(
-    "cost", ["-0.01", "NaN", "inf", "-inf", "1e400", "0.1234567890123456", "1_0", "", "٣", "1e99999999999999999999", "x"]
-)
+@pytest.mark.parametrize("cost", ["-0.01", "3.7e-10", "NaN", "inf", "-inf", "1e400", "1_0", "", "٣", "1e99999999999999999999", "x"])
 def test_a_preflight_of_no_amount_is_refused(scanner: Scanner, cost: str) -> None:
     assert scanner.can_afford(cost=cost).status_code == 422
 

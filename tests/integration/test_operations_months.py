@@ -45,7 +45,7 @@ class Vienna:
         return await execute_one(self.engine.container.add_step(), command)
 
     async def completes(self) -> Any:
-        command = FinishOperationCommand("v", "scan", OperationStatus.COMPLETED)
+        command = FinishOperationCommand("v", "scan", OperationStatus.COMPLETED, "app")
         return await execute_one(self.engine.container.finish_operation(), command)
 
     async def stands(self) -> tuple[int, int, int]:

@@ -51,6 +51,7 @@ async def test_an_operation_has_its_own_steps_in_order_and_no_others(storage: St
         assert list(uow.steps.of(SCAN)) == sorted(own, key=lambda step: step.position)
         assert list(uow.steps.of(LETTER)) == [step(1, LETTER)]
         assert list(uow.steps.of(OperationKey("bob", "letter"))) == []
+        assert list(await uow.steps.find_of([LETTER])) == [step(1, LETTER)]
 
 
 async def test_the_steps_of_an_operation_that_was_not_loaded_are_not_known(storage: Storage) -> None:

@@ -4,13 +4,15 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
 
 import asyncpg
 import httpx
 
 from tests.integration.coaching import days_ago
-from tests.integration.race import AUTHORIZATION, LIMIT, SHORT_SECONDS, Client, Fleet, Told
+from tests.integration.race import AUTHORIZATION, LIMIT, SHORT_SECONDS, SOFT_LIMIT, Client, Fleet, Told
 from tests.integration.service import Database, new_id, tollgate
 
 PROCESSES = 3
@@ -27,9 +29,9 @@ STANDING = """
 
 
 def test_nothing_is_overshot_lost_or_counted_twice_while_processes_are_killed(database_url: str) -> None:
-    told, customer_id = Told(), new_id()
+    told, customer_id, anchor = Told(), new_id(), days_ago(3)
     with Fleet(database_url, PROCESSES) as fleet:
-        prepare(fleet, customer_id)
+        prepare(fleet, customer_id, anchor)
         highest = asyncio.run(race(fleet, customer_id, told))
         status = fleet.services[0].admin.get(f"/api/v1/customers/{customer_id}/usage").json()["features"]
     assert fleet.kills >= KILLS_MIN
@@ -38,21 +40,23 @@ def test_nothing_is_overshot_lost_or_counted_twice_while_processes_are_killed(da
     ledger = Ledger(Database(database_url), customer_id)
     ledger.has_everything_that_was_acknowledged_once(told)
     ledger.has_nothing_else(told)
+    ledger.measures_each_period_by_itself(anchor)
+    ledger.falls_nowhere_below_zero(anchor)
     assert (status["calls"]["used"], status["calls"]["held"]) == (ledger.total("calls"), 0)
     assert status["tokens"]["used"] == ledger.total("tokens")
     reconciled = tollgate("reconcile", database_url=database_url)
     assert reconciled.returncode == 0, reconciled.stdout
 
 
-def prepare(fleet: Fleet, customer_id: str) -> None:
+def prepare(fleet: Fleet, customer_id: str, anchor: datetime) -> None:
     admin = fleet.services[0].admin
     for feature in ("calls", "pages", "tokens"):
         assert admin.put(f"/api/v1/features/{feature}", json={"unit": "unit", "resolution": 1}).status_code == 201
-    metered = {"calls": LIMIT, "pages": 5, "tokens": None, "sessions": None, "minutes": None}
+    metered = {"calls": LIMIT, "pages": SOFT_LIMIT, "tokens": None, "sessions": None, "minutes": None}
     soft = {"pages": {"enforcement": "soft"}}
     entitlements = {key: {"type": "metered", "limit": limit} | soft.get(key, {}) for key, limit in metered.items()}
     assert admin.put("/api/v1/plans/race", json={"name": "Race", "entitlements": entitlements}).status_code == 201
-    customer = {"plan": "race", "billing_anchor": days_ago(3).isoformat()}
+    customer = {"plan": "race", "billing_anchor": anchor.isoformat()}
     assert admin.put(f"/api/v1/customers/{customer_id}", json=customer).status_code == 201
 
 
@@ -126,12 +130,15 @@ class Ledger:
                 assert self.by_reference[reference, feature, quantity] == 1, (reference, asked)
         events = Counter(row["event_id"] for row in self.rows if row["event_id"])
         assert events == Counter(f"event {number}" for number in told.events)
-        corrections = Counter((str(row["corrects"]), row["quantity"]) for row in self.rows if row["corrects"])
+        corrected = [row for row in self.rows if row["corrects"]]
+        corrections = Counter((str(row["corrects"]), row["quantity"]) for row in corrected if row["feature"] != "sessions")
         assert corrections == Counter(told.corrections.items())
+        given_back = Counter((row["reference"], row["quantity"]) for row in corrected if row["feature"] == "sessions")
+        assert given_back == Counter((id, -1) for id in told.given_back)
         states = {str(row["id"]): row["state"] for row in self.reservations}
         assert states == told.finished
         assert {str(row["id"]) for row in self.sessions} == told.sessions
-        assert self.total("sessions") == len(told.sessions)
+        assert self.total("sessions") == len(told.sessions - told.given_back)
 
     def has_nothing_else(self, told: Told) -> None:
         """But for what was sent without a key and never answered: that may be there, once and as a whole."""
@@ -139,3 +146,24 @@ class Ledger:
             assert {self.by_reference[reference, feature, quantity] for feature, quantity in asked.items()} in ({0}, {1})
         known = told.booked.keys() | told.unknown.keys() | told.sessions
         assert {row["reference"] for row in self.rows if not row["event_id"]} <= known
+
+    def measures_each_period_by_itself(self, anchor: datetime) -> None:
+        """All overages of a period, and what corrections took back of them, are what it has above its limit in the end."""
+        for feature, limit in (("calls", LIMIT), ("pages", SOFT_LIMIT)):
+            for period in self.periods(feature, anchor):
+                above = max(sum(row["quantity"] for row in period) - limit, 0)
+                assert sum(row["overage"] for row in period) == above, feature
+        assert any(row["overage"] > 0 for row in self.periods("pages", anchor)[0]), "there was overage in the last period"
+
+    def falls_nowhere_below_zero(self, anchor: datetime) -> None:
+        corrected: Counter[str] = Counter()
+        for row in self.rows:
+            corrected[row["corrects"] or row["id"]] += row["quantity"]
+        assert min(corrected.values()) >= 0
+        for feature in ("calls", "pages", "tokens", "sessions"):
+            assert all(sum(row["quantity"] for row in period) >= 0 for period in self.periods(feature, anchor))
+
+    def periods(self, feature: str, anchor: datetime) -> Sequence[Sequence[Mapping[str, Any]]]:
+        """The last one, and the current one."""
+        mine = [row for row in self.rows if row["feature"] == feature]
+        return [row for row in mine if row["occurred_at"] < anchor], [row for row in mine if row["occurred_at"] >= anchor]

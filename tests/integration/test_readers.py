@@ -13,6 +13,7 @@ from core.conversations.ports import ConversationKey
 from core.errors import NotFoundError
 from core.learning.learning_plan import LearningPlanNotFound
 from core.metering.account import CustomerNotFound
+from core.metering.owned import OwnedNotFound
 from core.metering.reader import Reader
 from core.metering.reservations import ReservationNotFound
 from core.operations.operation import OperationNotFound
@@ -26,19 +27,25 @@ from infrastructure.sql.products.learning import SqlLearningPlanReader
 from infrastructure.sql.products.operations import SqlOperationReader
 from infrastructure.sql.products.sessions import SqlSessionReader
 from tests.integration import kinds
-from tests.integration.kinds import LATER, NOW, PLANS
+from tests.integration.kinds import LATER, NOTES, NOW, PLANS
 from tests.integration.units_of_work import INSTANT, FakeStorage, SqlStorage, Storage
+from tests.unit.fakes.notes import Note
 from tests.unit.fakes.sessions import FakeSessionReader, SessionStore
 
 
-async def keep(storage: Storage, repository: str, *things: Any) -> None:
+async def keep(storage: Storage, repository: str | type[Any], *things: Any) -> None:
     async with storage.open() as uow:
         for thing in things:
-            getattr(uow, repository).save(thing)
+            repository_of(uow, repository).save(thing)
         await uow.commit()
 
 
-# A list in pages: coaching sessions and conversations. The fake is that of sessions; no unit test reads conversations.
+def repository_of(uow: Any, repository: str | type[Any]) -> Any:
+    return uow.repository(repository) if isinstance(repository, type) else getattr(uow, repository)
+
+
+# A list in pages: coaching sessions, conversations, and what is kept just as it is. The fake is that of sessions; no unit test reads
+# the others.
 
 
 @dataclass(frozen=True)
@@ -47,7 +54,7 @@ class Listing:
 
     storage: Storage
     reader: Reader[Any, Any]
-    repository: str
+    repository: str | type[Any]
     made: Callable[..., Any]
     instant: str
 
@@ -56,12 +63,14 @@ class Listing:
 
     async def page(self, size: int, after: Any = None, customer: str = "acme") -> list[Any]:
         before = None if after is None else (getattr(after, self.instant), after.id)
+        assert before == (after and self.reader.position(after))
         return list(await self.reader.newest(customer, size, before))
 
     async def pages(self, size: int) -> list[list[Any]]:
         """All of them, as somebody reads them who turns the pages to the end."""
         pages = [await self.page(size)]
         while pages[-1]:
+            assert len(pages) < 20, "the pages have no end"
             pages.append(await self.page(size, after=pages[-1][-1]))
         return pages[:-1]
 
@@ -76,12 +85,27 @@ def conversation(number: int, customer: str = "acme", at: datetime = NOW, **fiel
     return made
 
 
-@pytest.fixture(params=["sessions", "sessions of the fake", "conversations"])
+def note(number: int, customer: str = "acme", at: datetime = NOW) -> Note:
+    made: Note = replace(kinds.notes(customer).first, id=UUID(int=number), created_at=at)
+    return made
+
+
+@pytest.fixture
+async def notes(connections: Connections) -> SqlStorage:
+    """A storage that keeps notes, too."""
+    storage = SqlStorage(connections, NOTES)
+    await storage.create(NOTES.table)
+    return storage
+
+
+@pytest.fixture(params=["sessions", "sessions of the fake", "conversations", "notes"])
 def listing(request: pytest.FixtureRequest) -> Listing:
     if request.param == "sessions of the fake":
         store = SessionStore()
         return Listing(FakeStorage(store), FakeSessionReader(store), "sessions", session, "created_at")
     connections = request.getfixturevalue("connections")
+    if request.param == "notes":
+        return Listing(request.getfixturevalue("notes"), NOTES.reader(connections), Note, note, "created_at")
     if request.param == "sessions":
         return Listing(SqlStorage(connections), SqlSessionReader(connections), "sessions", session, "created_at")
     return Listing(SqlStorage(connections), SqlConversationReader(connections), "conversations", conversation, "started_at")
@@ -130,6 +154,19 @@ async def test_a_further_condition_narrows_a_list_and_never_widens_it(connection
     mine = [replace(session(n), title=title) for n, title in enumerate(("first", "second", "third"))]
     await keep(SqlStorage(connections), "sessions", *mine, *(replace(one, customer_id="globex") for one in mine))
     assert await ByTitle(connections).either("acme", "first", "second") == [mine[1], mine[0]]
+
+
+class ByFinish(SqlSessionReader):
+    """Lists by a column that no index has in order."""
+
+    newest_by = "finished_at"
+
+
+async def test_the_order_is_the_same_where_no_index_has_it(connections: Connections) -> None:
+    reader = ByFinish(connections)
+    await keep(SqlStorage(connections), "sessions", *(replace(session(n, at=NOW - n % 3 * INSTANT), finished_at=NOW) for n in (2, 4, 1, 3)))
+    assert numbers(list(await reader.newest("acme", 2, None))) == [4, 3]
+    assert numbers(list(await reader.newest("acme", 2, (NOW, UUID(int=3))))) == [2, 1]
 
 
 # One thing by its key.
@@ -181,6 +218,15 @@ async def test_a_thing_is_read_as_it_stands_by_its_owner_only(connections: Conne
     assert [await one.ask(reader, key_of(thing)) for thing in (things.other, others.first)] == [things.other, others.first]
 
 
+async def test_a_note_is_read_as_it_stands_by_its_owner_only(connections: Connections, notes: SqlStorage) -> None:
+    mine, reader = kinds.notes("acme"), NOTES.reader(connections)
+    await keep(notes, Note, mine.next, kinds.notes("globex").other)
+    assert await reader.one("acme", str(mine.next.id)) == mine.next
+    for id in (mine.other.id, UUID(int=9)):
+        with pytest.raises(OwnedNotFound, match=f"No desk note '{id}'"):
+            await reader.one("acme", str(id))
+
+
 async def test_a_fake_session_is_read_by_its_owner_only() -> None:
     store = SessionStore()
     await keep(FakeStorage(store), "sessions", session(1))
@@ -206,7 +252,7 @@ async def test_an_operation_is_read_with_its_own_steps_in_order(connections: Con
 async def test_a_conversation_that_is_part_of_another_is_read_as_that_and_listed_once(connections: Connections) -> None:
     storage, reader = SqlStorage(connections), SqlConversationReader(connections)
     first, second, last = (conversation(n, merged_into=into) for n, into in ((1, UUID(int=2)), (2, UUID(int=3)), (3, None)))
-    await keep(storage, "conversations", first, second, last, conversation(3, "globex", message_count=9))
+    await keep(storage, "conversations", *(conversation(n, "globex", message_count=9) for n in (2, 3)), first, second, last)
     assert [await reader.get(ConversationKey("acme", UUID(int=n))) for n in (1, 2, 3)] == [last] * 3
     assert await reader.newest("acme", 10, None) == [last]
     with pytest.raises(ConversationNotFound):

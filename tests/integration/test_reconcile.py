@@ -2,28 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
-from uuid import uuid4
+from datetime import timedelta
 
 import pytest
 
-from core.conversations.message import Direction
-from core.conversations.record_message import RecordMessageCommand
-from core.metering.correct_record import Corrected, CorrectRecordCommand
-from core.metering.ledger import LedgerQuery
-from core.plans.periods import Period
 from core.reconciliation.drift import Drift
 from core.sessions.complete_session import CompleteSessionCommand
-from core.sessions.create_session import CreateSessionCommand
-from core.sessions.session import Session, SttProvider
+from tests.integration.drifting import AUGUST, NOVEMBER, OCTOBER, Behind, create_session, repair
 from tests.integration.in_process import NOW, Engine, consume, engine_on, record
-from tests.integration.service import Database, tollgate
+from tests.integration.service import tollgate
 from tests.unit.fakes.calls import calls
-
-NOVEMBER = Period(datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC))
-OCTOBER = Period(datetime(2026, 10, 1, tzinfo=UTC), NOVEMBER.start)
-AUGUST = Period(datetime(2026, 8, 1, tzinfo=UTC), datetime(2026, 9, 1, tzinfo=UTC))
 
 
 @pytest.fixture
@@ -38,48 +26,8 @@ async def acme(engine: Engine) -> str:
 
 
 @pytest.fixture
-def database(database_url: str) -> "Behind":
+def database(database_url: str) -> Behind:
     return Behind(database_url)
-
-
-class Behind(Database):
-    """Changes what is stored behind the engine's back. From a thread of its own, since the test has an event loop already."""
-
-    async def change(self, statement: str, *values: object) -> list[dict[str, object]]:
-        return await asyncio.to_thread(self.rows, statement, *values)
-
-    async def session(self, customer_id: str, created_at: datetime, seconds: int = 90) -> str:
-        """A completed session that nobody booked."""
-        id = uuid4()
-        await self.change(
-            """
-            INSERT INTO coaching_session (customer_id, id, title, language, stt_provider, status, duration_seconds, created_at, finished_at)
-            VALUES ($1, $2, 'Unbooked', 'en-US', 'auto', 'completed', $3, $4, $4)
-            """,
-            *(customer_id, id, seconds, created_at),
-        )
-        return str(id)
-
-    async def ledger(self, customer_id: str, feature: str) -> list[tuple[object, ...]]:
-        rows = await self.change(
-            "SELECT * FROM usage_record WHERE customer_id = $1 AND feature = $2 ORDER BY occurred_at, id", customer_id, feature
-        )
-        return [(row["quantity"], row["occurred_at"], row["reference"], row["reason"]) for row in rows]
-
-
-async def create_session(engine: Engine, customer_id: str) -> Session:
-    command = CreateSessionCommand(
-        customer_id=customer_id, title="Weekly", language="en-US", stt_provider=SttProvider.AUTO, recorded_by="test"
-    )
-    (session,) = await engine.container.create_session().execute(calls(command))
-    assert isinstance(session, Session), session
-    return session
-
-
-async def repair(engine: Engine, *customer_ids: str) -> int:
-    use_case = engine.container.reconcile()
-    written: int = await use_case.repair(await use_case.find(customer_ids))
-    return written
 
 
 async def test_where_nothing_went_wrong_nothing_is_found(engine: Engine, acme: str) -> None:
@@ -184,69 +132,6 @@ async def test_what_was_booked_twice_is_taken_back(engine: Engine, acme: str, da
     assert sorted(quantity for quantity, _, _, _ in await database.ledger(acme, "sessions")) == [-1, 1, 1]
     assert (await engine.balance(acme, "sessions")).used == 1
     assert await engine.drift(acme) == []
-
-
-async def receive(engine: Engine, customer_id: str, *sent_at: datetime, counterparty: str = "+14155552671") -> list[str]:
-    """Messages at these instants, in one batch; the conversations that they were counted into."""
-    messages = [
-        RecordMessageCommand(
-            customer_id=customer_id,
-            direction=Direction.INBOUND,
-            counterparty=counterparty,
-            message_id=str(uuid4()),
-            recorded_by="test",
-            sent_at=at,
-        )
-        for at in sent_at
-    ]
-    outcomes = await engine.container.record_message().execute(calls(*messages))
-    return [str(outcome.receipt.conversation_id) for outcome in outcomes]
-
-
-async def give_back(engine: Engine, customer_id: str, reference: str) -> None:
-    """An administrator corrects what was booked for it last."""
-    ledger = await engine.container.ledger_reader().newest(LedgerQuery(customer_id, 100, reference=reference))
-    booked = max((record for record in ledger if record.corrects is None), key=lambda record: record.id)
-    command = CorrectRecordCommand(customer_id, booked.id, Decimal(-1), "refund", "admin")
-    (outcome,) = await engine.container.correct_record().execute(calls(command))
-    assert isinstance(outcome, Corrected), outcome
-
-
-async def test_what_was_given_back_of_conversations_is_no_drift_whatever_became_of_them(engine: Engine, acme: str) -> None:
-    hours, start = timedelta(hours=1), NOVEMBER.start
-    for day, before in ((3, True), (6, False)):
-        at = start + timedelta(days=day)
-        first, second = await receive(engine, acme, at, at + 26 * hours)
-        if before:
-            for id in (first, second):
-                await give_back(engine, acme, id)
-        await receive(engine, acme, at + 13 * hours)
-        if not before:
-            await give_back(engine, acme, first)
-    (moved,) = await receive(engine, acme, start + hours, counterparty="12345@lid")
-    await receive(engine, acme, start - hours, counterparty="12345@lid")
-    assert await engine.drift(acme) == []
-    await give_back(engine, acme, moved)
-    assert await engine.drift(acme) == []
-    assert await repair(engine, acme) == 0
-    assert (await engine.balance(acme, "conversations")).used == 0
-
-
-async def test_what_the_ledger_lost_of_a_conversation_is_repaired_beside_what_was_given_back(
-    engine: Engine, acme: str, database: Behind
-) -> None:
-    at = NOVEMBER.start + timedelta(days=3)
-    for counterparty in ("12345@lid", "67890@lid"):
-        first, second = await receive(engine, acme, at, at + timedelta(hours=26), counterparty=counterparty)
-        if counterparty == "12345@lid":
-            await give_back(engine, acme, second)
-        await receive(engine, acme, at + timedelta(hours=13), counterparty=counterparty)
-    await database.change("DELETE FROM usage_record WHERE customer_id = $1 AND reason = 'merged'", acme)
-    await database.change("DELETE FROM usage_record WHERE customer_id = $1 AND reference = $2", acme, first)
-    assert [(item.where, item.difference) for item in await engine.drift(acme)] == [("ledger", 0)], "one is missing, and one too many"
-    assert await repair(engine, acme) == 2
-    assert await engine.drift(acme) == []
-    assert (await engine.balance(acme, "conversations")).used == 2
 
 
 async def test_repairing_the_same_drift_twice_at_once_over_two_processes_books_it_once(

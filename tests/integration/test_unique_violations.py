@@ -121,7 +121,7 @@ def events(customer_id: str, feature: str, source: str, count: int) -> list[Call
     amount = Amount(feature, Decimal(1))
     return calls(
         *(
-            IngestEventCommand(customer_id=customer_id, amount=amount, source=source, event_id=str(n), recorded_by="test")
+            IngestEventCommand(customer_id=customer_id, amounts=[amount], source=source, event_id=str(n), recorded_by="test")
             for n in range(count)
         )
     )

@@ -9,6 +9,10 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from sqlalchemy import Table
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateIndex, CreateTable
+
 from core.customers.customer import Customer
 from core.metering.account import Account
 from core.metering.ledger import Origin, UsageRecord
@@ -20,6 +24,7 @@ from core.plans.plan import Metered, Plan, Static
 from core.products import BUILT_IN, OPTIONS
 from infrastructure.ids import new_id
 from infrastructure.sql.driver.connections import Connections
+from infrastructure.sql.driver.owned import OwnedKind
 from infrastructure.sql.driver.pool import create_engine
 from infrastructure.sql.engine.plans import PlanCatalog
 from infrastructure.sql.engine.unit_of_work import SqlUnitOfWork
@@ -66,11 +71,19 @@ class Storage(ABC):
 
 
 class SqlStorage(Storage):
-    def __init__(self, connections: Connections) -> None:
+    """`owned` are kinds of things that the registry does not have."""
+
+    def __init__(self, connections: Connections, *owned: OwnedKind[Any]) -> None:
         self._connections, self._catalog = connections, PlanCatalog(BUILT_IN, OPTIONS)
+        self._repositories = REPOSITORIES | {kept.kind: kept.repository for kept in owned}
 
     def open(self) -> SqlUnitOfWork:
-        return SqlUnitOfWork(self._connections, self._catalog, new_id, REPOSITORIES)
+        return SqlUnitOfWork(self._connections, self._catalog, new_id, self._repositories)
+
+    async def create(self, table: Table) -> None:
+        """A table that no migration makes, with its indexes."""
+        for made in (CreateTable(table), *map(CreateIndex, table.indexes)):
+            await self._connections.ask(lambda driver, made=made: driver.execute(str(made.compile(dialect=postgresql.dialect()))))
 
     async def publish(self, plan: Plan) -> None:
         async with self.open() as uow:

@@ -7,6 +7,7 @@ from typing import Literal
 from api.commands import CommandFailed
 from api.container import Container
 from core.errors import DomainError
+from core.metering.event_types import EventMeter
 from core.plans.features import Feature, FeatureCatalog
 from core.plans.periods import Reset
 from core.plans.plan import Boolean, Entitlement, Metered, Plan, Static
@@ -15,11 +16,11 @@ from infrastructure.plan_files.reader import PlanFile, PlanFileError, read_plan_
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a push did, or would do, to a plan."""
+    """What a push did, or would do, to a plan or to the meters of an event type, which have no version."""
 
     key: str
     kind: Literal["new", "changed", "unchanged"]
-    version: int
+    version: int | None
     details: tuple[str, ...] = ()
 
 
@@ -42,6 +43,9 @@ async def push(container: Container, path: Path) -> list[Change]:
             before = await container.plan_reader().latest(draft.key)
             published = await container.publish_plan().execute(draft)
             changes.append(_change(before, published.plan, await container.plan_reader().features()))
+        changes += await _meter_changes(container, file)
+        if file.event_types:
+            await container.map_event_types().execute(file.event_types)
     except DomainError as error:
         raise CommandFailed(error.message) from error
     return changes
@@ -57,7 +61,25 @@ async def diff(container: Container, path: Path) -> list[Change]:
         version = before.version + 1 if before else 1
         after = Plan(draft.key, version, draft.name, draft.resolve(catalog))
         changes.append(_change(before, before if before and after.same_content(before) else after, catalog))
+    return changes + await _meter_changes(container, file)
+
+
+async def _meter_changes(container: Container, file: PlanFile) -> list[Change]:
+    mapped = await container.event_type_reader().mapped() if file.event_types else {}
+    changes = []
+    for wanted in file.event_types:
+        known = mapped.get(wanted.key)
+        unchanged = known == wanted or (known is None and not wanted.meters)
+        kind: Literal["new", "changed", "unchanged"] = "unchanged" if unchanged else "changed" if known else "new"
+        lines = () if unchanged else tuple(f"+ {meter_text(meter)}" for meter in wanted.meters) or ("no meters any more",)
+        changes.append(Change(f"meters of {wanted.key!r}", kind, None, lines))
     return changes
+
+
+def meter_text(meter: EventMeter) -> str:
+    """A meter in a few words."""
+    by = f", by {meter.dimension}" if meter.dimension else ""
+    return f"{meter.feature}: {meter.quantity}{by}"
 
 
 def told(entitlement: Entitlement, feature: Feature | None) -> str:

@@ -24,7 +24,6 @@ from api.operational import MULTIPROCESS
 from api.settings import Settings, revealed
 from core.customers.put_customer import PutCustomerCommand
 from core.metering.account import CustomerNotFound
-from core.plans.periods import Interval
 from infrastructure.embedded.data_directory import DataDirectory, DataDirectoryError
 from infrastructure.embedded.postgres import EmbeddedPostgresError
 
@@ -140,14 +139,7 @@ async def _make_example_customer(container: Container, customer_id: str) -> None
     except CustomerNotFound:
         now = container.clock()()
         first = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-        command = PutCustomerCommand(
-            customer_id=customer_id,
-            plan=EXAMPLE_PLAN,
-            billing_anchor=first,
-            billing_interval=Interval.MONTH,
-            time_zone="UTC",
-            phone_region=None,
-        )
+        command = PutCustomerCommand(customer_id=customer_id, plan=EXAMPLE_PLAN, changes={"billing_anchor": first})
         await container.put_customer().execute(command)
 
 

@@ -21,7 +21,7 @@ def play(stage: Stage) -> Iterator[Row]:
     confirmed = coach.post(f"/sessions/{first['id']}/confirm-upload", expect=200)
     yield Row("uploads 100 kB instead, and confirms", f"200, {confirmed['status']}")
 
-    done = coach.post(f"/sessions/{first['id']}/complete", {"duration_seconds": 1830}, expect=200)
+    done = coach.report(f"/sessions/{first['id']}/complete", {"duration_seconds": 1830}, expect=200)
     minutes = coach.get(f"/customers/{coach.id}/usage")["features"]["minutes"]
     yield Row("the talk took 30.5 minutes", f"200, {done['status']}; {minutes['display']} minutes left")
 

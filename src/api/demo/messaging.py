@@ -18,12 +18,12 @@ def play(stage: Stage) -> Iterator[Row]:
     yield Row("two more guests write; one is answered", _message(restaurant, "outbound", "+14155552672", "m3"))
 
     fourth = {"direction": "outbound", "counterparty": "+14155552679", "message_id": "m4"}
-    yield Row("it writes to a fourth guest first", refusal(restaurant.post("/messages", fourth, expect=429)))
+    yield Row("it writes to a fourth guest first", refusal(restaurant.report("/messages", fourth, expect=429)))
     yield Row("the fourth guest writes", _message(restaurant, "inbound", "+14155552679", "m5"))
 
 
 def _message(restaurant: Customer, direction: str, counterparty: str, id: str) -> str:
-    answer = restaurant.post("/messages", {"direction": direction, "counterparty": counterparty, "message_id": id})
+    answer = restaurant.report("/messages", {"direction": direction, "counterparty": counterparty, "message_id": id})
     conversation, usage = answer["conversation"], answer["usage"]
     kind = "a new conversation" if answer["new_conversation"] else f"message {conversation['message_count']} of the same"
     over = ", over the limit" if answer["over_limit"] else ""

@@ -20,15 +20,20 @@ class StoryFailed(Exception):
 
 
 class Customer:
-    """A customer of the product, calling with a user token of its own."""
+    """A customer of the product, calling with a user token of its own; what it used is reported by the product, with a service key."""
 
-    def __init__(self, client: httpx.Client, id: str) -> None:
+    def __init__(self, client: httpx.Client, backend: httpx.Client, id: str) -> None:
         self._client = client
+        self._backend = backend
         self.id = id
 
     def post(self, path: str, body: dict[str, Any] | None = None, *, expect: int = 201) -> dict[str, Any]:
         """Raises StoryFailed where the answer has another status."""
         return _checked(self._client.post(path, json=body), expect)
+
+    def report(self, path: str, body: dict[str, Any] | None = None, *, expect: int = 201) -> dict[str, Any]:
+        """What the product says of the customer. Raises StoryFailed where the answer has another status."""
+        return _checked(self._backend.post(path, json=body, headers={"Tollgate-Customer": self.id}), expect)
 
     def get(self, path: str, **parameters: Any) -> dict[str, Any]:
         """Raises StoryFailed where the answer is no 200."""
@@ -50,7 +55,7 @@ class Stage:
     def customer(self, id: str, plan: str, **details: Any) -> Customer:
         """A customer on this plan, new or put back on it."""
         _checked(self._admin.put(f"/customers/{id}", json={"plan": plan, **details}), 200, 201)
-        return Customer(_client(self._address, self._sign(id)), id)
+        return Customer(_client(self._address, self._sign(id)), self._admin, id)
 
     def plan(self, key: str, content: dict[str, Any]) -> None:
         """A plan that the story needs."""

@@ -1,58 +1,72 @@
-"""Answers on the wire: of what was done, and of what was raised."""
+"""Answers on the wire."""
 
+import functools
+import inspect
 import json
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterable
+from typing import Any, Final, NamedTuple
 
-from fastapi.exceptions import RequestValidationError
-from starlette.exceptions import HTTPException
-from starlette.responses import Response
 from starlette.types import Send
 
-from api.errors import HTTP_CODES, INTERNAL_ERROR, mistakes, told
+from api.errors import answer_to
 from api.replies import Reply
-from core.errors import ConcurrentUpdate, DomainError, Overloaded
 
-JSON: Final = (b"content-type", b"application/json")
-
-Headers = list[tuple[bytes, bytes]]
+_JSON: Final = (b"content-type", b"application/json")
 
 
-async def send_reply(send: Send, reply: Reply, *, replayed: bool = False) -> None:
+class Answer(NamedTuple):
+    """As ASGI wants it."""
+
+    status: int
+    headers: Iterable[tuple[bytes, bytes]]
+    body: bytes
+
+    async def send(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
+        await send({"type": "http.response.body", "body": self.body})
+
+
+def answer_with(reply: Reply, *, replayed: bool = False) -> Answer:
     """What was done."""
-    await _send(send, reply.status, reply.headers(replayed=replayed), reply.body)
+    return Answer(reply.status, reply.headers(replayed=replayed), reply.body)
 
 
-async def send_error(send: Send, error: Exception) -> bool:
-    """What the one table says of what was raised; false where it is none of a request's own doing, and is to be raised again."""
-    match error:
-        case DomainError():
-            refusal = told(error)
-            await _send_json(send, refusal.status, refusal.body, refusal.headers)
-        case ConcurrentUpdate():
-            await send_error(send, Overloaded())
-        case RequestValidationError():
-            await _send_json(send, 422, {"detail": mistakes(error.errors())})
-        case HTTPException():
-            code = HTTP_CODES.get(error.status_code, "bad_request")
-            await _send_json(send, error.status_code, {"detail": {"error": code, "message": error.detail}}, error.headers or {})
-        case _:
-            await _send_json(send, 500, INTERNAL_ERROR)
-            return False
-    return True
+def answer_without_body(status: int) -> Answer:
+    """What was done, where there is nothing to say; the headers are FastAPI's."""
+    return Answer(status, [_JSON], b"")
 
 
-async def send_response(send: Send, response: Response) -> None:
-    """A response of Starlette's whose body is known."""
-    await _send(send, response.status_code, response.raw_headers, bytes(response.body))
+def answer_of(error: Exception) -> Answer:
+    """What the one error table says of what was raised."""
+    status, content, headers = answer_to(error)
+    body = _encoded(content)
+    given = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    return Answer(status, [*given, (b"content-length", b"%d" % len(body)), _JSON], body)
 
 
-async def _send_json(send: Send, status: int, content: Any, headers: Mapping[str, str] | None = None) -> None:
-    body = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-    given = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in (headers or {}).items()]
-    await _send(send, status, [*given, (b"content-length", str(len(body)).encode()), JSON], body)
+def responding(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function as FastAPI can run it: FastAPI knows responses, and not our replies."""
+    if inspect.iscoroutinefunction(function):
+
+        @functools.wraps(function)
+        async def waiting(**values: Any) -> Any:
+            return _response_of(await function(**values))
+
+        return waiting
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        return function
+
+    @functools.wraps(function)
+    def plain(**values: Any) -> Any:
+        return _response_of(function(**values))
+
+    return plain
 
 
-async def _send(send: Send, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> None:
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+def _response_of(result: Any) -> Any:
+    return result.response() if isinstance(result, Reply) else result
+
+
+def _encoded(content: Any) -> bytes:
+    text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.encode(errors="backslashreplace")  # a lone surrogate, as JSON writes it

@@ -7,63 +7,70 @@ from typing import Any, Final
 from fastapi.exceptions import RequestValidationError
 from pydantic import TypeAdapter, ValidationError
 from starlette.exceptions import HTTPException
-from starlette.types import Receive
+from starlette.requests import ClientDisconnect
+from starlette.types import Message, Receive
 
 from api.errors import MISTAKES_MAX
 
 BODY_BYTES_MAX: Final = 64 * 1024
 """What a route takes that says nothing else: many times what any of them needs."""
 
-ABSENT: Final = object()
-"""In place of a body that was not sent."""
+_DIGITS_MAX: Final = 18
 
 
-class Disconnected(Exception):
-    """The caller went away before its request was complete: nobody waits for an answer."""
+def bounded(receive: Receive, announced: str | None, bytes_max: int) -> Receive:
+    """Raises HTTPException 413 as soon as it is known that the body is too large: from its announced length, or when it has come so far."""
+    received = 0
 
+    async def within() -> Message:
+        nonlocal received
+        _require_within(announced, bytes_max)
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > bytes_max:
+            raise _too_large(bytes_max)
+        return message
 
-def too_large(bytes_max: int) -> HTTPException:
-    """The answer to a body beyond the bound."""
-    return HTTPException(413, f"A request body has at most {bytes_max:,} bytes.")
+    return within
 
 
 async def read(receive: Receive, announced: str | None, bytes_max: int) -> bytes:
-    """The whole body. Raises HTTPException 413 as soon as it is known to be too large, and Disconnected."""
-    if announced is not None and not (announced.isdigit() and int(announced) <= bytes_max):
-        raise too_large(bytes_max)
-    message = await receive()
-    if message["type"] == "http.disconnect":
-        raise Disconnected
-    body: bytes = message.get("body", b"")
-    if not message.get("more_body", False):
-        if len(body) > bytes_max:
-            raise too_large(bytes_max)
-        return body
-    chunks, size = [body], len(body)
-    while message.get("more_body", False):
+    """The whole body. Raises HTTPException 413 like `bounded`, and ClientDisconnect where the caller goes away before the end."""
+    _require_within(announced, bytes_max)
+    content: bytes | bytearray = b""
+    while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise Disconnected
-        chunk = message.get("body", b"")
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > bytes_max:
-            raise too_large(bytes_max)
-    return b"".join(chunks)
+            raise ClientDisconnect
+        chunk: bytes = message.get("body", b"")
+        if len(content) + len(chunk) > bytes_max:
+            raise _too_large(bytes_max)
+        more = message.get("more_body", False)
+        if not more and not content:
+            return chunk
+        content = bytearray(content) if isinstance(content, bytes) else content  # so that a thousand chunks are no thousand copies
+        content += chunk
+        if not more:
+            return bytes(content)
+
+
+def _require_within(announced: str | None, bytes_max: int) -> None:
+    if announced is not None and not (announced.isdecimal() and len(announced) <= _DIGITS_MAX and int(announced) <= bytes_max):
+        raise _too_large(bytes_max)
+
+
+def _too_large(bytes_max: int) -> HTTPException:
+    return HTTPException(413, f"A request body has at most {bytes_max:,} bytes.")
 
 
 def validated(adapter: TypeAdapter[Any], content: bytes, content_type: str | None) -> Any:
-    """What the body says. Raises RequestValidationError with the mistakes in FastAPI's own form."""
+    """What the body says. Raises ValidationError with FastAPI's own words, and what `parsed` raises."""
     if content_type == "application/json":
         try:
             return adapter.validate_json(content)
         except ValidationError:
             pass  # and told below in the words that callers of FastAPI know
-    value = parsed(content, content_type)
-    try:
-        return adapter.validate_python(value, from_attributes=True)
-    except ValidationError as error:
-        raise RequestValidationError(located(error, ("body",))) from error
+    return adapter.validate_python(parsed(content, content_type), from_attributes=True)
 
 
 def parsed(content: bytes, content_type: str | None) -> Any:

@@ -2,11 +2,12 @@
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from fastapi import Request
+from pydantic import BaseModel
 from starlette.responses import Response
 
 from api.container import Container
@@ -23,14 +24,16 @@ _REQUEST: Final = "http_request"
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """A function that makes a command; who carries it out, and how its result is answered. `body` names the function's body."""
+    """A function that makes a command; who carries it out, and how its result is answered."""
 
     function: Callable[..., Any]
     use_case: Callable[[Container], UseCase[Any, Any]]
     render: Callable[[Any], Reply]
 
-    async def reply(self, request: Request, command: AccountCommand, body: Any) -> tuple[Reply, bool]:
+    async def reply(self, request: Request, values: Mapping[str, Any]) -> tuple[Reply, bool]:
         """The answer, and whether it is a repeated one. What is answered has been committed; a refusal is raised."""
+        command: AccountCommand = self.function(**values)
+        body = next((value for value in values.values() if isinstance(value, BaseModel)), None)
         key = once(request, command.customer_id, body, self.render)
         outcome = await execute_one(self.use_case(request.app.state.container), command, key)
         if isinstance(outcome, Replay):
@@ -43,20 +46,22 @@ def carried_out(
 ) -> Callable[[Callable[..., C]], Callable[..., Any]]:
     """Below a route's own decorator: the function returns a command, `by` says which use case carries it out, `answered` the reply.
 
-    What is made of the function is an endpoint that FastAPI could run as well, with the function's own parameters.
+    What is made of the function is an endpoint that FastAPI could run as well, with the function's own parameters. Raises TypeError for a
+    function that asks for the request: a command is made of what was understood, or a repeat could not be told from another request.
     """
 
     def decorate(function: Callable[..., C]) -> Callable[..., Any]:
         command = Carried(function, by, answered)
-        body_name = next((name for name in inspect.signature(function).parameters if name == "body"), None)
+        signature = inspect.signature(function, eval_str=True)
+        if any(parameter.annotation is Request for parameter in signature.parameters.values()):
+            raise TypeError(f"{function.__name__} makes a command, and may not see the request")
 
         @functools.wraps(function)
         async def endpoint(**values: Any) -> Response:
             request: Request = values.pop(_REQUEST)
-            reply, replayed = await command.reply(request, function(**values), values.get(body_name) if body_name else None)
+            reply, replayed = await command.reply(request, values)
             return reply.response(replayed=replayed)
 
-        signature = inspect.signature(function, eval_str=True)
         own = inspect.Parameter(_REQUEST, inspect.Parameter.KEYWORD_ONLY, annotation=Request)
         endpoint.__signature__ = signature.replace(  # type: ignore[attr-defined]
             parameters=[*signature.parameters.values(), own], return_annotation=inspect.Signature.empty

@@ -7,17 +7,19 @@ from urllib.parse import parse_qsl
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import ValidationError
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
+from api.errors import is_expected
 from api.frame import body as bodies
-from api.frame.answers import send_error, send_reply, send_response
-from api.frame.body import Disconnected, located
-from api.frame.declaration import Declaration, Dependency, Parameter, Unusual, declaration_of
+from api.frame.answers import Answer, answer_of, answer_with, answer_without_body, responding
+from api.frame.body import bounded, located
+from api.frame.declaration import Declaration, Dependency, Parameter, body_bytes_max, declaration_of
 from api.frame.paths import Template, segments_of
 from api.frame.request import FrameRequest
+from api.frame.unusual import Unusual
 from api.replies import Reply
 
 _MISSING = {"type": "missing", "msg": "Field required"}
@@ -36,37 +38,52 @@ class FrameRoute(APIRoute):
         try:
             self.declaration = declaration_of(self)
         except Unusual as unusual:
-            self.unusual = str(unusual)
+            self.leave_to_fastapi(str(unusual))
+
+    def leave_to_fastapi(self, why: str) -> None:
+        """FastAPI's own handler answers from now on."""
+        self.unusual, self.declaration = why, None
+        self.dependant.call = responding(self.endpoint)
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """By the raw path, whoever asks: `%2F` is part of an id, also for a route that is left to FastAPI."""
-        if scope["type"] != "http":
-            return Match.NONE, {}
-        path = self.template.values(segments_of(scope))
+        if not self.template.is_plain:
+            return super().matches(scope)
+        path = self.template.values(segments_of(scope)) if scope["type"] == "http" else None
         if path is None:
             return Match.NONE, {}
         match = Match.FULL if scope["method"] in (self.methods or ()) else Match.PARTIAL
-        return match, {"endpoint": self.endpoint, "path_params": path}
+        return match, {"endpoint": self.endpoint, "path_params": path, "route": self}
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self.declaration is not None and scope["method"] in (self.methods or ()):
-            await answer(self.declaration, scope["path_params"], scope, receive, send)
+            await answer(self, scope["path_params"], scope, receive, send)
         else:
-            await super().handle(scope, receive, send)
+            announced = FrameRequest(scope).headers.get("content-length")
+            await super().handle(scope, bounded(receive, announced, body_bytes_max(self)), send)
 
 
-async def answer(declaration: Declaration, path: Mapping[str, str], scope: Scope, receive: Receive, send: Send) -> None:
+async def answer(route: FrameRoute, path: Mapping[str, str], scope: Scope, receive: Receive, send: Send) -> None:
     """Answers one request; `path` are the path's values, decoded."""
+    declaration = route.declaration
+    assert declaration is not None
+    scope["route"], scope["endpoint"], scope["path_params"] = route, route.endpoint, path
     try:
-        await _answer(declaration, path, scope, receive, send)
-    except Disconnected:
-        return
+        found = await _carried_out(declaration, path, scope, receive)
+    except ClientDisconnect:
+        return  # nobody waits for an answer
     except Exception as error:
-        if not await send_error(send, error):
-            raise
+        await answer_of(error).send(send)
+        if is_expected(error):
+            return
+        raise
+    if isinstance(found, Response):
+        await found(scope, receive, send)
+    else:
+        await found.send(send)
 
 
-async def _answer(declaration: Declaration, path: Mapping[str, str], scope: Scope, receive: Receive, send: Send) -> None:
+async def _carried_out(declaration: Declaration, path: Mapping[str, str], scope: Scope, receive: Receive) -> Answer | Response:
     request = FrameRequest(scope, receive)
     values: dict[str, Any] = {}
     found: Mistakes = []
@@ -82,21 +99,26 @@ async def _answer(declaration: Declaration, path: Mapping[str, str], scope: Scop
     if found:
         raise RequestValidationError(found)
     if declaration.command is not None:
-        body = values.get(declaration.body.name) if declaration.body is not None else None
-        reply, replayed = await declaration.command.reply(request, declaration.function(**values), body)
-        await send_reply(send, reply, replayed=replayed)
-        return
+        reply, replayed = await declaration.command.reply(request, values)
+        return answer_with(reply, replayed=replayed)
     if declaration.request_name is not None:
+        if declaration.body is None:
+            request = FrameRequest(scope, bounded(receive, request.headers.get("content-length"), declaration.body_bytes_max))
         values[declaration.request_name] = request
-    result = await declaration.function(**values) if declaration.is_coroutine else declaration.function(**values)
+    return _answer(declaration, await declaration.function(**values))
+
+
+def _answer(declaration: Declaration, result: Any) -> Answer | Response:
     match result:
-        case Reply():
-            await send_reply(send, result)
         case Response():
-            await send_response(send, result)
-        case _:
-            assert declaration.answer is not None
-            await send_reply(send, Reply(declaration.status, declaration.answer.dump_json(result, by_alias=True)))
+            return result
+        case Reply():
+            return answer_with(result)
+    if declaration.answer is None:
+        return answer_without_body(declaration.status)
+    # As FastAPI does it: a result of another form is a mistake on our side, and is not sent.
+    answered = declaration.answer.validate_python(result, from_attributes=True)
+    return answer_with(Reply(declaration.status, declaration.answer.dump_json(answered, by_alias=True)))
 
 
 async def _asked(dependency: Dependency, request: Request, path: Mapping[str, str], found: Mistakes) -> Any:
@@ -108,7 +130,7 @@ async def _asked(dependency: Dependency, request: Request, path: Mapping[str, st
         values |= {parameter.name: path[parameter.alias] for parameter in dependency.path}
     if dependency.request_name is not None:
         values[dependency.request_name] = request
-    caller = await dependency.call(**values) if dependency.is_coroutine else dependency.call(**values)
+    caller = await dependency.call(**values)
     found += mistakes
     return caller
 
@@ -127,9 +149,10 @@ def _take_query(parameters: Mapping[str, Parameter], query_string: bytes, values
             found.append({**_MISSING, "loc": ("query", alias)})
         else:
             values[parameter.name] = parameter.default
-    for name in given.keys() - parameters.keys():
-        known = ", ".join(sorted(parameters)) or "none"
-        found.append({"type": "extra_forbidden", "loc": ("query", name), "msg": f"Unknown query parameter; known here: {known}"})
+    for name in given:
+        if name not in parameters:
+            known = ", ".join(sorted(parameters)) or "none"
+            found.append({"type": "extra_forbidden", "loc": ("query", name), "msg": f"Unknown query parameter; known here: {known}"})
 
 
 def _take(parameter: Parameter, text: str, where: str, values: dict[str, Any], found: Mistakes) -> None:
@@ -143,7 +166,7 @@ async def _take_body(declaration: Declaration, request: Request, receive: Receiv
     body = declaration.body
     assert body is not None
     headers = request.headers
-    content = await bodies.read(receive, headers.get("content-length"), body.bytes_max)
+    content = await bodies.read(receive, headers.get("content-length"), declaration.body_bytes_max)
     request._body = content  # for whoever asks the request for it, too
     if not content:
         if body.required:
@@ -153,7 +176,5 @@ async def _take_body(declaration: Declaration, request: Request, receive: Receiv
         return
     try:
         values[body.name] = bodies.validated(body.adapter, content, headers.get("content-type"))
-    except RequestValidationError as error:
-        if error.errors()[0]["type"] == "json_invalid":
-            raise
-        found += error.errors()
+    except ValidationError as error:
+        found += located(error, ("body",))

@@ -2,25 +2,52 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, model_validator
 from typing_extensions import TypedDict
 
 from api.replies import Reply
-from api.wire import Answer, ExactNumber, Instant, Key, Label, Number, Wire, number
+from api.wire import (
+    Answer,
+    ExactNumber,
+    FinishedDetail,
+    Id,
+    Instant,
+    Key,
+    Label,
+    Number,
+    Wire,
+    mended_short_label,
+    mended_texts,
+    number,
+)
+from core.errors import Overloaded, StorageUnavailable
 from core.metering.balance import Amount, Balance
 from core.metering.consume_usage import Consumed, ConsumeUsageCommand, Mode
 from core.metering.ledger import Origin
 from core.plans.periods import Period
+from core.text import mended_label
 
 FEATURES_MAX: Final = 20
 """How many features one request may name."""
 
+ITEMS_MAX: Final = 1_000
+"""The most decisions, or events, that one request may bring."""
+
+BULK_BYTES_MAX: Final = 8 * 1024 * 1024
+"""The most that such a request may be."""
+
+PASSING: Final = (StorageUnavailable, Overloaded)
+"""What may be over when the request is repeated."""
+
 RUNS_MAX: Final = 1_000_000_000
 """How many AI runs one request may name."""
 
-OwnId = Annotated[Label | None, Field(description="your own id, under which it can be sent again; null: one is made")]
+PROSE_BYTES_MAX: Final = 1024 * 1024
+"""What a route takes that takes prose: 10,000 characters may be 120,000 bytes of JSON, and finished work says more than that and is cut."""
+
+OwnId = Annotated[Id | None, Field(description="your own id, under which it can be sent again; null: one is made")]
 
 
 class PeriodBody(Answer):
@@ -42,6 +69,12 @@ class AmountBody(Wire):
     dimension: Annotated[Label | None, Field(description="what the usage can be broken down by: a model, a region", max_length=64)] = None
 
 
+class FinishedAmountBody(AmountBody):
+    """An amount of one feature that was used."""
+
+    dimension: Annotated[FinishedDetail, Field(description="what the usage can be broken down by: a model, a region")] = None
+
+
 Amounts = Annotated[list[AmountBody], Field(min_length=1, max_length=FEATURES_MAX)]
 
 
@@ -54,6 +87,17 @@ class UsageBody(Wire):
     )
     occurred_at: Annotated[Instant | None, Field(description="recorded usage: up to 35 days ago; null: now")] = None
     reference: Annotated[Label | None, Field(description="your own reference, shown in the ledger")] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _mended(cls, body: Any) -> Any:
+        """What is recorded is done: its texts are mended, where those of a request to admit something are refused."""
+        if not isinstance(body, dict) or body.get("mode") != Mode.RECORD:
+            return body
+        body = mended_texts(body, reference=mended_label)
+        if isinstance(usage := body.get("usage"), list):
+            body["usage"] = [mended_texts(item, dimension=mended_short_label) for item in usage]
+        return body
 
 
 # What every decision is answered with is a TypedDict: made and written in half the time of a model.

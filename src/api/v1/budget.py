@@ -1,7 +1,7 @@
 """/api/v1/budget: what AI operations may still cost, and what they have cost."""
 
 import re
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import Decimal
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -12,7 +12,7 @@ from api.docs import refusals
 from api.errors import code_of
 from api.frame.route import FrameRoute
 from api.v1.bodies import RUNS_MAX, BalanceAnswer, PeriodBody, to_balance
-from api.wire import Answer, Number, number
+from api.wire import Answer, Number, money, number
 from core.metering.balance import Balance
 from core.operations.budget import FeatureSpend
 from core.operations.features import AI_COST, AI_RUNS
@@ -20,7 +20,6 @@ from core.operations.features import AI_COST, AI_RUNS
 router = APIRouter(prefix="/api/v1/budget", tags=["AI operations"], route_class=FrameRoute)
 
 UNLIMITED = "unlimited"
-CENT = Decimal("0.01")
 
 
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?")
@@ -38,7 +37,7 @@ Dollars = Annotated[
 
 
 class BudgetStanding(BalanceAnswer):
-    """Where runs or cost stand in the period of their own limit. `display` is used / limit."""
+    """Where runs or cost stand in the period of their own limit. `display` is used / limit; dollars are rounded down to the cent."""
 
     display: Annotated[str, Field(examples=["1 / 30", "$0.00 / $3.00"])]
 
@@ -113,5 +112,4 @@ async def can_afford(
 
 
 def _dollars(parts: int) -> str:
-    """To the cent, rounded half-even, exactly."""
-    return f"${(Decimal(parts) / AI_COST.resolution).quantize(CENT, ROUND_HALF_EVEN):f}"
+    return money(Decimal(parts) / AI_COST.resolution)

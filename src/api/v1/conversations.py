@@ -10,31 +10,32 @@ from pydantic import BeforeValidator, Field, TypeAdapter
 from typing_extensions import TypedDict
 
 from api.container import Container
-from api.dependencies import ProductReader, ProductWriter, container_of
+from api.dependencies import ProductReader, ProductReporter, container_of
 from api.docs import refusals
 from api.frame.commands import carried_out
 from api.frame.route import FrameRoute
+from api.paging import page
 from api.replies import Reply
-from api.wire import Cursor, Instant, Label, Limit, Number, Page, Wire, from_cursor, identified, number, to_cursor
+from api.wire import Cursor, Id, Instant, Limit, Number, Page, Wire, from_cursor, identified, number
 from core.conversations.conversation import Conversation, ConversationNotFound
 from core.conversations.counterparty import address_of
 from core.conversations.features import CONVERSATIONS
 from core.conversations.message import Channel, Direction
 from core.conversations.ports import ConversationKey
 from core.conversations.record_message import Recorded, RecordMessageCommand
+from core.text import mended_prose
 
 router = APIRouter(prefix="/api/v1", tags=["conversations"], route_class=FrameRoute)
 
-_HALF_CHARACTERS: Final = re.compile(r"[\ud800-\udfff]")
 _LOST_PLUS: Final = re.compile(r"\A (?=\d+\Z)")
 
 
-def _whole_characters(value: Any) -> Any:
-    """A sender is never refused, and a half of a surrogate pair is in no encoding: it is replaced before anybody looks."""
-    return _HALF_CHARACTERS.sub("\N{REPLACEMENT CHARACTER}", value) if isinstance(value, str) else value
+def _as_text(value: Any) -> Any:
+    """A sender is never refused, and a half of a surrogate pair is a text in no encoding: it is mended before anybody looks."""
+    return mended_prose(value, len(value)) if isinstance(value, str) else value
 
 
-Counterparty = Annotated[str, BeforeValidator(_whole_characters)]
+Counterparty = Annotated[str, BeforeValidator(_as_text)]
 
 
 class NewMessage(Wire):
@@ -52,7 +53,7 @@ class NewMessage(Wire):
         ),
     ]
     message_id: Annotated[
-        Label, Field(description="your own id of the message, which no other message of the customer may have", examples=["wamid.7"])
+        Id, Field(description="your own id of the message, which no other message of the customer may have", examples=["wamid.7"])
     ]
     channel: Annotated[Channel, Field(description="stored; it makes no difference to what is counted")] = Channel.DIRECT
     sent_at: Annotated[Instant | None, Field(description="up to 35 days ago, at most 5 minutes ahead; null: now")] = None
@@ -143,7 +144,7 @@ def _recorded(recorded: Recorded) -> Reply:
     },
 )
 @carried_out(by=lambda container: container.record_message(), answered=_recorded)
-def record_message(body: NewMessage, caller: ProductWriter) -> RecordMessageCommand:
+def record_message(body: NewMessage, caller: ProductReporter) -> RecordMessageCommand:
     """Count a message, in either direction, in its conversation. Where none is open, the message opens one, which is booked.
 
     An inbound message is never refused, whoever sent it. An outbound message is refused where it would open a conversation beyond the
@@ -173,12 +174,11 @@ async def list_conversations(
     """The customer's conversations, newest first."""
     container = container_of(request)
     known_as = None if counterparty is None else await _known_as(container, caller.customer_id, counterparty)
-    found = await container.conversation_reader().newest_that_are(
+    reader = container.conversation_reader()
+    found = await reader.newest_that_are(
         caller.customer_id, limit + 1, from_cursor(cursor), at=container.clock()(), active=active, counterparty=known_as
     )
-    page = found[:limit]
-    following = to_cursor(page[-1].started_at, page[-1].id) if len(found) > limit else None
-    return Page(items=[_to_answer(conversation) for conversation in page], next_cursor=following)
+    return page(found, limit, reader.position).each(_to_answer)
 
 
 async def _known_as(container: Container, customer_id: str, counterparty: str) -> str:

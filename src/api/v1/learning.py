@@ -9,6 +9,7 @@ from api.docs import refusals
 from api.frame.commands import carried_out
 from api.frame.route import FrameRoute
 from api.replies import Reply
+from api.v1.bodies import PROSE_BYTES_MAX
 from api.v1.learning_bodies import (
     AssessmentAnswer,
     FinishedPractice,
@@ -20,7 +21,7 @@ from api.v1.learning_bodies import (
     StartedAnswer,
     SubscriptionStatus,
 )
-from api.wire import Label
+from api.wire import Id
 from core.learning.create_learning_plan import CreateLearningPlanCommand
 from core.learning.features import ASSESSMENTS, PRACTICE_SESSIONS
 from core.learning.learning_plan import LearningPlan
@@ -68,7 +69,7 @@ def create_learning_plan(body: NewLearningPlan, caller: ProductWriter) -> Create
 
 @router.get("/learning-plans/{id}", responses=refusals("learning_plan_not_found"))
 async def get_learning_plan(
-    request: Request, id: Annotated[Label, Path(description="the learning plan's id")], caller: ProductReader
+    request: Request, id: Annotated[Id, Path(description="the learning plan's id")], caller: ProductReader
 ) -> LearningPlanAnswer:
     """A learning plan and how far it has come. Another customer's answers 404."""
     container = container_of(request)
@@ -100,6 +101,7 @@ def start_practice_session(body: PracticeStart, caller: ProductWriter) -> StartP
 
 @router.post(
     "/practice-sessions/save",
+    max_body_size=PROSE_BYTES_MAX,
     status_code=201,
     response_model=SavedAnswer,
     responses={

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from api.v1.bodies import OwnId, PeriodBody, display, to_balance
-from api.wire import Answer, ExactNumber, Label, Number, Prose, Wire, decimal_number
+from api.wire import Answer, FinishedDetail, FinishedProse, Id, Label, Number, RoundNumber, Seconds, Wire, decimal_number
 from core.learning.assessment import Assessment
 from core.learning.features import ASSESSMENTS, PRACTICE_SESSIONS
 from core.learning.learning_plan import TOTAL_SESSIONS_MAX, LearningPlan
@@ -19,11 +19,10 @@ from core.metering.account import Account
 from core.metering.balance import Balance
 from core.plans.periods import Reset
 
-DURATION_SECONDS_MAX = 7 * 24 * 3600
 SCORE_MAX = Decimal(1_000_000)
 
 ShortLabel = Annotated[Label, Field(max_length=64)]
-PartOf = Annotated[Label | None, Field(description="the learning plan that it is part of; null: free practice")]
+PartOf = Annotated[Id | None, Field(description="the learning plan that it is part of; null: free practice")]
 Sessions = Annotated[int, Field(ge=1, le=TOTAL_SESSIONS_MAX, strict=True)]
 
 
@@ -48,9 +47,9 @@ class FinishedPractice(Wire):
 
     id: OwnId = None
     learning_plan_id: PartOf = None
-    conversation_type: Annotated[ShortLabel | None, Field(examples=["role_play"])] = None
-    duration_seconds: Annotated[int, Field(ge=0, le=DURATION_SECONDS_MAX, strict=True, examples=[540])]
-    summary: Prose | None = None
+    conversation_type: Annotated[FinishedDetail, Field(examples=["role_play"])] = None
+    duration_seconds: Annotated[Seconds, Field(examples=[540])]
+    summary: FinishedProse | None = None
 
 
 class NewAssessment(Wire):
@@ -59,8 +58,8 @@ class NewAssessment(Wire):
     id: OwnId = None
     kind: Annotated[ShortLabel, Field(examples=["speaking"])]
     score: Annotated[
-        ExactNumber | None,
-        Field(ge=-SCORE_MAX, le=SCORE_MAX, max_digits=15, description="on your own scale, in at most 15 digits", examples=[78.5]),
+        RoundNumber | None,
+        Field(ge=-SCORE_MAX, le=SCORE_MAX, description="on your own scale, rounded to 15 significant digits", examples=[78.5]),
     ] = None
 
 

@@ -9,15 +9,15 @@ from urllib.parse import quote
 from fastapi import APIRouter, Path, Request
 from pydantic import Field
 
-from api.dependencies import ProductReader, ProductWriter, container_of
+from api.dependencies import ProductReader, ProductReporter, container_of
 from api.docs import refusals
 from api.frame.commands import carried_out
 from api.frame.route import FrameRoute
 from api.replies import Reply
 from api.v1.bodies import RUNS_MAX, OwnId
-from api.wire import Answer, ExactNumber, Label, Number, Wire, number
+from api.wire import Answer, ExactNumber, FinishedShortLabel, Id, Label, Number, Wire, decimal_number
 from core.operations.add_step import AddedStep, AddStepCommand
-from core.operations.features import AI_COST
+from core.operations.cost import dollars
 from core.operations.finish_operation import FinishOperationCommand
 from core.operations.operation import Operation, OperationStatus
 from core.operations.ports import OperationKey, WholeOperation
@@ -26,10 +26,10 @@ from core.operations.step import Step
 
 router = APIRouter(prefix="/api/v1/operations", tags=["AI operations"], route_class=FrameRoute)
 
-# The caller's ids may hold any printable character, and so a slash.
-OperationId = Annotated[Label, Path(description="the operation's id")]
+# The caller's ids may hold a slash.
+OperationId = Annotated[Id, Path(description="the operation's id")]
 FeatureName = Annotated[Label, Field(max_length=64, description="what usage is broken down by", examples=["business_card_scan"])]
-Dollars = Annotated[ExactNumber, Field(description="in dollars, to the nano-dollar", examples=[0.0015])]
+Dollars = Annotated[ExactNumber, Field(description="in dollars; costs of steps are added up exactly", examples=[0.0015])]
 
 
 class NewOperation(Wire):
@@ -45,7 +45,7 @@ class NewStep(Wire):
     """Work that is done. It counts where it is a billable run or has a cost."""
 
     id: OwnId = None
-    feature: Annotated[FeatureName, Field(examples=["business_card_scan_ocr"])]
+    feature: Annotated[FinishedShortLabel, Field(description="what usage is broken down by", examples=["business_card_scan_ocr"])]
     cost: Dollars
     billable_run: Annotated[bool, Field(strict=True)]
 
@@ -65,7 +65,7 @@ class StepAnswer(Answer):
         return cls(
             id=step.id,
             feature=step.work.feature,
-            cost=number(step.work.cost, AI_COST),
+            cost=decimal_number(dollars(step.work.fractions)),
             billable_run=step.work.billable_run,
             occurred_at=step.occurred_at,
             over_limit=step.over_limit,
@@ -89,7 +89,7 @@ class OperationHead(Answer):
             id=operation.id,
             feature=operation.feature,
             status=operation.status,
-            total_cost=number(operation.total_cost, AI_COST),
+            total_cost=decimal_number(dollars(operation.fractions)),
             total_runs=operation.total_runs,
             created_at=operation.created_at,
             finished_at=operation.finished_at,
@@ -150,7 +150,7 @@ def _location(id: str) -> str:
     },
 )
 @carried_out(by=lambda container: container.start_operation(), answered=_started)
-def start_operation(body: NewOperation, caller: ProductWriter) -> StartOperationCommand:
+def start_operation(body: NewOperation, caller: ProductReporter) -> StartOperationCommand:
     """Start an operation and hold what it is estimated to take, for an hour or until it is finished.
 
     Refused where the estimate does not fit, or no budget is left at all. The same id and content again answers 200 with the
@@ -175,7 +175,7 @@ def start_operation(body: NewOperation, caller: ProductWriter) -> StartOperation
     },
 )
 @carried_out(by=lambda container: container.add_step(), answered=_standalone)
-def record_standalone(body: NewStep, caller: ProductWriter) -> AddStepCommand:
+def record_standalone(body: NewStep, caller: ProductReporter) -> AddStepCommand:
     """An operation of one step that is already done: it is booked, above the limit too, and complete."""
     return AddStepCommand(
         customer_id=caller.customer_id,
@@ -189,7 +189,7 @@ def record_standalone(body: NewStep, caller: ProductWriter) -> AddStepCommand:
 
 
 @router.post(
-    "/{id:path}/steps",
+    "/{id}/steps",
     status_code=201,
     response_model=AddedStepAnswer,
     responses={
@@ -203,7 +203,7 @@ def record_standalone(body: NewStep, caller: ProductWriter) -> AddStepCommand:
     },
 )
 @carried_out(by=lambda container: container.add_step(), answered=_added)
-def add_step(id: OperationId, body: NewStep, caller: ProductWriter) -> AddStepCommand:
+def add_step(id: OperationId, body: NewStep, caller: ProductReporter) -> AddStepCommand:
     """Add a step, which is always booked: the step, the operation's totals and the usage change together.
 
     The same id and content again answers 200 with what is stored, also when the operation is finished.
@@ -222,21 +222,21 @@ def add_step(id: OperationId, body: NewStep, caller: ProductWriter) -> AddStepCo
 _FINISHING = refusals("operation_not_found", "invalid_operation_state")
 
 
-@router.post("/{id:path}/complete", response_model=OperationAnswer, responses=_FINISHING)
+@router.post("/{id}/complete", response_model=OperationAnswer, responses=_FINISHING)
 @carried_out(by=lambda container: container.finish_operation(), answered=_finished)
-def complete_operation(id: OperationId, caller: ProductWriter) -> FinishOperationCommand:
+def complete_operation(id: OperationId, caller: ProductReporter) -> FinishOperationCommand:
     """The operation is done: what is left of its hold is given back. Completing again changes nothing."""
-    return FinishOperationCommand(caller.customer_id, id, OperationStatus.COMPLETED)
+    return FinishOperationCommand(caller.customer_id, id, OperationStatus.COMPLETED, caller.name)
 
 
-@router.post("/{id:path}/fail", response_model=OperationAnswer, responses=_FINISHING)
+@router.post("/{id}/fail", response_model=OperationAnswer, responses=_FINISHING)
 @carried_out(by=lambda container: container.finish_operation(), answered=_finished)
-def fail_operation(id: OperationId, caller: ProductWriter) -> FinishOperationCommand:
+def fail_operation(id: OperationId, caller: ProductReporter) -> FinishOperationCommand:
     """The operation has failed: what is left of its hold is given back; its steps stay booked. Failing again changes nothing."""
-    return FinishOperationCommand(caller.customer_id, id, OperationStatus.FAILED)
+    return FinishOperationCommand(caller.customer_id, id, OperationStatus.FAILED, caller.name)
 
 
-@router.get("/{id:path}", responses=refusals("operation_not_found"))
+@router.get("/{id}", responses=refusals("operation_not_found"))
 async def get_operation(request: Request, id: OperationId, caller: ProductReader) -> OperationAnswer:
     """An operation with all of its steps. Another customer's answers 404."""
     container = container_of(request)

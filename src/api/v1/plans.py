@@ -3,13 +3,14 @@
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import APIRouter, Depends, Path, Request
 from pydantic import Field
 
 from api.dependencies import admin, container_of, reader
 from api.docs import refusals
 from api.frame.route import FrameRoute
 from api.option_bodies import options_in, with_options
+from api.replies import Reply
 from api.wire import Answer, Cursor, ExactNumber, Key, Limit, Number, Page, Wire, decimal_number, number
 from core.plans.drafts import EntitlementDraft, MeteredDraft, PlanDraft, is_key
 from core.plans.features import Feature, FeatureCatalog
@@ -89,18 +90,19 @@ class FeatureAnswer(Answer):
 @router.put(
     "/plans/{key}",
     dependencies=[Depends(admin)],
+    response_model=PlanAnswer,
     responses={
         201: {"model": PlanAnswer, "description": "A new version was published."},
         **refusals("invalid_plan", "plan_version_conflict"),
     },
 )
-async def put_plan(request: Request, key: Annotated[Key, Path()], body: PlanBody, response: Response) -> PlanAnswer:
+async def put_plan(request: Request, key: Annotated[Key, Path()], body: PlanBody) -> Reply:
     """Publish a plan: a new version, or nothing where the content is unchanged. A published version never changes."""
     container = container_of(request)
     draft = PlanDraft(key, body.name or key, {feature: _draft(entitlement) for feature, entitlement in body.entitlements.items()})
     published = await container.publish_plan().execute(draft)
-    response.status_code = 201 if published.is_new else 200
-    return PlanAnswer.of(published.plan, await container.plan_reader().features())
+    answer = PlanAnswer.of(published.plan, await container.plan_reader().features())
+    return Reply.of(answer, 201 if published.is_new else 200)
 
 
 @router.get("/plans", dependencies=[Depends(reader)])
@@ -126,14 +128,15 @@ async def get_plan(request: Request, key: Annotated[Key, Path()]) -> PlanAnswer:
 @router.put(
     "/features/{key}",
     dependencies=[Depends(admin)],
+    response_model=FeatureAnswer,
     responses={201: {"model": FeatureAnswer, "description": "The feature is new."}, **refusals("invalid_feature", "feature_conflict")},
 )
-async def put_feature(request: Request, key: Annotated[Key, Path()], body: FeatureBody, response: Response) -> FeatureAnswer:
+async def put_feature(request: Request, key: Annotated[Key, Path()], body: FeatureBody) -> Reply:
     """Declare a metered feature, so that plans may name it. Its unit and resolution never change."""
     container = container_of(request)
     feature, is_new = await container.declare_feature().execute(Feature(key, body.unit, body.resolution))
-    response.status_code = 201 if is_new else 200
-    return FeatureAnswer(key=feature.key, unit=feature.unit, resolution=feature.resolution)
+    answer = FeatureAnswer(key=feature.key, unit=feature.unit, resolution=feature.resolution)
+    return Reply.of(answer, 201 if is_new else 200)
 
 
 def _draft(body: MeteredBody | StaticBody | BooleanBody) -> EntitlementDraft:

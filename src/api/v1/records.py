@@ -11,8 +11,9 @@ from api.dependencies import CustomerAdmin, CustomerReader, container_of
 from api.docs import refusals
 from api.frame.commands import carried_out
 from api.frame.route import FrameRoute
+from api.paging import page
 from api.replies import Reply
-from api.v1.bodies import BalanceAnswer, to_balance
+from api.v1.bodies import PROSE_BYTES_MAX, BalanceAnswer, to_balance
 from api.wire import (
     Answer,
     Cursor,
@@ -28,7 +29,6 @@ from api.wire import (
     from_cursor,
     identified,
     number,
-    to_cursor,
 )
 from core.metering.correct_record import Corrected, CorrectRecordCommand
 from core.metering.ledger import LedgerQuery, RecordNotFound, UsageRecord
@@ -118,15 +118,15 @@ async def list_records(
         before=from_cursor(cursor),
     )
     records = await container.ledger_reader().newest(query)
-    page = records[:limit]
-    following = to_cursor(page[-1].occurred_at, page[-1].id) if len(records) > limit else None
+    shown = page(records, limit, lambda record: (record.occurred_at, record.id))
     catalog = await container.plan_reader().features()
-    entries = [LedgerEntry.of(record, declared) for record in page if (declared := catalog.get(record.feature))]
-    return Page(items=entries, next_cursor=following)
+    entries = [LedgerEntry.of(record, declared) for record in shown.items if (declared := catalog.get(record.feature))]
+    return Page(items=entries, next_cursor=shown.next_cursor)
 
 
 @router.post(
     "/{record_id}/corrections",
+    max_body_size=PROSE_BYTES_MAX,
     status_code=201,
     response_model=CorrectionAnswer,
     responses=refusals("record_not_found", "invalid_quantity", "feature_not_metered"),

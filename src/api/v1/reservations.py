@@ -14,7 +14,7 @@ from api.docs import refusals
 from api.frame.commands import carried_out
 from api.frame.route import FrameRoute
 from api.replies import Reply
-from api.v1.bodies import FEATURES_MAX, AmountBody, BalanceAnswer, amounts, balances
+from api.v1.bodies import FEATURES_MAX, BalanceAnswer, FinishedAmountBody, amounts, balances
 from api.wire import Answer, ExactNumber, Key, Label, Number, Wire, identified, number
 from core.metering.balance import Amount, Balance
 from core.metering.finish_reservation import CommitReservationCommand, ReleaseReservationCommand
@@ -47,7 +47,7 @@ class ReservationBody(Wire):
 class CommitBody(Wire):
     """What was really used; absent: what was held."""
 
-    usage: Annotated[list[AmountBody] | None, Field(max_length=FEATURES_MAX)] = None
+    usage: Annotated[list[FinishedAmountBody] | None, Field(max_length=FEATURES_MAX)] = None
 
 
 class ReservedAmount(Answer):

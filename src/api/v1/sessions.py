@@ -7,12 +7,14 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Request
 from pydantic import Field
 
-from api.dependencies import ProductReader, ProductWriter, container_of
+from api.dependencies import ProductReader, ProductReporter, ProductWriter, container_of
 from api.docs import refusals
 from api.frame.commands import carried_out
 from api.frame.route import FrameRoute
+from api.paging import page_of
 from api.replies import Reply
-from api.wire import Answer, Cursor, Label, Limit, Page, Prose, Wire, from_cursor, identified, to_cursor
+from api.v1.bodies import PROSE_BYTES_MAX
+from api.wire import Answer, Cursor, FinishedProse, Label, Limit, Page, Seconds, Wire, identified
 from core.sessions.complete_session import CompleteSessionCommand
 from core.sessions.confirm_upload import ConfirmUploadCommand
 from core.sessions.create_session import CreateSessionCommand
@@ -23,7 +25,6 @@ from core.sessions.uploads import UploadTarget
 
 router = APIRouter(prefix="/api/v1/sessions", tags=["coaching sessions"], route_class=FrameRoute)
 
-DURATION_SECONDS_MAX = 7 * 24 * 3600
 FILE_SIZE_BYTES_MAX = 1_000_000_000_000
 
 SessionId = Annotated[UUID, Path(description="the session's id"), identified(SessionNotFound)]
@@ -48,13 +49,13 @@ class NewUpload(Wire):
 class Completion(Wire):
     """What was transcribed."""
 
-    duration_seconds: Annotated[int, Field(ge=0, le=DURATION_SECONDS_MAX, strict=True, examples=[1830])]
+    duration_seconds: Annotated[Seconds, Field(examples=[1830])]
 
 
 class Failure(Wire):
     """Why the session could not be transcribed, and whether it is to count all the same."""
 
-    reason: Annotated[Prose, Field(min_length=1)]
+    reason: FinishedProse
     give_back: Annotated[
         bool, Field(strict=True, description="true: the session's unit is given back, by a correction with the reason")
     ] = False
@@ -136,11 +137,8 @@ def create_session(body: NewSession, caller: ProductWriter) -> CreateSessionComm
 @router.get("")
 async def list_sessions(request: Request, caller: ProductReader, limit: Limit = 50, cursor: Cursor = None) -> Page[SessionAnswer]:
     """The customer's sessions, newest first."""
-    container = container_of(request)
-    sessions = await container.session_reader().newest(caller.customer_id, limit + 1, from_cursor(cursor))
-    page = sessions[:limit]
-    following = to_cursor(page[-1].created_at, page[-1].id) if len(sessions) > limit else None
-    return Page(items=[SessionAnswer.of(session) for session in page], next_cursor=following)
+    found = await page_of(container_of(request).session_reader(), caller.customer_id, limit, cursor)
+    return found.each(SessionAnswer.of)
 
 
 @router.get("/{id}", responses=refusals("session_not_found"))
@@ -178,16 +176,21 @@ def confirm_upload(id: SessionId, caller: ProductWriter) -> ConfirmUploadCommand
     responses=refusals("session_not_found", "invalid_session_state"),
 )
 @carried_out(by=lambda container: container.complete_session(), answered=_changed)
-def complete_session(id: SessionId, body: Completion, caller: ProductWriter) -> CompleteSessionCommand:
+def complete_session(id: SessionId, body: Completion, caller: ProductReporter) -> CompleteSessionCommand:
     """Complete a session and book its duration, to the second, once; minutes above the limit are booked as overage."""
     return CompleteSessionCommand(
         customer_id=caller.customer_id, session_id=id, duration_seconds=body.duration_seconds, recorded_by=caller.name
     )
 
 
-@router.post("/{id}/fail", response_model=SessionAnswer, responses=refusals("session_not_found", "invalid_session_state"))
+@router.post(
+    "/{id}/fail",
+    max_body_size=PROSE_BYTES_MAX,
+    response_model=SessionAnswer,
+    responses=refusals("session_not_found", "invalid_session_state"),
+)
 @carried_out(by=lambda container: container.fail_session(), answered=_changed)
-def fail_session(id: SessionId, body: Failure, caller: ProductWriter) -> FailSessionCommand:
+def fail_session(id: SessionId, body: Failure, caller: ProductReporter) -> FailSessionCommand:
     """Mark a session as failed. No minutes are booked. The session stays counted, since it was created, unless `give_back` is true.
 
     It is given back once: where it has been already, by whomever, nothing changes.

@@ -1,7 +1,7 @@
 """/api/v1/uploads: where signed upload URLs lead when files are kept on local disk."""
 
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Path, Request, Response
 from starlette.requests import ClientDisconnect
@@ -13,10 +13,14 @@ from core.sessions.uploads import UploadInterrupted
 
 router = APIRouter(prefix="/api/v1/uploads", tags=["coaching sessions"], route_class=FrameRoute)
 
+STREAMED_BYTES_MAX: Final = 10**15
+"""No bound for a stream: how many bytes are taken is what the URL was signed for."""
+
 
 @router.put(
     "/{token}",
     status_code=204,
+    max_body_size=STREAMED_BYTES_MAX,
     response_class=Response,
     responses=refusals(
         "invalid_upload_url",

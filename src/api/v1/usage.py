@@ -14,7 +14,7 @@ from api.frame.commands import carried_out
 from api.frame.route import FrameRoute
 from api.replies import Reply
 from api.v1.bodies import BalanceAnswer, PeriodBody, UsageAnswer, UsageBody, amounts, balances, consumed, display, to_balance, to_command
-from api.wire import Answer, Number, decimal_number, number
+from api.wire import Answer, Number, decimal_number, number, percent
 from core.metering.account import Account
 from core.metering.balance import Balance
 from core.metering.consume_usage import ConsumeUsageCommand
@@ -51,7 +51,7 @@ class FeatureStatus(Answer):
     limit: Number | None
     remaining: Number | None
     overage: Number
-    percent: Annotated[Number | None, Field(description="how much of the limit is used; null: unlimited")]
+    percent: Annotated[Number | None, Field(description="how much of the limit is used, rounded down to a tenth; null: unlimited")]
     display: Annotated[str, Field(description="remaining/limit", examples=["29/30"])]
     resets_at: datetime | None
     breakdown: Annotated[list[ShareAnswer] | None, Field(description="by dimension, largest first; asked for by ?breakdown=true")] = None
@@ -154,14 +154,7 @@ def _metered(balance: Balance, breakdown: Breakdown | None) -> FeatureStatus:
         **to_balance(balance),
         unit=feature.unit,
         overage=number(balance.overage, feature),
-        percent=_percent(balance),
+        percent=None if balance.limit is None else percent(balance.used, balance.limit),
         display=display(balance),
         breakdown=shares and [ShareAnswer(dimension=item.dimension, used=number(item.quantity, feature)) for item in shares],
     )
-
-
-def _percent(balance: Balance) -> Number | None:
-    if balance.limit is None:
-        return None
-    percent = round(100 * balance.used / balance.limit, 1) if balance.limit else 100.0
-    return int(percent) if percent == int(percent) else percent

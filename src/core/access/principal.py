@@ -22,10 +22,10 @@ class Unauthenticated(DomainError):
 class Forbidden(DomainError):
     """The caller is known, and may not do this."""
 
-    def __init__(self, required: Scope) -> None:
-        super().__init__(required)
+    def __init__(self, required: Scope, message: str | None = None) -> None:
+        super().__init__(required, message)
         self.required = required
-        self.message = f"A service key with the scope {required.value!r} is required."
+        self.message = message or f"A service key with the scope {required.value!r} is required."
 
     def facts(self) -> Mapping[str, object]:
         return {"required_scope": self.required.value}

@@ -12,6 +12,7 @@ from typing import Final
 from uuid import UUID
 
 from core.errors import DomainError, NotFoundError
+from core.text import is_label
 
 KEY_PREFIX: Final = "tg_"
 NAME_LENGTH_MAX: Final = 100
@@ -79,7 +80,7 @@ def generate(id: UUID, scope: Scope, at: datetime, name: str | None = None) -> t
 
     Raises InvalidKeyName.
     """
-    if name is not None and (not 1 <= len(name) <= NAME_LENGTH_MAX or not name.isprintable() or name == BOOTSTRAP_NAME):
+    if name is not None and (not 1 <= len(name) <= NAME_LENGTH_MAX or not is_label(name) or name == BOOTSTRAP_NAME):
         raise InvalidKeyName(name)
     text = f"{KEY_PREFIX}{id.hex}_{secrets.token_urlsafe(_SECRET_BYTES)}"
     return ServiceKey(id=id, name=name, scope=scope, secret_hash=digest(text), created_at=at), text

@@ -124,6 +124,7 @@ class ConversationReader(Reader[ConversationKey, Conversation]):
     """Conversations as they stand, newest first by their start. One that is part of another is answered with that."""
 
     missing = ConversationNotFound
+    newest_by = "started_at"
 
     @abstractmethod
     async def newest_that_are(

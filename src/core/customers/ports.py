@@ -1,6 +1,7 @@
 """What customers ask of the outside."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -46,3 +47,11 @@ class CustomerReader(ABC):
     @abstractmethod
     async def get(self, id: str) -> Customer:
         """Raises CustomerNotFound."""
+
+
+class PhoneRegions(ABC):
+    """The countries and territories whose phone numbers can be read."""
+
+    @abstractmethod
+    def known(self) -> Collection[str]:
+        """Their ISO 3166 alpha-2 codes."""

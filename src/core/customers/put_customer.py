@@ -1,4 +1,4 @@
-"""Create a customer, replace one, or change one in part."""
+"""Create a customer, or change one in what is named."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -8,11 +8,12 @@ from zoneinfo import ZoneInfo
 
 from core.clock import Clock
 from core.customers.customer import Customer
-from core.customers.ports import CustomersUnitOfWork
+from core.customers.phone_region import known_region
+from core.customers.ports import CustomersUnitOfWork, PhoneRegions
 from core.errors import DomainError
 from core.metering.account import CustomerNotFound
 from core.plans.periods import Billing, Interval
-from core.plans.plan import PlanNotFound
+from core.plans.plan import Plan, PlanNotFound
 from core.plans.ports import Plans
 
 ANCHOR_EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -49,86 +50,90 @@ class CustomerChanges(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PutCustomerCommand:
-    """Everything about a customer. `plan` is a plan's key: the customer gets its newest version."""
+    """The customer is put on the newest version of `plan`, and the changes are made."""
 
     customer_id: str
     plan: str
-    billing_anchor: datetime | None
-    billing_interval: Interval
-    time_zone: str
-    phone_region: str | None
+    changes: CustomerChanges
 
 
 class PutCustomer:
-    """Create a customer or replace what is known of it.
+    """Create a customer, or change one in what is named.
 
-    - The customer is put on the newest version of the plan, and stays on that version until a plan is named again.
+    - What the changes do not name stays as it is. A new customer has its default: monthly billing periods in UTC that are counted from
+      its creation. Only an anchor of None, said outright, gives one period that counts everything.
+    - The customer stays on the plan's version that is the newest now until a plan is named again.
     - Everything takes effect at once, and keeps what has been used.
     """
 
-    def __init__(self, unit_of_work: Callable[[], CustomersUnitOfWork], clock: Clock) -> None:
+    def __init__(self, unit_of_work: Callable[[], CustomersUnitOfWork], clock: Clock, phone_regions: PhoneRegions) -> None:
         self._unit_of_work = unit_of_work
         self._clock = clock
+        self._phone_regions = phone_regions
 
     async def execute(self, command: PutCustomerCommand) -> tuple[Customer, bool]:
-        """The customer, and whether it is new. Raises PlanNotFound, InvalidTimeZone and InvalidBillingAnchor."""
+        """The customer, and whether it is new. Raises PlanNotFound, InvalidTimeZone, InvalidBillingAnchor, InvalidPhoneRegion."""
         now = self._clock()
-        billing = Billing(_anchor(command.billing_anchor), command.billing_interval, _zone(command.time_zone))
         async with self._unit_of_work() as uow:
+            plan = await _newest(uow.plans, command.plan)
             await uow.customers.lock(command.customer_id)
             known = uow.customers.get(command.customer_id)
-            customer = Customer(
-                id=command.customer_id,
-                plan_key=command.plan,
-                plan_version=await _newest_version(uow.plans, command.plan),
-                billing=billing,
-                phone_region=command.phone_region,
-                created_at=known.created_at if known else now,
-                updated_at=now,
-            )
+            customer = _changed(known or _new(command.customer_id, plan, now), command.changes, plan, self._phone_regions, now)
             uow.customers.save(customer)
             await uow.commit()
         return customer, known is None
 
 
 class ChangeCustomer:
-    """Change a customer in part. A plan that is named is taken in its newest version, and takes effect at once."""
+    """Change a customer in what is named. A plan that is named is taken in its newest version, and takes effect at once."""
 
-    def __init__(self, unit_of_work: Callable[[], CustomersUnitOfWork], clock: Clock) -> None:
+    def __init__(self, unit_of_work: Callable[[], CustomersUnitOfWork], clock: Clock, phone_regions: PhoneRegions) -> None:
         self._unit_of_work = unit_of_work
         self._clock = clock
+        self._phone_regions = phone_regions
 
     async def execute(self, customer_id: str, changes: CustomerChanges) -> Customer:
-        """Raises CustomerNotFound, PlanNotFound, InvalidTimeZone and InvalidBillingAnchor."""
+        """Raises CustomerNotFound, PlanNotFound, InvalidTimeZone, InvalidBillingAnchor and InvalidPhoneRegion."""
+        now = self._clock()
         async with self._unit_of_work() as uow:
-            plan = (changes["plan"], await _newest_version(uow.plans, changes["plan"])) if "plan" in changes else None
+            plan = await _newest(uow.plans, changes["plan"]) if "plan" in changes else None
             await uow.customers.lock(customer_id)
             known = uow.customers.get(customer_id)
             if known is None:
                 raise CustomerNotFound(customer_id)
-            billing = known.billing
-            changed = replace(
-                known,
-                plan_key=plan[0] if plan else known.plan_key,
-                plan_version=plan[1] if plan else known.plan_version,
-                billing=Billing(
-                    _anchor(changes["billing_anchor"]) if "billing_anchor" in changes else billing.anchor,
-                    changes.get("billing_interval", billing.interval),
-                    _zone(changes["time_zone"]) if "time_zone" in changes else billing.zone,
-                ),
-                phone_region=changes.get("phone_region", known.phone_region),
-                updated_at=self._clock(),
-            )
-            uow.customers.save(changed)
+            customer = _changed(known, changes, plan, self._phone_regions, now)
+            uow.customers.save(customer)
             await uow.commit()
-        return changed
+        return customer
 
 
-async def _newest_version(plans: Plans, key: str) -> int:
+def _new(id: str, plan: Plan, now: datetime) -> Customer:
+    billing = Billing(now, Interval.MONTH, ZoneInfo("UTC"))
+    return Customer(id=id, plan_key=plan.key, plan_version=plan.version, billing=billing, created_at=now, updated_at=now)
+
+
+def _changed(customer: Customer, changes: CustomerChanges, plan: Plan | None, regions: PhoneRegions, now: datetime) -> Customer:
+    """`plan` is the newest version of the one that is named, if one is."""
+    billing = customer.billing
+    return replace(
+        customer,
+        plan_key=plan.key if plan else customer.plan_key,
+        plan_version=plan.version if plan else customer.plan_version,
+        billing=Billing(
+            _anchor(changes["billing_anchor"]) if "billing_anchor" in changes else billing.anchor,
+            changes.get("billing_interval", billing.interval),
+            _zone(changes["time_zone"]) if "time_zone" in changes else billing.zone,
+        ),
+        phone_region=_region(changes["phone_region"], regions) if "phone_region" in changes else customer.phone_region,
+        updated_at=now,
+    )
+
+
+async def _newest(plans: Plans, key: str) -> Plan:
     plan = await plans.latest(key)
     if plan is None:
         raise PlanNotFound(key)
-    return plan.version
+    return plan
 
 
 def _anchor(anchor: datetime | None) -> datetime | None:
@@ -138,6 +143,10 @@ def _anchor(anchor: datetime | None) -> datetime | None:
     if not ANCHOR_EARLIEST <= anchor <= ANCHOR_LATEST:
         raise InvalidBillingAnchor
     return anchor
+
+
+def _region(name: str | None, regions: PhoneRegions) -> str | None:
+    return None if name is None else known_region(name, regions.known())
 
 
 def _zone(name: str) -> ZoneInfo:

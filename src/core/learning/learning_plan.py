@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_DOWN, Decimal
 from typing import Final
 
 from core.errors import NotFoundError
@@ -48,8 +48,8 @@ class LearningPlan:
 
     @property
     def progress_percentage(self) -> Decimal:
-        """Completed of total, to a tenth; 100 only where the plan is complete."""
-        return (Decimal(100 * self.completed_sessions) / self.total_sessions).quantize(_TENTH, ROUND_HALF_EVEN)
+        """Completed of total, rounded down to a tenth: 100 only where the plan is complete."""
+        return (Decimal(100 * self.completed_sessions) / self.total_sessions).quantize(_TENTH, ROUND_DOWN)
 
     @property
     def weekly_schedule(self) -> Sequence[Week]:

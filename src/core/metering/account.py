@@ -191,8 +191,12 @@ class Account(Balances):
         return drawn
 
     def usage(self, amounts: Iterable[Amount]) -> list[Usage]:
-        """What a caller asked for, in smallest parts. Raises InvalidQuantity, FeatureNotMetered or FeatureNotInPlan."""
+        """What a caller asks for, at least one smallest part of each. Raises InvalidQuantity, FeatureNotMetered or FeatureNotInPlan."""
         return [Usage(item.feature, self.balance(item.feature).feature.positive_parts(item.quantity), item.dimension) for item in amounts]
+
+    def work(self, amounts: Iterable[Amount]) -> list[Usage]:
+        """As `usage`, for work that is done: it may have used nothing, or less than a smallest part. Only a negative amount is none."""
+        return [Usage(item.feature, self.balance(item.feature).feature.parts_of_work(item.quantity), item.dimension) for item in amounts]
 
     def _correct(self, known: CorrectedRecord, quantity: int, reason: str, origin: Origin) -> UsageRecord:
         record = known.record

@@ -31,7 +31,8 @@ class AnswerOnce:
                 uow.replies.save(StoredReply(customer_id=owner, key=key, fingerprint=fingerprint, reply=given, answered_at=self._clock()))
                 await uow.commit()
         except ConcurrentUpdate:
-            return await self._stored(owner, key, fingerprint) or given, True
+            theirs = await self._stored(owner, key, fingerprint)
+            return given if theirs is None else theirs, True
         return given, False
 
     async def claim(self, caller: str, key: str, fingerprint: bytes) -> None:

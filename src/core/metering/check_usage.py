@@ -10,6 +10,7 @@ from core.metering.account import Account
 from core.metering.balance import Amount, Balance, FeatureNotInPlan, LimitExceeded
 from core.metering.consume_usage import Mode
 from core.metering.ports import AccountReader
+from core.plans.features import without_noise
 from core.plans.plan import Boolean, Static
 
 
@@ -50,7 +51,7 @@ class CheckUsage:
         account = await self._accounts.read(customer_id, {amount.feature for amount in amounts}, self._clock())
         metered = [item for item in amounts if not isinstance(account.plan.entitlements.get(item.feature), Static | Boolean)]
         try:
-            usage = account.usage(metered)
+            usage = account.usage(metered) if mode is Mode.ENFORCE else account.work(metered)
             balances = account.balances(item.feature for item in usage)
             for amount in amounts:
                 _require_grant(account, amount)
@@ -65,5 +66,5 @@ def _require_grant(account: Account, amount: Amount) -> None:
     match account.plan.entitlements.get(amount.feature):
         case Boolean(enabled=False):
             raise FeatureNotInPlan(account.plan.key, amount.feature)
-        case Static(value) if amount.quantity > value:
+        case Static(value) if without_noise(amount.quantity) > value:
             raise GrantExceeded(account.plan.key, amount.feature, value, amount.quantity)

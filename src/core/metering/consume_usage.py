@@ -45,7 +45,8 @@ class ConsumeUsage(AccountUseCase[ConsumeUsageCommand, Consumed, UnitOfWork]):
     """Consume one or several features at once: all of them, or none.
 
     - `enforce` (before work is done): refused where a limit does not admit it, naming the feature that bound. It happens now.
-    - `record` (work already done): always booked, in the period in which it occurred, as overage if that period's limit is reached.
+    - `record` (work already done): always booked, in the period in which it occurred, as overage if that period's limit is reached; also
+      where it used nothing.
     """
 
     def features_of(self, command: ConsumeUsageCommand) -> Collection[str]:
@@ -58,11 +59,12 @@ class ConsumeUsage(AccountUseCase[ConsumeUsageCommand, Consumed, UnitOfWork]):
                     yield Meter(command.customer_id, feature), command.occurred_at
 
     def decide(self, command: ConsumeUsageCommand, account: Account, uow: UnitOfWork) -> Consumed:
-        usage = account.usage(command.amounts)
         if command.mode is Mode.ENFORCE:
+            usage = account.usage(command.amounts)
             _require_now(command.occurred_at, account.now)
             records = account.consume_all(usage, command.origin)
         else:
+            usage = account.work(command.amounts)
             records = [
                 account.record(item.feature, item.quantity, command.origin, occurred_at=command.occurred_at, dimension=item.dimension)
                 for item in usage

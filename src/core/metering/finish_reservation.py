@@ -73,7 +73,7 @@ class CommitReservation(FinishReservation[CommitReservationCommand]):
 
     def finish(self, command: CommitReservationCommand, reservation: Reservation, account: Account) -> Reservation:
         held = [Usage(feature, quantity) for feature, quantity in reservation.usage.items()]
-        work = held if command.amounts is None else _work(command.amounts, account)
+        work = held if command.amounts is None else account.work(command.amounts)
         committed = reservation.committed(_by_feature(work), account.now)
         account.settle(reservation, committed)
         origin = Origin("reservation", command.recorded_by, reservation.reference or str(reservation.id))
@@ -103,11 +103,6 @@ class ReleaseReservation(FinishReservation[ReleaseReservationCommand]):
 
 def _key(command: ReservationCommand) -> ReservationKey:
     return ReservationKey(command.customer_id, command.reservation_id)
-
-
-def _work(amounts: Sequence[Amount], account: Account) -> list[Usage]:
-    """Amounts of work that was done; zero is allowed."""
-    return [Usage(item.feature, account.balance(item.feature).feature.parts_of_work(item.quantity), item.dimension) for item in amounts]
 
 
 def _by_feature(work: Sequence[Usage]) -> dict[str, int]:

@@ -13,10 +13,10 @@ from core.metering.use_case import AccountUseCase
 
 
 class IngestEventCommand(NamedTuple):
-    """An event: who used how much of what, when, and what tells it from every other."""
+    """An event: who used how much of what, of one feature or several, when, and what tells it from every other."""
 
     customer_id: str
-    amount: Amount
+    amounts: Sequence[Amount]
     source: str
     event_id: str
     recorded_by: str
@@ -30,12 +30,13 @@ class IngestEventCommand(NamedTuple):
 class IngestEvents(AccountUseCase[IngestEventCommand, bool, UnitOfWork]):
     """Book an event's usage, unless the event is known; the result says whether it was new.
 
-    - What an event reports has been used: it is always booked, in the period in which it occurred.
+    - What an event reports has been used: it is always booked, in the period in which it occurred; an event of nothing is known, too.
+    - An event that counts towards several features is booked to all of them, or to none.
     - A customer's event with the same source and id is the same event, for ever, whatever else it says.
     """
 
     def features_of(self, command: IngestEventCommand) -> Collection[str]:
-        return (command.amount.feature,)
+        return [amount.feature for amount in command.amounts]
 
     async def load(self, commands: Sequence[IngestEventCommand], uow: UnitOfWork) -> None:
         await uow.events.load(command.key for command in commands)
@@ -43,16 +44,20 @@ class IngestEvents(AccountUseCase[IngestEventCommand, bool, UnitOfWork]):
     def dated(self, commands: Sequence[IngestEventCommand], uow: UnitOfWork) -> Iterable[tuple[Meter, datetime]]:
         for command in commands:
             if command.occurred_at is not None:
-                yield Meter(command.customer_id, command.amount.feature), command.occurred_at
+                for amount in command.amounts:
+                    yield Meter(command.customer_id, amount.feature), command.occurred_at
 
     def decide(self, command: IngestEventCommand, account: Account, uow: UnitOfWork) -> bool:
         key = command.key
         if uow.events.get(key):
             return False
-        (usage,) = account.usage([command.amount])
-        origin = Origin(command.source, command.recorded_by)
-        account.record(
-            usage.feature, usage.quantity, origin, occurred_at=command.occurred_at, event_id=command.event_id, dimension=usage.dimension
-        )
+        # One record carries the event's id, which no other record of the customer may have; where there are more, they refer to it.
+        origin = Origin(command.source, command.recorded_by, command.event_id if len(command.amounts) > 1 else None)
+        event_id: str | None = command.event_id
+        for usage in account.work(command.amounts):
+            account.record(
+                usage.feature, usage.quantity, origin, occurred_at=command.occurred_at, event_id=event_id, dimension=usage.dimension
+            )
+            event_id = None
         uow.events.save(key)
         return True

@@ -4,19 +4,23 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, TypeVar
 from uuid import UUID
 
 from core.metering.account import Account
 from core.metering.counters import Counted
+from core.metering.event_types import EventType, EventTypes
 from core.metering.idempotency import ReplyKey, StoredReply
 from core.metering.journal import Journal
 from core.metering.ledger import Breakdown, EventKey, LedgerQuery, UsageRecord
 from core.metering.meters import Meter
+from core.metering.owned import Owned, OwnedRepository
 from core.metering.records import Records
 from core.metering.repository import Repository
 from core.metering.reservations import Reservation, Reservations
 from core.plans.periods import Period
+
+OwnedT = TypeVar("OwnedT", bound=Owned)
 
 
 class Accounts(ABC):
@@ -93,6 +97,9 @@ class UnitOfWork(Protocol):
     @property
     def events(self) -> Events: ...
 
+    def repository(self, kind: type[OwnedT]) -> OwnedRepository[OwnedT]:
+        """Of a kind of things that is kept just as it is, and so has no port of its own."""
+
     def decided(self) -> Awaitable[None] | None:
         """A command of the list has been decided; what is answered is to be waited for.
 
@@ -105,6 +112,28 @@ class UnitOfWork(Protocol):
     async def __aenter__(self) -> Self: ...
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
+
+
+class EventTypesUnitOfWork(Protocol):
+    """A transaction over the types that events have."""
+
+    @property
+    def event_types(self) -> EventTypes: ...
+
+    async def commit(self) -> None:
+        """Makes all of it durable. Raises ConcurrentUpdate where it has to be run again, and StorageUnavailable."""
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
+
+
+class EventTypeReader(ABC):
+    """The types that events have, as they are mapped now."""
+
+    @abstractmethod
+    async def mapped(self) -> Mapping[str, EventType]:
+        """By their keys, those that are mapped to features. The name of any other type is that of the feature itself."""
 
 
 class AccountReader(ABC):

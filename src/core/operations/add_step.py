@@ -5,8 +5,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from core.metering.account import Account
-from core.operations.features import AI_COST
-from core.operations.operation import Operation, OperationStatus
+from core.operations.operation import Operation
 from core.operations.operation_command import OperationUseCase
 from core.operations.ports import OperationKey, OperationsUnitOfWork, StepKey
 from core.operations.step import Step, Work
@@ -49,8 +48,10 @@ class AddStep(OperationUseCase[AddStepCommand, AddedStep]):
     """Add a step to a running operation, or a standalone one; the step, the operation's totals and the usage change together.
 
     - The work is done, so it is always booked, as overage if need be, and in the period in which it happens.
+    - Costs are added up exactly over the operation. A step books the smallest parts that the sum reaches with it, so that many steps
+      of less than a smallest part count; a standalone operation is rounded once.
     - It uses up what is held for the operation first, and counts all the same where the hold has expired.
-    - A step that is neither a billable run nor has a cost is recorded, and changes no usage.
+    - A step that is neither a billable run nor takes the sum any further is recorded, and changes no usage.
     - The same step again, also of a finished operation, is answered with what is stored; other content under its id is refused.
     - A finished operation takes no new steps.
     """
@@ -60,7 +61,7 @@ class AddStep(OperationUseCase[AddStepCommand, AddedStep]):
         await uow.steps.load(key for command in commands if (key := command.step_key()))
 
     def decide(self, command: AddStepCommand, account: Account, uow: OperationsUnitOfWork) -> AddedStep:
-        work = Work(command.feature, AI_COST.parts_of_work(command.cost), command.billable_run)
+        work = Work.of(command.feature, command.cost, billable_run=command.billable_run)
         operation = self._operation(command, account, uow)
         named = command.step_key()
         known = uow.steps.get(named) if named else None
@@ -75,13 +76,12 @@ class AddStep(OperationUseCase[AddStepCommand, AddedStep]):
             work=work,
             occurred_at=account.now,
         )
-        operation = operation.plus(step)
-        if command.standalone:
-            operation = operation.finished(OperationStatus.COMPLETED, account.now)
-        step = _booked(step, command.recorded_by, operation, account)
-        uow.operations.save(operation)
+        after = operation.completed_by(step, account.now) if command.standalone else operation.plus(step)
+        step = replace(step, carried_cost=after.booked_cost - operation.booked_cost - work.cost)
+        step = _booked(step, command.recorded_by, after, account)
+        uow.operations.save(after)
         uow.steps.save(step)
-        return AddedStep(operation, step, is_new=True)
+        return AddedStep(after, step, is_new=True)
 
     def _operation(self, command: AddStepCommand, account: Account, uow: OperationsUnitOfWork) -> Operation:
         """The one that takes the step. Raises OperationNotFound, and OperationConflict where a standalone one's id is taken."""
@@ -102,7 +102,7 @@ class AddStep(OperationUseCase[AddStepCommand, AddedStep]):
 
 def _booked(step: Step, recorded_by: str, operation: Operation, account: Account) -> Step:
     """Books the step's usage, what is held for the operation first, and marks the step where something of it is overage."""
-    usage, origin = step.work.usage(), step.origin(recorded_by)
+    usage, origin = step.usage(), step.origin(recorded_by)
     records = [account.record(item.feature, item.quantity, origin, dimension=item.dimension) for item in usage]
     hold = account.reservation(operation.hold_id)
     if hold is not None and usage:

@@ -18,8 +18,8 @@ class Estimate:
 
     @classmethod
     def of(cls, cost: Decimal, runs: int) -> "Estimate":
-        """As a caller wrote it, in dollars. Raises InvalidQuantity for what is no amount of at least 0."""
-        return cls(AI_COST.parts_of_work(cost), AI_RUNS.parts_of_work(Decimal(runs)))
+        """As a caller wrote it, in dollars. Raises InvalidQuantity for what is neither nothing nor at least a smallest part."""
+        return cls(AI_COST.parts_if_any(cost), AI_RUNS.parts_if_any(Decimal(runs)))
 
     def usage(self) -> Mapping[str, int]:
         """By feature, what there is to hold."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from core.metering.account import Account
 from core.metering.reservations import ReservationState
+from core.operations.features import AI_COST
 from core.operations.operation import OperationStatus
 from core.operations.operation_command import OperationUseCase, operations_named
 from core.operations.ports import OperationKey, OperationsUnitOfWork, WholeOperation
@@ -17,11 +18,13 @@ class FinishOperationCommand:
     customer_id: str
     operation_id: str
     status: OperationStatus
+    recorded_by: str
 
 
 class FinishOperation(OperationUseCase[FinishOperationCommand, WholeOperation]):
     """Complete an operation, or say that it has failed, and give back what is still held for it.
 
+    - The exact sum of its steps is rounded half-even, once: what its steps have not booked of that is booked now.
     - Its steps stay booked, however it ended: their work was done.
     - Finishing it again the same way changes nothing; the other way is refused.
     """
@@ -35,6 +38,11 @@ class FinishOperation(OperationUseCase[FinishOperationCommand, WholeOperation]):
         operation = self.operation(key, uow)
         finished = operation.finished(command.status, account.now)
         if finished is not operation:
+            if finished.closing_cost:
+                last = uow.steps.of(key)[-1]
+                account.record(
+                    AI_COST.key, finished.closing_cost, finished.closing_origin(command.recorded_by), dimension=last.work.feature
+                )
             hold = account.reservation(operation.hold_id)
             if hold is not None and hold.state is ReservationState.HELD:
                 account.settle(hold, hold.released(account.now))

@@ -3,11 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 
 from core.errors import DomainError
 from core.metering.balance import Usage
 from core.metering.ledger import Origin
 from core.operations.features import AI_COST, AI_RUNS
+from core.plans.features import FRACTIONS
 
 SOURCE = "operations"
 
@@ -26,22 +28,33 @@ class StepConflict(DomainError):
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What was done: `feature` is what the customer's usage is broken down by, `cost` is in nano-dollars."""
+    """What was done: `feature` is what the customer's usage is broken down by.
+
+    `cost` is in whole nano-dollars, and `cost_fraction` is the rest below one, in fractions (`cost.py`).
+    """
 
     feature: str
     cost: int
     billable_run: bool
+    cost_fraction: int = 0
 
-    def usage(self) -> Sequence[Usage]:
-        """What it counts as; nothing where it is neither a billable run nor has a cost."""
-        counted = [Usage(AI_RUNS.key, int(self.billable_run), self.feature), Usage(AI_COST.key, self.cost, self.feature)]
-        return [usage for usage in counted if usage.quantity]
+    @classmethod
+    def of(cls, feature: str, cost: Decimal, *, billable_run: bool) -> "Work":
+        """As a caller wrote it, in dollars. Raises InvalidQuantity where that is no amount of at least 0."""
+        whole, rest = divmod(AI_COST.fractions_of_work(cost), FRACTIONS)
+        return cls(feature, whole, billable_run, rest)
+
+    @property
+    def fractions(self) -> int:
+        """The exact cost."""
+        return self.cost * FRACTIONS + self.cost_fraction
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """Work as part of an operation: its `position`-th step, counted from 1, known by an id that the caller may choose.
 
+    `carried_cost` is 1 where the operation's sum reached one more nano-dollar with it than its cost has whole ones, and else 0.
     `over_limit` says whether something of it was booked above a limit.
     """
 
@@ -52,6 +65,13 @@ class Step:
     work: Work
     occurred_at: datetime
     over_limit: bool = False
+    carried_cost: int = 0
+
+    def usage(self) -> Sequence[Usage]:
+        """What is booked of it; nothing where it is neither a billable run nor takes the sum to a further nano-dollar."""
+        work = self.work
+        booked = [Usage(AI_RUNS.key, int(work.billable_run), work.feature), Usage(AI_COST.key, work.cost + self.carried_cost, work.feature)]
+        return [usage for usage in booked if usage.quantity]
 
     def origin(self, recorded_by: str) -> Origin:
         """Where its usage comes from. The reference tells the customer's steps apart, whatever ids they were given."""

@@ -7,10 +7,11 @@ from decimal import Decimal
 from difflib import get_close_matches
 from typing import Final
 
-from core.plans.features import QUANTITY_PARTS_MAX, SIGNIFICANT_DIGITS_MAX, Feature, FeatureCatalog, InvalidQuantity
+from core.plans.features import QUANTITY_PARTS_MAX, Feature, FeatureCatalog, InvalidQuantity, without_noise
 from core.plans.options import Option, WholeNumber
 from core.plans.periods import Reset
 from core.plans.plan import Boolean, Enforcement, Entitlement, InvalidPlan, Metered, Static
+from core.text import is_label
 
 KEY_LENGTH_MAX: Final = 64
 NAME_LENGTH_MAX: Final = 200
@@ -32,7 +33,7 @@ def is_key(text: str) -> bool:
 
 def is_name(text: str) -> bool:
     """Whether a plan or a unit may be called so."""
-    return 0 < len(text) <= NAME_LENGTH_MAX and text.isprintable()
+    return 0 < len(text) <= NAME_LENGTH_MAX and is_label(text)
 
 
 def did_you_mean(given: str, known: Iterable[str]) -> str:
@@ -109,7 +110,7 @@ def _mistakes(key: str, entitlement: EntitlementDraft, catalog: FeatureCatalog) 
             expected = _expected_limit(limit, feature)
             if expected:
                 yield Mistake((*location, "limit"), f"expected {expected}, got {limit}")
-        case Static(value) if not _is_exact(value, _NUMBER):
+        case Static(value) if not _is_quantity(value, _NUMBER):
             yield Mistake((*location, "value"), f"expected a number of {_largest(_NUMBER)}, got {value}")
     if isinstance(entitlement, MeteredDraft):
         for option in entitlement.options:
@@ -132,15 +133,15 @@ def _expected_limit(limit: Decimal, feature: Feature | None) -> str | None:
         return EXPECTED_LIMIT
     if feature is None:
         return None
-    if not _is_exact(limit, feature):
+    if not _is_quantity(limit, feature):
         return _largest(feature)
     # Compared as it will be shown: what a plan shows can be published again, 1/3 minute too.
-    if feature.units(feature.parts(limit)) != limit:
+    if feature.units(feature.parts(limit)) != without_noise(limit):
         return f"a whole multiple of 1/{feature.resolution} {feature.unit}" if feature.resolution > 1 else "a whole number"
     return None
 
 
-def _is_exact(number: Decimal, feature: Feature) -> bool:
+def _is_quantity(number: Decimal, feature: Feature) -> bool:
     try:
         feature.parts(number)
     except InvalidQuantity:
@@ -149,7 +150,7 @@ def _is_exact(number: Decimal, feature: Feature) -> bool:
 
 
 def _largest(feature: Feature) -> str:
-    return f"at most {feature.amount(QUANTITY_PARTS_MAX)}, in at most {SIGNIFICANT_DIGITS_MAX} significant digits"
+    return f"at most {feature.amount(QUANTITY_PARTS_MAX)}"
 
 
 def _resolved(key: str, entitlement: EntitlementDraft, features: Mapping[str, Feature]) -> Entitlement:
@@ -161,5 +162,7 @@ def _resolved(key: str, entitlement: EntitlementDraft, features: Mapping[str, Fe
                 enforcement=entitlement.enforcement,
                 options=entitlement.options,
             )
-        case Static() | Boolean():
+        case Static(value):
+            return Static(without_noise(value))
+        case Boolean():
             return entitlement

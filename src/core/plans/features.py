@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from decimal import MAX_EMAX, MIN_EMIN, ROUND_HALF_EVEN, Context, Decimal, Inexact
+from decimal import MAX_EMAX, MIN_EMIN, ROUND_05UP, ROUND_HALF_EVEN, Context, Decimal
 from functools import lru_cache
 from typing import Final
 
@@ -13,19 +13,30 @@ QUANTITY_PARTS_MAX: Final = 9_000_000_000_000_000
 """The largest quantity that one request may name, in smallest parts; it leaves room to add up a thousand of them in 64 bits."""
 
 SIGNIFICANT_DIGITS_MAX: Final = 15
-"""So many digits survive a caller that keeps numbers as binary doubles."""
+"""So many digits survive a caller that keeps numbers as binary doubles. What comes after them is noise."""
 
 RESOLUTION_MAX: Final = 1_000_000_000
 
-_DIGITS: Final = Context(prec=SIGNIFICANT_DIGITS_MAX, Emin=MIN_EMIN, Emax=MAX_EMAX, traps=[Inexact])
-_PRODUCT: Final = Context(prec=SIGNIFICANT_DIGITS_MAX + len(str(RESOLUTION_MAX)), Emin=MIN_EMIN, Emax=MAX_EMAX)
+FRACTIONS: Final = 10**18
+"""How many fractions make a smallest part, where amounts below one have to be added up."""
+
+_MAGNITUDE_MAX: Final = len(str(QUANTITY_PARTS_MAX))
+_DIGITS: Final = Context(prec=SIGNIFICANT_DIGITS_MAX, rounding=ROUND_HALF_EVEN, Emin=MIN_EMIN, Emax=MAX_EMAX)
+_PRODUCT: Final = Context(prec=60, rounding=ROUND_05UP, Emin=MIN_EMIN, Emax=MAX_EMAX)
+"""Cuts what is longer, so that rounding the rest gives what rounding the whole would: a literal may have any number of digits."""
+
+
+def without_noise(number: Decimal) -> Decimal:
+    """The number to 15 significant digits, rounded half-even: 0.1 + 0.2 in doubles is 0.3."""
+    return _DIGITS.plus(number)
+
 
 _WORD: Final = re.compile(r"(?:^|[ -])(?=[a-z]*[aeiou])[a-z]{3,}\Z")
 """A last word of three small letters or more, one of them a vowel."""
 
 
 class InvalidQuantity(DomainError):
-    """A quantity that is not a number of this feature: not finite, too precise, too large, or not above its minimum."""
+    """A quantity that is not a number of this feature: not finite, too large, or not above its minimum."""
 
     def __init__(self, feature: str, reason: str) -> None:
         super().__init__(feature, reason)
@@ -63,20 +74,9 @@ class Feature:
     def parts(self, quantity: Decimal) -> int:
         """The quantity, given in units, as a count of smallest parts, rounded half-even. May be zero or negative.
 
-        Raises InvalidQuantity where it is no finite number, has more than 15 significant digits, or is too large.
+        Raises InvalidQuantity where it is no finite number, or too large.
         """
-        if not quantity.is_finite():
-            raise InvalidQuantity(self.key, "a finite number is expected")
-        if quantity and quantity.adjusted() > SIGNIFICANT_DIGITS_MAX:  # before any arithmetic: 1e999999999 must cost nothing
-            raise InvalidQuantity(self.key, "too large")
-        try:
-            quantity = quantity.normalize(_DIGITS)
-        except Inexact:
-            raise InvalidQuantity(self.key, f"more than {SIGNIFICANT_DIGITS_MAX} significant digits") from None
-        parts = int(_PRODUCT.multiply(quantity, Decimal(self.resolution)).to_integral_value(ROUND_HALF_EVEN))
-        if abs(parts) > QUANTITY_PARTS_MAX:
-            raise InvalidQuantity(self.key, "too large")
-        return parts
+        return self._counted(quantity)
 
     def positive_parts(self, quantity: Decimal) -> int:
         """As `parts`, for usage: raises InvalidQuantity also where less than one smallest part would be booked."""
@@ -86,12 +86,21 @@ class Feature:
             raise InvalidQuantity(self.key, f"at least {smallest} is expected")
         return parts
 
+    def parts_if_any(self, quantity: Decimal) -> int:
+        """As `positive_parts`, for what may be nothing at all: zero is allowed."""
+        return self.positive_parts(quantity) if quantity else 0
+
     def parts_of_work(self, quantity: Decimal) -> int:
-        """As `parts`, for work that may have used nothing: raises InvalidQuantity also where it is negative, however little."""
+        """As `parts`, for work that is done and may have used nothing: raises InvalidQuantity also where it is negative, however little."""
         parts = self.parts(quantity)
-        if quantity < 0:
-            raise InvalidQuantity(self.key, "at least 0 is expected")
+        self._require_work(quantity)
         return parts
+
+    def fractions_of_work(self, quantity: Decimal) -> int:
+        """As `parts_of_work`, counted in fractions of a smallest part (`FRACTIONS` make one) instead of being rounded to one."""
+        fractions = self._counted(quantity, FRACTIONS)
+        self._require_work(quantity)
+        return fractions
 
     @property
     def plural(self) -> str:
@@ -108,6 +117,20 @@ class Feature:
         if self.resolution == 1:
             return Decimal(parts)
         return Context(prec=SIGNIFICANT_DIGITS_MAX).divide(Decimal(parts), Decimal(self.resolution))
+
+    def _counted(self, quantity: Decimal, per_part: int = 1) -> int:
+        if not quantity.is_finite():
+            raise InvalidQuantity(self.key, "a finite number is expected")
+        if quantity and quantity.adjusted() >= _MAGNITUDE_MAX:  # before any arithmetic: 1e999999999 must cost nothing
+            raise InvalidQuantity(self.key, "too large")
+        counted = int(_PRODUCT.multiply(quantity, Decimal(self.resolution * per_part)).to_integral_value(ROUND_HALF_EVEN))
+        if abs(counted) > QUANTITY_PARTS_MAX * per_part:
+            raise InvalidQuantity(self.key, "too large")
+        return counted
+
+    def _require_work(self, quantity: Decimal) -> None:
+        if quantity < 0:
+            raise InvalidQuantity(self.key, "at least 0 is expected")
 
 
 class FeatureCatalog:

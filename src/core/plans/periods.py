@@ -81,14 +81,13 @@ class Cycle:
 
     def period_at(self, instant: datetime) -> Period:
         """The one period that contains the instant."""
-        n = self._estimate(instant)
+        n = self._estimate(instant) + 1
         while self.start_of(n) > instant:
             n -= 1
-        while (end := self.start_of(n + 1)) <= instant:
-            n += 1
-        return Period(self.start_of(n), end)
+        return Period(self.start_of(n), self.start_of(n + 1))
 
     def _estimate(self, instant: datetime) -> int:
+        """By the dates alone. Never more than one too low, which it is where a zone turns its clocks back over midnight."""
         anchor, local = self.anchor.astimezone(self.zone), instant.astimezone(self.zone)
         match self.interval:
             case Interval.DAY:

@@ -32,9 +32,10 @@ class Drift:
 
 @dataclass(frozen=True, slots=True)
 class MissingUsage:
-    """Usage that a product's record shows and the ledger does not; `quantity` is negative where the ledger has too much.
+    """Usage that a product's record shows and the ledger does not, and when it occurred.
 
-    What somebody has given back of it already is not too much any more.
+    `quantity` is negative where the ledger has too much: it has it at `occurred_at`. What somebody has given back of it already is not
+    too much any more.
     """
 
     customer_id: str

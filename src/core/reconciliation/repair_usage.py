@@ -80,13 +80,16 @@ def _meters(commands: Sequence[RepairCommand]) -> list[Meter]:
 
 
 def _made_up_for(item: MissingUsage, account: Account, uow: RepairUnitOfWork) -> int:
-    """Books what is missing, or takes back what is too much, from the records that have it, the latest first; says how many it wrote."""
+    """Books what is missing, or takes back what is too much from the records that have it; says how many records it wrote."""
     origin = Origin(item.source, REASON, item.reference)
     if item.quantity > 0:
         account.rebook(item.feature, item.quantity, item.occurred_at, REASON, origin, item.dimension)
         return 1
     written, left = 0, -item.quantity
-    for known in reversed(uow.records.of(item.cause)):
+    there_and_then_the_latest = sorted(
+        uow.records.of(item.cause), key=lambda known: (known.record.occurred_at == item.occurred_at, known.record.id), reverse=True
+    )
+    for known in there_and_then_the_latest:
         given = account.give_back(known, left, REASON, origin)
         written, left = written + bool(given), left - given
     return written

@@ -31,6 +31,7 @@ class SessionReader(Reader[SessionKey, Session]):
     """Coaching sessions as they stand, newest first by when they were created."""
 
     missing = SessionNotFound
+    newest_by = "created_at"
 
 
 class UploadStore(ABC):

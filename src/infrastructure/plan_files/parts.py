@@ -6,11 +6,28 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
+from core.metering.event_types import EXPECTED_PATH, is_path
 from core.plans.drafts import EXPECTED_LIMIT, EXPECTED_NAME
 from core.plans.features import RESOLUTION_MAX
 from core.plans.options import Choice, Option, Part, Switch, WholeNumber
 from core.plans.periods import Reset
 from core.plans.plan import Enforcement
+
+
+def _path(text: str) -> str:
+    if not is_path(text):
+        raise ValueError(f"{EXPECTED_PATH} is expected")
+    return text
+
+
+def _quantity(value: object) -> Decimal | str:
+    match value:
+        case Decimal() if value.is_finite() and value >= 0:
+            return value
+        case str():
+            return _path(value)
+        case _:
+            raise ValueError("neither a quantity nor a path")
 
 
 class FilePart(BaseModel):
@@ -30,6 +47,9 @@ class WholeFile(FilePart):
     features: Annotated[dict[str, object], BeforeValidator(lambda value: {} if value == "" else value)] = Field(
         default={}, description="a mapping of features by key"
     )
+    meters: Annotated[dict[str, object], BeforeValidator(lambda value: {} if value == "" else value)] = Field(
+        default={}, description="a mapping of event types to lists of meters"
+    )
     plans: dict[str, object] = Field(min_length=1, description="a mapping of at least one plan by key")
 
 
@@ -42,6 +62,18 @@ class FeaturePart(FilePart):
     resolution: Decimal = Field(
         default=Decimal(1), ge=1, le=RESOLUTION_MAX, multiple_of=1, description=f"a whole number from 1 to {RESOLUTION_MAX}"
     )
+
+
+class MeterPart(FilePart):
+    """One feature that events of a type count towards."""
+
+    shape = "a meter such as {feature: tokens, quantity: data.usage.total}"
+
+    feature: str = Field(description="a declared feature")
+    quantity: Annotated[Any, BeforeValidator(_quantity)] = Field(
+        default=Decimal(1), description=f"a number of at least 0, or {EXPECTED_PATH}"
+    )
+    dimension: Annotated[str, AfterValidator(_path)] | None = Field(default=None, description=EXPECTED_PATH)
 
 
 class PlanPart(FilePart):

@@ -10,15 +10,18 @@ from typing import TypeVar
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from core.metering.event_types import METERS_MAX, EventMeter, EventType
 from core.plans.drafts import EXPECTED_KEY, EXPECTED_NAME, EntitlementDraft, MeteredDraft, PlanDraft, did_you_mean, is_key, is_name
 from core.plans.features import Feature, FeatureCatalog
 from core.plans.options import Option
 from core.plans.plan import Boolean, Static
+from core.text import SHORT_LABEL_LENGTH_MAX, is_label
 from infrastructure.plan_files.parts import (
     BooleanPart,
     EntitlementPart,
     FeaturePart,
     FilePart,
+    MeterPart,
     PlanPart,
     StaticPart,
     WholeFile,
@@ -43,6 +46,7 @@ class PlanFile:
 
     features: tuple[Feature, ...]
     plans: tuple[PlanDraft, ...]
+    event_types: tuple[EventType, ...] = ()
 
 
 def read_plan_file(path: Path, declared: Iterable[Feature], options: Iterable[type[Option]]) -> PlanFile:
@@ -86,7 +90,8 @@ class _Reader:
         self._read(WholeFile, root, ())
         features = [self._feature(key, value) for key, value in _entries(root, "features")]
         plans = [self._plan(key, value) for key, value in _entries(root, "plans")]
-        return PlanFile(tuple(feature for feature in features if feature), tuple(plans))
+        types = [self._event_type(key, value) for key, value in _entries(root, "meters")]
+        return PlanFile(tuple(feature for feature in features if feature), tuple(plans), tuple(types))
 
     def _feature(self, key: str, value: object) -> Feature | None:
         location = ("features", key)
@@ -105,6 +110,25 @@ class _Reader:
         elif known != feature:
             self._add(location, f"expected {_declaration(known)}, as it is declared already, got {_declaration(feature)}")
         return feature
+
+    def _event_type(self, key: str, value: object) -> EventType:
+        location = ("meters", key)
+        if not (0 < len(key) <= SHORT_LABEL_LENGTH_MAX and is_label(key)):
+            self._add(location, f"expected an event type of 1 to {SHORT_LABEL_LENGTH_MAX} characters")
+        if not isinstance(value, list) or len(value) > METERS_MAX:
+            self._add(location, f"expected a list of at most {METERS_MAX} meters, got {_shown(value)}")
+            return EventType(key, ())
+        meters = []
+        for place, item in enumerate(value):
+            where = (*location, str(place))
+            part = self._read(MeterPart, item, where)
+            if part is None:
+                continue
+            if self._catalog.get(part.feature) is None and part.feature not in self._unclear:
+                known = did_you_mean(part.feature, (feature.key for feature in self._catalog))
+                self._add((*where, "feature"), f"expected a declared feature, got {_shown(part.feature)}{known}")
+            meters.append(EventMeter(part.feature, part.quantity, part.dimension))
+        return EventType(key, tuple(meters))
 
     def _plan(self, key: str, value: object) -> PlanDraft:
         location = ("plans", key)

@@ -5,12 +5,16 @@ A product of your own is a line of it.
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from core.metering.journal import Journal
+from core.metering.owned import OwnedReader
+from infrastructure.sql.driver.connections import Connections
+from infrastructure.sql.driver.owned import OwnedKind
 from infrastructure.sql.driver.statements import Driver
 from infrastructure.sql.driver.stored import Stored, Written
 from infrastructure.sql.engine.customers import SqlCustomers
+from infrastructure.sql.engine.event_types import SqlEventTypes
 from infrastructure.sql.engine.ledger import SqlEvents, SqlRecords
 from infrastructure.sql.engine.replies import SqlReplies
 from infrastructure.sql.engine.reservations import SqlReservations
@@ -27,6 +31,7 @@ STORED: Final = (
             "reservations": SqlReservations,
             "records": SqlRecords,
             "events": SqlEvents,
+            "event_types": SqlEventTypes,
         }
     ),
     sessions.STORED,
@@ -35,9 +40,17 @@ STORED: Final = (
     conversations.STORED,
 )
 
-EVIDENCE: Final = tuple(stored.evidence for stored in STORED if stored.evidence is not None)
+OWNED: Final[tuple[OwnedKind[Any], ...]] = ()
+"""Kinds of things that are kept just as they are."""
 
-REPOSITORIES: Final[Mapping[str, Callable[[Journal, Driver], Written]]] = {
+EVIDENCE: Final = tuple(
+    evidence for evidence in (*(stored.evidence for stored in STORED), *(owned.evidence for owned in OWNED)) if evidence is not None
+)
+
+REPOSITORIES: Final[Mapping[str | type[Any], Callable[[Journal, Driver], Written]]] = {
     **{name: repository for stored in STORED for name, repository in stored.repositories.items()},
+    **{owned.kind: owned.repository for owned in OWNED},
     "missing": partial(SqlMissing, missing_sql(EVIDENCE)),
 }
+
+READERS: Final[Mapping[type[Any], Callable[[Connections], OwnedReader[Any]]]] = {owned.kind: owned.reader for owned in OWNED}

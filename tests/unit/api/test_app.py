@@ -2,12 +2,16 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
+import api.v1
 from api.app import create_app, telemetry
 from api.container import Container
 from api.settings import Settings
+from api.v1 import conversations, usage
+from api.v1.routers import ROUTERS
 
 
 def test_the_openapi_document_has_every_schema_that_it_refers_to(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -19,6 +23,12 @@ def test_the_openapi_document_has_every_schema_that_it_refers_to(monkeypatch: py
 
     assert referred - document["components"]["schemas"].keys() == set()
     assert {"Event", "EventData", "Refusal"} <= referred
+
+
+def test_every_module_of_the_api_that_has_a_router_is_in_the_list_of_routers() -> None:
+    declared = [path for path in Path(api.v1.__path__[0]).glob("*.py") if "\nrouter = APIRouter(" in path.read_text()]
+    assert len(ROUTERS) == len({id(router) for router in ROUTERS}) == len(declared) > 10
+    assert {conversations.router.prefix, usage.router.prefix} <= {router.prefix for router in ROUTERS}
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,14 @@ from fastapi import FastAPI
 
 import core
 from api import errors
+from api.docs import refusals
 from api.errors import LIMITS, NO_CREDENTIALS, TABLE, told
 from core.access.principal import Unauthenticated
 from core.conversations.features import CONVERSATIONS
 from core.errors import DomainError, NotFoundError, StorageUnavailable
 from core.metering.balance import Balance, FeatureNotInPlan, FeatureNotMetered, LimitExceeded
 from core.metering.idempotency import IdempotencyKeyReused
+from core.metering.owned import OwnedNotFound
 from core.operations.features import AI_COST
 from core.plans.drafts import MeteredDraft, PlanDraft
 from core.plans.features import Feature, FeatureCatalog
@@ -104,6 +106,18 @@ def test_a_limit_is_told_by_its_feature(error: LimitExceeded, status: int, code:
 )
 def test_where_a_route_or_a_header_has_to_be_named_the_message_names_it(error: DomainError, message: str) -> None:
     assert told(error).detail["message"] == message
+
+
+def test_what_is_kept_just_as_it_is_is_told_as_missing_by_its_own_name() -> None:
+    refusal = told(OwnedNotFound("report_export", "7"))
+    assert refusal.detail == {"error": "report_export_not_found", "message": "No report export '7'."}
+    assert (refusal.status, errors.code_of(OwnedNotFound("note", "7"))) == (404, "note_not_found")
+
+
+def test_an_operation_can_say_that_it_answers_so_and_no_other_code_that_there_is_not() -> None:
+    assert list(refusals("report_export_not_found", "session_not_found", "usage_limit_exceeded")) == [403, 404]
+    with pytest.raises(KeyError):
+        refusals("report_export_lost")
 
 
 def test_a_plan_with_an_undeclared_feature_is_told_where_to_declare_it() -> None:

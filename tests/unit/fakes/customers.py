@@ -1,12 +1,12 @@
 """Customers' ports in memory, faithful to the SQL adapter."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from types import TracebackType
 from typing import Self
 
 from core.customers.customer import Customer
-from core.customers.ports import Customers
+from core.customers.ports import Customers, PhoneRegions
 from core.errors import ConcurrentUpdate
 from core.metering.journal import Journal
 from core.plans.features import Feature
@@ -72,3 +72,8 @@ class FakeCustomersUnitOfWork(FakeUnitOfWork):
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.customers.release()
         await super().__aexit__(kind, error, trace)
+
+
+class FakePhoneRegions(PhoneRegions):
+    def known(self) -> Collection[str]:
+        return ("AT", "DE", "GB", "US")

@@ -18,6 +18,7 @@ from core.metering.idempotency import ReplyKey, StoredReply
 from core.metering.journal import Journal
 from core.metering.ledger import Cause, CorrectedRecord, EventKey, RecordKey, UsageRecord
 from core.metering.meters import Meter
+from core.metering.owned import OwnedKey, OwnedRepository
 from core.metering.ports import Accounts, Events, Replies
 from core.metering.records import Records
 from core.metering.repository import Repository
@@ -59,6 +60,7 @@ class FakeStore:
         self.holds: dict[tuple[str, str, UUID], Hold] = {}  # by customer, feature and reservation
         self.reservations: dict[ReservationKey, Reservation] = {}
         self.replies: dict[ReplyKey, StoredReply] = {}
+        self.owned: dict[type[Any], dict[OwnedKey, Any]] = {}  # by their kind
         self.opened: list[FakeUnitOfWork] = []
         self.sums_asked = 0
         self.locks: dict[Meter, asyncio.Lock] = {}
@@ -222,6 +224,10 @@ class FakeEvents(Events):
         return set(_event_keys(self._store.ledger)).intersection(keys)
 
 
+class FakeOwned(InMemory[OwnedKey, Any], OwnedRepository[Any]):
+    """Things of one kind in memory."""
+
+
 class FakeUnitOfWork:
     """Serves the `UnitOfWork` port: keeps what is to be written to itself until `commit`, which writes all of it or nothing.
 
@@ -243,12 +249,18 @@ class FakeUnitOfWork:
     async def __aenter__(self) -> Self:
         self.journal = Journal()
         self._written: list[InMemory[Any, Any]] = []
+        self._owned: dict[type[Any], FakeOwned] = {}
         self.records = FakeRecords(self.journal, self.store)
         self.events = FakeEvents(self.journal, self.store)
         self.replies = self._add(FakeReplies(self.journal, self.store.replies))
         self.reservations = self._add(FakeReservations(self.journal, self.store))
         self.accounts = FakeAccounts(self.store, self.journal, self.reservations, self.records)
         return self
+
+    def repository(self, kind: type[Any]) -> FakeOwned:
+        if kind not in self._owned:
+            self._owned[kind] = self._add(FakeOwned(self.journal, self.store.owned.setdefault(kind, {})))
+        return self._owned[kind]
 
     def _add(self, repository: R) -> R:
         """Has the repository write what was saved when the unit of work commits."""

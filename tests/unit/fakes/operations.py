@@ -166,10 +166,14 @@ class Scanner:
         return new(await execute_one(self.adding, command))
 
     async def completes(self, id: str = "scan") -> WholeOperation:
-        return new(await execute_one(self.finishing, FinishOperationCommand(self.customer.id, id, OperationStatus.COMPLETED)))
+        return await self._finishes(id, OperationStatus.COMPLETED)
 
     async def fails(self, id: str = "scan") -> WholeOperation:
-        return new(await execute_one(self.finishing, FinishOperationCommand(self.customer.id, id, OperationStatus.FAILED)))
+        return await self._finishes(id, OperationStatus.FAILED)
+
+    async def _finishes(self, id: str, status: OperationStatus) -> WholeOperation:
+        command = FinishOperationCommand(customer_id=self.customer.id, operation_id=id, status=status, recorded_by="app")
+        return new(await execute_one(self.finishing, command))
 
     async def checks(self, cost: str, runs: int) -> Checked:
         return await CheckBudget(FakeAccountReader(self.store), self.clock).execute(self.customer.id, Decimal(cost), runs)

@@ -149,12 +149,13 @@ class Coach:
     async def completes(self, session: Session, seconds: int) -> Session:
         return new(await execute_one(self.completing, self.to_complete(session, seconds)))
 
-    async def fails(self, session: Session, reason: str = "silence") -> Session:
-        return new(
-            await execute_one(
-                self.failing, FailSessionCommand(customer_id=self.customer.id, session_id=session.id, reason=reason, recorded_by="app")
-            )
+    def to_fail(self, session: Session, reason: str = "silence", *, give_back: bool = False) -> FailSessionCommand:
+        return FailSessionCommand(
+            customer_id=self.customer.id, session_id=session.id, reason=reason, recorded_by="transcriber", give_back=give_back
         )
+
+    async def fails(self, session: Session, reason: str = "silence", *, give_back: bool = False) -> Session:
+        return new(await execute_one(self.failing, self.to_fail(session, reason, give_back=give_back)))
 
     async def confirms(self, session: Session) -> Session:
         return new(await execute_one(self.confirming, ConfirmUploadCommand(self.customer.id, session.id)))

@@ -4,7 +4,7 @@ import pytest
 from phonenumbers import SUPPORTED_REGIONS, PhoneNumberFormat, PhoneNumberType, example_number_for_type, format_number
 
 from core.conversations.counterparty import address_of
-from infrastructure.phone_numbers import LibraryPhoneNumbers
+from infrastructure.phone_numbers import LibraryPhoneNumbers, LibraryPhoneRegions
 
 
 @pytest.fixture(scope="module")
@@ -154,3 +154,9 @@ def test_every_countrys_numbers_are_one_in_every_spelling(phone_numbers: Library
             assert phone_numbers.known_as(address_of(spelling), None) == known, spelling
         national = format_number(example, PhoneNumberFormat.NATIONAL)
         assert phone_numbers.known_as(address_of(national), region) == known, (region, national)
+
+
+def test_a_region_is_known_whose_numbers_can_be_read() -> None:
+    regions = LibraryPhoneRegions().known()
+    assert {"GB", "US", "AT", "XK"} <= set(regions)
+    assert not {"UK", "ZZ", "001", "gb", ""} & set(regions)

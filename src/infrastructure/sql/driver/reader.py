@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, ClassVar, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import Uuid
 
@@ -20,11 +20,12 @@ _LAST_TEXT: Final = "\U0010ffff"
 
 
 class SqlReader(Reader[K, V]):
-    """Each method is one statement, and so a transaction of its own. An adapter names its port as the other base."""
+    """Each method is one statement, and so a transaction of its own. An adapter names its port as the other base.
 
-    rows: ClassVar[Rows[Any]]
-    newest_by: ClassVar[str]
-    """The column of instants that lists are in the order of; things of one instant are in the order of their ids."""
+    The column that lists are in the order of has the name of the port's `newest_by`.
+    """
+
+    rows: Rows[Any]
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections

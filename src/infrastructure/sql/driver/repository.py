@@ -1,7 +1,7 @@
 """Repositories over rows: what they are asked for is looked up by key, and what was saved is written at the commit."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 from core.metering.journal import Journal
 from core.metering.repository import Repository
@@ -15,7 +15,7 @@ V = TypeVar("V")
 class SqlRepository(Repository[K, V]):
     """Within the transaction of a unit of work. An adapter names its port as the other base, and says what its rows are."""
 
-    rows: ClassVar[Rows[Any]]
+    rows: Rows[Any]
 
     def __init__(self, journal: Journal, driver: Driver) -> None:
         super().__init__(journal)

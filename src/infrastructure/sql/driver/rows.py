@@ -7,7 +7,8 @@ The driver takes 0.3 µs for an element of an array, much of what a decision tak
 column in which they are is sent as one value.
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any, Final, Generic, NamedTuple, TypeVar
@@ -16,6 +17,7 @@ from asyncpg import Record
 from sqlalchemy import Column, Table
 from sqlalchemy.dialects.postgresql import dialect
 
+from infrastructure.sql.driver.fields import from_row
 from infrastructure.sql.driver.statements import Driver, HotStatement
 
 V = TypeVar("V")
@@ -64,7 +66,7 @@ class Rows(Generic[V]):
     @classmethod
     def alike(cls, table: Table, kind: Callable[..., V], *, changing: Collection[str] | None = None) -> "Rows[V]":
         """Where the columns are the thing's own fields, by name."""
-        return cls(table, attrgetter(*table.columns.keys()), lambda row: kind(**row), changing=changing)
+        return cls(table, attrgetter(*table.columns.keys()), from_row(kind), changing=changing)
 
     async def find(self, driver: Driver, keys: Sequence[tuple[Any, ...]]) -> list[V]:
         """Those that exist among these keys, which are in the order of the primary key."""
@@ -91,20 +93,22 @@ def all_but_key(table: Table) -> Collection[str]:
 async def write(driver: Driver, changes: Sequence[Change]) -> None:
     """Writes everything in one statement and so in one round trip; no two changes are about the same row."""
     if changes:
-        parameters = {_sent_as(number, name): array for number, change in enumerate(changes) for name, array in change.arrays.items()}
-        await _together(tuple(change.sql for change in changes)).fetch(driver, parameters)
+        statement, sent = _together(tuple(change.sql for change in changes))
+        await statement.fetch(driver, {name: changes[number].arrays[column] for name, (number, column) in sent.items()})
 
 
 @lru_cache(maxsize=256)
-def _together(statements: tuple[str, ...]) -> HotStatement:
-    """Each statement's parameters are numbered as it is, so that two of them may be about the same table."""
-    *first, last = (sql.replace(f":{_SENT}", f":{_sent_as(number)}") for number, sql in enumerate(statements))
+def _together(statements: tuple[str, ...]) -> tuple[HotStatement, Mapping[str, tuple[int, str]]]:
+    """One statement of them all, and for each of its parameters the number of the change and the column that it stands for.
+
+    Parameters are numbered as their statements are, so that two of these may be about the same table.
+    """
+    sent: dict[str, tuple[int, str]] = {}
+    for number, sql in enumerate(statements):
+        sent |= {f"{_SENT}{number}_{column}": (number, column) for column in re.findall(rf":{_SENT}(\w+)", sql)}
+    *first, last = (sql.replace(f":{_SENT}", f":{_SENT}{number}_") for number, sql in enumerate(statements))
     named = ", ".join(f"change_{number} AS ({sql})" for number, sql in enumerate(first))
-    return HotStatement(f"WITH {named} {last}" if named else last)
-
-
-def _sent_as(number: int, column: str = "") -> str:
-    return f"{_SENT}{number}_{column}"
+    return HotStatement(f"WITH {named} {last}" if named else last), sent
 
 
 def _arrays(columns: Sequence[Column[Any]], rows: Sequence[tuple[Any, ...]]) -> dict[str, Any]:

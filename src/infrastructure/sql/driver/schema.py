@@ -13,3 +13,8 @@ metadata: Final = MetaData(
         "ck": "ck_%(table_name)s_%(constraint_name)s",
     }
 )
+
+
+def digest(first: str, second: str) -> str:
+    """SQL: a digest of two ids of a customer's, for unique indexes. Two different pairs do not have the same one (migration 0008)."""
+    return f"ids_digest_v1({first}, {second})"

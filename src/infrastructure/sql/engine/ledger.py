@@ -23,7 +23,7 @@ from core.metering.ledger import Cause, CorrectedRecord, EventKey, Origin, Recor
 from core.metering.ports import Events
 from core.metering.records import Records
 from infrastructure.sql.driver.rows import Change, Rows, all_but_key
-from infrastructure.sql.driver.schema import metadata
+from infrastructure.sql.driver.schema import digest, metadata
 from infrastructure.sql.driver.statements import Driver, HotStatement
 
 usage_record: Final = Table(
@@ -48,8 +48,7 @@ usage_record: Final = Table(
     Index(
         "uq_usage_record_event",
         "customer_id",
-        "source",
-        "event_id",
+        text(digest("source", "event_id")),
         unique=True,
         postgresql_where=text("event_id IS NOT NULL"),
     ),
@@ -108,7 +107,7 @@ _CORRECTED: Final = HotStatement(
     )
 )
 
-_BOOKED_FOR: Final = HotStatement(
+BOOKED_FOR: Final = (
     _CORRECTED_SELECT.format(
         wanted="""unnest(
             CAST(:customer_ids AS text[]), CAST(:features AS text[]), CAST(:sources AS text[]), CAST(:references AS text[])
@@ -121,18 +120,21 @@ _BOOKED_FOR: Final = HotStatement(
             OFFSET 0
         """,
     )
-    + "ORDER BY r.id"
+    + " ORDER BY r.id"
 )
 """The inner order is only asked for because one index has it, and without statistics another one would seem as good."""
 
+_BOOKED_FOR: Final = HotStatement(BOOKED_FOR)
+
 _KNOWN_EVENTS: Final = HotStatement(
-    """
+    f"""
     SELECT wanted.customer_id, wanted.source, wanted.event_id
     FROM unnest(CAST(:customer_ids AS text[]), CAST(:sources AS text[]), CAST(:event_ids AS text[]))
         AS wanted (customer_id, source, event_id)
     CROSS JOIN LATERAL (
         SELECT 1 FROM usage_record AS r
-        WHERE r.customer_id = wanted.customer_id AND r.source = wanted.source AND r.event_id = wanted.event_id
+        WHERE r.customer_id = wanted.customer_id AND r.event_id IS NOT NULL
+          AND {digest("r.source", "r.event_id")} = {digest("wanted.source", "wanted.event_id")}
         LIMIT 1
     ) AS known
     """

@@ -34,8 +34,7 @@ _NEWEST: Final = HotStatement(
 )
 """Feature by feature, so that every page is read off the index that keeps periods, however long the history is."""
 
-_NEWEST_OF_REFERENCE: Final = HotStatement(
-    """
+NEWEST_OF_REFERENCE: Final = """
     SELECT * FROM usage_record
     WHERE customer_id = :customer_id AND reference = :reference
       AND (CAST(:feature AS text) IS NULL OR feature = :feature)
@@ -44,9 +43,10 @@ _NEWEST_OF_REFERENCE: Final = HotStatement(
       AND (occurred_at, id) < (CAST(:before_at AS timestamptz), CAST(:before_id AS uuid))
     ORDER BY occurred_at DESC, id DESC
     LIMIT :limit
-    """
-)
+"""
 """Off the index of references, which is in the same order."""
+
+_NEWEST_OF_REFERENCE: Final = HotStatement(NEWEST_OF_REFERENCE)
 
 _CUSTOMER: Final = HotStatement("SELECT 1 FROM customer WHERE customer_id = :customer_id")
 

@@ -68,7 +68,7 @@ class PlanCatalog:
         """The features, brought up to date where one of these keys is not among them; no keys: brought up to date anyway."""
         if not keys or any(self.features.get(key) is None for key in keys):
             for row in await _FEATURES.fetch(driver, {}):
-                self.features.add(Feature(**row))
+                self.features.add(_DECLARED.from_row(row))
         return self.features
 
     async def versions(self, driver: Driver, wanted: set[tuple[str, int]]) -> Mapping[tuple[str, int], Plan]:

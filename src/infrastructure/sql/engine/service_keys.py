@@ -1,14 +1,13 @@
 """Service keys in PostgreSQL. They belong to no customer: on Citus, a reference table."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
-from asyncpg import Record
 from sqlalchemy import Column, DateTime, LargeBinary, Table, Text, Uuid
 
 from core.access.ports import ServiceKeyReader, ServiceKeys
-from core.access.service_keys import Scope, ServiceKey
+from core.access.service_keys import ServiceKey
 from core.metering.journal import Journal
 from infrastructure.sql.driver.connections import Connections
 from infrastructure.sql.driver.rows import Change, Rows
@@ -30,23 +29,7 @@ _LOCK: Final = HotStatement("SELECT * FROM service_key WHERE id = :id FOR UPDATE
 _OLDEST_FIRST: Final = HotStatement("SELECT * FROM service_key ORDER BY created_at, id")
 
 
-def _from_key(key: ServiceKey) -> tuple[Any, ...]:
-    """In the order of the table's columns."""
-    return key.id, key.name, key.scope.value, key.secret_hash, key.created_at, key.revoked_at
-
-
-def _to_key(row: Record) -> ServiceKey:
-    return ServiceKey(
-        id=row["id"],
-        name=row["name"],
-        scope=Scope(row["scope"]),
-        secret_hash=row["secret_hash"],
-        created_at=row["created_at"],
-        revoked_at=row["revoked_at"],
-    )
-
-
-_ROWS: Final = Rows(service_key, _from_key, _to_key, changing=("revoked_at",))
+_ROWS: Final = Rows.alike(service_key, ServiceKey, changing=("revoked_at",))
 
 
 async def _find(driver: Driver, ids: Sequence[UUID]) -> list[ServiceKey]:
@@ -65,7 +48,7 @@ class SqlServiceKeys(ServiceKeys):
 
     async def lock(self, id: UUID) -> None:
         rows = await _LOCK.fetch(self._driver, {"id": id})
-        self._known[id] = _to_key(rows[0]) if rows else None
+        self._known[id] = _ROWS.from_row(rows[0]) if rows else None
 
     def changes(self) -> Iterable[Change]:
         """What the commit has to write."""
@@ -85,4 +68,4 @@ class SqlServiceKeyReader(ServiceKeyReader):
 
     async def all(self) -> Sequence[ServiceKey]:
         rows = await self._connections.ask(lambda driver: _OLDEST_FIRST.fetch(driver, {}))
-        return [_to_key(row) for row in rows]
+        return [_ROWS.from_row(row) for row in rows]

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 from uuid import UUID
 
 from core.metering.journal import Journal
+from core.metering.owned import Owned, OwnedRepository
 from infrastructure.sql.driver.connections import Connections
 from infrastructure.sql.driver.errors import CONNECTION_LOST, storage_errors
 from infrastructure.sql.driver.rows import write
@@ -16,6 +17,8 @@ from infrastructure.sql.engine.ledger import SqlRecords
 from infrastructure.sql.engine.plans import PlanCatalog, SqlPlans
 from infrastructure.sql.engine.reservations import SqlReservations
 
+OwnedT = TypeVar("OwnedT", bound=Owned)
+
 BEGIN: Final = "BEGIN; SET LOCAL lock_timeout = '10s'"
 """In one message. Whoever waits longer for a lock is run again."""
 
@@ -23,7 +26,7 @@ BEGIN: Final = "BEGIN; SET LOCAL lock_timeout = '10s'"
 class SqlUnitOfWork:
     """Serves every product's `UnitOfWork` port. What is not committed is rolled back.
 
-    Its repositories are the attributes that `repositories` names, each made when it is first asked for.
+    Its repositories are the attributes that `repositories` names, and those of the kinds in it, each made when it is first asked for.
     """
 
     def __init__(
@@ -31,7 +34,7 @@ class SqlUnitOfWork:
         connections: Connections,
         catalog: PlanCatalog,
         new_id: Callable[[], UUID],
-        repositories: Mapping[str, Callable[[Journal, Driver], Written]],
+        repositories: Mapping[str | type[Any], Callable[[Journal, Driver], Written]],
     ) -> None:
         self._connections = connections
         self._catalog = catalog
@@ -43,9 +46,9 @@ class SqlUnitOfWork:
         with storage_errors():
             self._live, _ = await self._connections.take(lambda live: live.driver.execute(BEGIN))
         self.journal = Journal()
-        self._repositories: dict[str, Any] = {}
-        self.reservations: SqlReservations = self._repository("reservations")
-        self.records: SqlRecords = self._repository("records")
+        self._repositories: dict[str | type[Any], Any] = {}
+        self.reservations: SqlReservations = self._made("reservations")
+        self.records: SqlRecords = self._made("records")
         self.plans = SqlPlans(self._live.driver, self._catalog)
         self.accounts = SqlAccounts(
             self._live.driver,
@@ -61,12 +64,16 @@ class SqlUnitOfWork:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or name not in self._makers:
             raise AttributeError(name)
-        return self._repository(name)
+        repository = self._made(name)
+        setattr(self, name, repository)  # from then on it is an attribute like any other
+        return repository
 
-    def _repository(self, name: str) -> Any:
-        """Made once; from then on it is an attribute like any other."""
+    def repository(self, kind: type[OwnedT]) -> OwnedRepository[OwnedT]:
+        repository: OwnedRepository[OwnedT] | None = self._repositories.get(kind)
+        return self._made(kind) if repository is None else repository
+
+    def _made(self, name: str | type[Any]) -> Any:
         repository = self._repositories[name] = self._makers[name](self.journal, self._live.driver)
-        setattr(self, name, repository)
         return repository
 
     async def commit(self) -> None:

@@ -13,6 +13,7 @@ from core.conversations.message import Channel, Direction, Message, Receipt, Sta
 from core.conversations.ports import ConversationKey, ConversationReader, Conversations, MessageKey, Messages, Party, Sought
 from core.metering.reader import Position
 from core.plans.periods import END
+from infrastructure.sql.driver.fields import table_of
 from infrastructure.sql.driver.reader import SqlReader
 from infrastructure.sql.driver.repository import SqlRepository
 from infrastructure.sql.driver.rows import Rows, all_but_key
@@ -20,17 +21,9 @@ from infrastructure.sql.driver.schema import metadata
 from infrastructure.sql.driver.statements import HotStatement
 from infrastructure.sql.driver.stored import Stored
 
-conversation: Final = Table(
+conversation: Final = table_of(
+    Conversation,
     "conversation",
-    metadata,
-    Column("customer_id", Text, nullable=False),
-    Column("id", Uuid, nullable=False),
-    Column("counterparty", Text, nullable=False),
-    Column("started_at", DateTime(timezone=True), nullable=False),
-    Column("expires_at", DateTime(timezone=True), nullable=False),
-    Column("message_count", BigInteger, nullable=False),
-    Column("merged_into", Uuid),
-    PrimaryKeyConstraint("customer_id", "id"),
     Index("ix_conversation_window", "customer_id", "counterparty", "expires_at", postgresql_where=text("merged_into IS NULL")),
     Index(
         "ix_conversation_newest",
@@ -120,11 +113,6 @@ EVIDENCE: Final = """
 """The usage that the conversations themselves show, for reconciliation; one that is part of another shows that it was given back."""
 
 
-def _from_conversation(kept: Conversation) -> tuple[Any, ...]:
-    """In the order of the table's columns."""
-    return kept.customer_id, kept.id, kept.counterparty, kept.started_at, kept.expires_at, kept.message_count, kept.merged_into
-
-
 def _from_message(added: Message) -> tuple[Any, ...]:
     """In the order of the table's columns."""
     told, usage = added.receipt, added.receipt.usage
@@ -170,19 +158,7 @@ def _to_message(row: Record) -> Message:
     )
 
 
-def _to_conversation(row: Record) -> Conversation:
-    return Conversation(
-        id=row["id"],
-        customer_id=row["customer_id"],
-        counterparty=row["counterparty"],
-        started_at=row["started_at"],
-        expires_at=row["expires_at"],
-        message_count=row["message_count"],
-        merged_into=row["merged_into"],
-    )
-
-
-CONVERSATIONS: Final = Rows(conversation, _from_conversation, _to_conversation, changing=all_but_key(conversation))
+CONVERSATIONS: Final = Rows.alike(conversation, Conversation, changing=all_but_key(conversation))
 MESSAGES: Final = Rows(message, _from_message, _to_message)
 
 
@@ -198,7 +174,7 @@ class SqlConversations(SqlRepository[ConversationKey, Conversation], Conversatio
             "ends_after": [item.ends_after for item in sought.values()],
             "messages_below": [item.messages_below for item in sought.values()],
         }
-        return [_to_conversation(row) for row in await _FIND_OF.fetch(self._driver, parameters)]
+        return [CONVERSATIONS.from_row(row) for row in await _FIND_OF.fetch(self._driver, parameters)]
 
 
 class SqlMessages(SqlRepository[MessageKey, Message], Messages):
@@ -214,13 +190,12 @@ class SqlConversationReader(SqlReader[ConversationKey, Conversation], Conversati
     """Each method is one statement, and so a transaction of its own."""
 
     rows = CONVERSATIONS
-    newest_by = "started_at"
 
     async def get(self, key: ConversationKey) -> Conversation:
         rows = await self._connections.ask(lambda driver: _GET.fetch(driver, {"customer_id": key.customer_id, "id": key.id}))
         if not rows:
             raise ConversationNotFound(str(key.id))
-        return _to_conversation(rows[0])
+        return CONVERSATIONS.from_row(rows[0])
 
     async def newest(self, customer_id: str, limit: int, before: Position | None) -> Sequence[Conversation]:
         return await self._page(customer_id, limit, before, "merged_into IS NULL")
@@ -239,7 +214,8 @@ class SqlConversationReader(SqlReader[ConversationKey, Conversation], Conversati
             before_at, before_id = before or (END, LAST_ID)
             page = {"customer_id": customer_id, "limit": limit, "before_at": before_at, "before_id": before_id}
             sought = {"counterparty": counterparty, "active": active, "at": at}
-            return [_to_conversation(row) for row in await self._connections.ask(lambda driver: _NEWEST_OF.fetch(driver, page | sought))]
+            rows = await self._connections.ask(lambda driver: _NEWEST_OF.fetch(driver, page | sought))
+            return [CONVERSATIONS.from_row(row) for row in rows]
         if active is None:
             return await self.newest(customer_id, limit, before)
         ends = "expires_at > CAST(:at AS timestamptz)" if active else "expires_at <= CAST(:at AS timestamptz)"

@@ -12,7 +12,6 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     Integer,
-    Numeric,
     PrimaryKeyConstraint,
     Table,
     Text,
@@ -25,6 +24,7 @@ from core.learning.learning_plan import TOTAL_SESSIONS_MAX, LearningPlan, Learni
 from core.learning.ports import Assessments, LearnerKey, LearningPlanReader, LearningPlans, PracticeSessions
 from core.learning.practice_session import Practice, PracticeSession
 from infrastructure.sql.driver.connections import Connections
+from infrastructure.sql.driver.fields import table_of
 from infrastructure.sql.driver.repository import SqlRepository
 from infrastructure.sql.driver.rows import Rows, all_but_key
 from infrastructure.sql.driver.schema import metadata
@@ -67,16 +67,7 @@ practice_session: Final = Table(
     ),
 )
 
-assessment: Final = Table(
-    "assessment",
-    metadata,
-    Column("customer_id", Text, nullable=False),
-    Column("id", Text, nullable=False),
-    Column("kind", Text, nullable=False),
-    Column("score", Numeric),
-    Column("taken_at", DateTime(timezone=True), nullable=False),
-    PrimaryKeyConstraint("customer_id", "id"),
-)
+assessment: Final = table_of(Assessment, "assessment")
 
 _FIND_PLANS: Final = HotStatement(
     f"""
@@ -105,23 +96,6 @@ EVIDENCE: Final = """
     FROM assessment
 """
 """The usage that saved practice sessions and assessments themselves show, for reconciliation."""
-
-
-def _from_plan(plan: LearningPlan) -> tuple[Any, ...]:
-    """In the order of the table's columns."""
-    return (
-        plan.customer_id,
-        plan.id,
-        plan.language,
-        plan.level,
-        plan.total_sessions,
-        plan.sessions_per_week,
-        plan.created_at,
-    )
-
-
-def _to_plan(row: Record) -> LearningPlan:
-    return LearningPlan(**row)
 
 
 def _from_session(session: PracticeSession) -> tuple[Any, ...]:
@@ -155,7 +129,7 @@ def _to_session(row: Record) -> PracticeSession:
     )
 
 
-PLANS: Final = Rows(learning_plan, _from_plan, _to_plan, changing=())
+PLANS: Final = Rows.alike(learning_plan, LearningPlan, changing=())
 
 PRACTICE_SESSIONS: Final = Rows(practice_session, _from_session, _to_session, changing=all_but_key(practice_session))
 
@@ -203,4 +177,4 @@ class SqlLearningPlanReader(LearningPlanReader):
 
 async def _find_plans(driver: Driver, keys: Sequence[LearnerKey]) -> list[LearningPlan]:
     parameters = {"customer_ids": [key.customer_id for key in keys], "ids": [key.id for key in keys]}
-    return [_to_plan(row) for row in await _FIND_PLANS.fetch(driver, parameters)]
+    return [PLANS.from_row(row) for row in await _FIND_PLANS.fetch(driver, parameters)]

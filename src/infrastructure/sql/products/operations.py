@@ -4,7 +4,20 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from asyncpg import Record
-from sqlalchemy import BigInteger, Boolean, Column, DateTime, ForeignKeyConstraint, Index, Integer, PrimaryKeyConstraint, Table, Text, Uuid
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    Uuid,
+    text,
+)
 
 from core.operations.estimate import Estimate
 from core.operations.operation import Operation, OperationNotFound, OperationStatus
@@ -13,7 +26,7 @@ from core.operations.step import Step, Work
 from infrastructure.sql.driver.connections import Connections
 from infrastructure.sql.driver.repository import SqlRepository
 from infrastructure.sql.driver.rows import Rows, all_but_key
-from infrastructure.sql.driver.schema import metadata
+from infrastructure.sql.driver.schema import digest, metadata
 from infrastructure.sql.driver.statements import HotStatement
 from infrastructure.sql.driver.stored import Stored
 
@@ -32,6 +45,8 @@ ai_operation: Final = Table(
     Column("step_count", Integer, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("finished_at", DateTime(timezone=True)),
+    Column("total_cost_fraction", BigInteger, nullable=False, server_default=text("0")),
+    Column("closing_cost", BigInteger, nullable=False, server_default=text("0")),
     PrimaryKeyConstraint("customer_id", "id"),
 )
 
@@ -47,9 +62,11 @@ ai_operation_step: Final = Table(
     Column("billable_run", Boolean, nullable=False),
     Column("occurred_at", DateTime(timezone=True), nullable=False),
     Column("over_limit", Boolean, nullable=False),
-    PrimaryKeyConstraint("customer_id", "operation_id", "id"),
+    Column("cost_fraction", BigInteger, nullable=False, server_default=text("0")),
+    Column("carried_cost", BigInteger, nullable=False, server_default=text("0")),
+    PrimaryKeyConstraint("customer_id", "operation_id", "position"),
     ForeignKeyConstraint(["customer_id", "operation_id"], ["ai_operation.customer_id", "ai_operation.id"]),
-    Index("uq_ai_operation_step_position", "customer_id", "operation_id", "position", unique=True),
+    Index("uq_ai_operation_step_id", "customer_id", text(digest("operation_id", "id")), unique=True),
 )
 
 _STEPS_OF: Final = HotStatement(
@@ -63,9 +80,22 @@ _STEPS_OF: Final = HotStatement(
     """
 )
 
+_FIND_STEPS: Final = HotStatement(
+    f"""
+    SELECT s.* FROM unnest(CAST(:customer_ids AS text[]), CAST(:operation_ids AS text[]), CAST(:ids AS text[]))
+        AS wanted (customer_id, operation_id, id)
+    CROSS JOIN LATERAL (
+        SELECT * FROM ai_operation_step AS s
+        WHERE s.customer_id = wanted.customer_id AND {digest("s.operation_id", "s.id")} = {digest("wanted.operation_id", "wanted.id")}
+        LIMIT 1
+    ) AS s
+    """
+)
+
 _WHOLE: Final = HotStatement(
     """
-    SELECT o.*, s.id AS step_id, s.position, s.feature AS step_feature, s.cost, s.billable_run, s.occurred_at, s.over_limit
+    SELECT o.*, s.id AS step_id, s.position, s.feature AS step_feature, s.cost, s.billable_run, s.occurred_at, s.over_limit,
+        s.cost_fraction, s.carried_cost
     FROM ai_operation AS o
     LEFT JOIN ai_operation_step AS s ON s.customer_id = o.customer_id AND s.operation_id = o.id
     WHERE o.customer_id = :customer_id AND o.id = :id
@@ -79,10 +109,15 @@ EVIDENCE: Final = """
         CAST(1 AS bigint) AS quantity, occurred_at, feature AS dimension
     FROM ai_operation_step WHERE billable_run
     UNION ALL
-    SELECT customer_id, 'ai_cost', 'operations', operation_id || '#' || CAST(position AS text), cost, occurred_at, feature
-    FROM ai_operation_step WHERE cost > 0
+    SELECT customer_id, 'ai_cost', 'operations', operation_id || '#' || CAST(position AS text), cost + carried_cost, occurred_at, feature
+    FROM ai_operation_step WHERE cost + carried_cost > 0
+    UNION ALL
+    SELECT o.customer_id, 'ai_cost', 'operations', o.id || '#end', o.closing_cost, o.finished_at, last.feature
+    FROM ai_operation AS o
+    JOIN ai_operation_step AS last ON last.customer_id = o.customer_id AND last.operation_id = o.id AND last.position = o.step_count
+    WHERE o.closing_cost > 0
 """
-"""The usage that the steps themselves show, for reconciliation."""
+"""The usage that the steps themselves show, and the end of an operation where it booked the rest of their sum, for reconciliation."""
 
 
 def _from_operation(operation: Operation) -> tuple[Any, ...]:
@@ -100,6 +135,8 @@ def _from_operation(operation: Operation) -> tuple[Any, ...]:
         operation.step_count,
         operation.created_at,
         operation.finished_at,
+        operation.total_cost_fraction,
+        operation.closing_cost,
     )
 
 
@@ -115,6 +152,8 @@ def _from_step(step: Step) -> tuple[Any, ...]:
         step.work.billable_run,
         step.occurred_at,
         step.over_limit,
+        step.work.cost_fraction,
+        step.carried_cost,
     )
 
 
@@ -131,6 +170,8 @@ def _to_operation(row: Record) -> Operation:
         total_runs=row["total_runs"],
         step_count=row["step_count"],
         finished_at=row["finished_at"],
+        total_cost_fraction=row["total_cost_fraction"],
+        closing_cost=row["closing_cost"],
     )
 
 
@@ -144,9 +185,10 @@ def _step(row: Record, operation_id: str, id: str, feature: str) -> Step:
         operation_id=operation_id,
         id=id,
         position=row["position"],
-        work=Work(feature, row["cost"], row["billable_run"]),
+        work=Work(feature, row["cost"], row["billable_run"], row["cost_fraction"]),
         occurred_at=row["occurred_at"],
         over_limit=row["over_limit"],
+        carried_cost=row["carried_cost"],
     )
 
 
@@ -164,6 +206,14 @@ class SqlSteps(SqlRepository[StepKey, Step], Steps):
     """Within the transaction of a unit of work."""
 
     rows = STEPS
+
+    async def find(self, keys: Sequence[StepKey]) -> Iterable[Step]:
+        parameters = {
+            "customer_ids": [key.customer_id for key in keys],
+            "operation_ids": [key.operation_id for key in keys],
+            "ids": [key.step_id for key in keys],
+        }
+        return [_to_step(row) for row in await _FIND_STEPS.fetch(self._driver, parameters)]
 
     async def find_of(self, operations: Sequence[OperationKey]) -> Iterable[Step]:
         parameters = {"customer_ids": [key.customer_id for key in operations], "ids": [key.operation_id for key in operations]}

@@ -95,4 +95,3 @@ class SqlSessionReader(SqlReader[SessionKey, Session], SessionReader):
     """Each method is one statement, and so a transaction of its own."""
 
     rows = SESSIONS
-    newest_by = "created_at"

@@ -27,6 +27,17 @@ _COUNTERS: Final = HotStatement(
 )
 
 
+_ELSEWHERE: Final = """(
+    SELECT max(r.occurred_at) FROM usage_record AS r
+    WHERE r.customer_id = shown.customer_id AND r.reference = shown.reference
+      AND r.feature = shown.feature AND r.source = shown.source AND r.corrects IS NULL AND r.occurred_at <> shown.occurred_at
+      AND r.quantity > (
+          SELECT coalesce(-sum(c.quantity), 0) FROM usage_record AS c WHERE c.customer_id = r.customer_id AND c.corrects = r.id
+      )
+)"""
+"""Where the ledger has something left of what was booked for a thing at another instant than the one that is shown."""
+
+
 def missing_sql(evidence: Sequence[str]) -> HotStatement:
     """What the evidence shows and the ledger does not, for some customers, each customer's in the order in which it occurred.
 
@@ -36,7 +47,7 @@ def missing_sql(evidence: Sequence[str]) -> HotStatement:
     return HotStatement(
         f"""
         WITH booked AS (
-            SELECT r.customer_id, r.feature, r.source, r.reference, max(r.occurred_at) AS latest,
+            SELECT r.customer_id, r.feature, r.source, r.reference,
                 CAST(least(sum(r.quantity), {SUM_MAX}) AS bigint) AS quantity,
                 CAST(least(greatest(
                     coalesce(sum(r.quantity) FILTER (WHERE r.corrects IS NOT NULL), 0) - coalesce(sum(corrections.quantity), 0), 0
@@ -57,7 +68,8 @@ def missing_sql(evidence: Sequence[str]) -> HotStatement:
                     WHEN booked.quantity > shown.quantity THEN least(shown.quantity - booked.quantity + booked.given_back, 0)
                     ELSE shown.quantity - coalesce(booked.quantity, 0)
                 END AS quantity,
-                CASE WHEN booked.quantity > shown.quantity THEN booked.latest ELSE shown.occurred_at END AS occurred_at,
+                CASE WHEN booked.quantity > shown.quantity THEN coalesce({_ELSEWHERE}, shown.occurred_at) ELSE shown.occurred_at END
+                    AS occurred_at,
                 shown.dimension
             FROM ({" UNION ALL ".join(evidence)}) AS shown
             LEFT JOIN booked USING (customer_id, feature, source, reference)

@@ -8,11 +8,12 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from core.customers.customer import Customer
+from core.customers.phone_region import InvalidPhoneRegion
 from core.customers.put_customer import ChangeCustomer, CustomerChanges, InvalidBillingAnchor, InvalidTimeZone
 from core.metering.account import CustomerNotFound
 from core.plans.periods import Billing, Interval
 from core.plans.plan import Metered, Plan, PlanNotFound
-from tests.unit.fakes.customers import CustomersStore, FakeCustomersUnitOfWork
+from tests.unit.fakes.customers import CustomersStore, FakeCustomersUnitOfWork, FakePhoneRegions
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 LATER = NOW + timedelta(days=1)
@@ -29,7 +30,7 @@ def store() -> CustomersStore:
 
 
 async def change(store: CustomersStore, changes: CustomerChanges, customer_id: str = "acme") -> Customer:
-    return await ChangeCustomer(store.unit_of_work, lambda: LATER).execute(customer_id, changes)
+    return await ChangeCustomer(store.unit_of_work, lambda: LATER, FakePhoneRegions()).execute(customer_id, changes)
 
 
 OTHER_ANCHOR = datetime(2026, 3, 1, tzinfo=UTC)
@@ -51,6 +52,11 @@ OTHER_ANCHOR = datetime(2026, 3, 1, tzinfo=UTC)
 async def test_what_is_named_changes_and_everything_else_stays(store: CustomersStore, changes: CustomerChanges, expected: Customer) -> None:
     assert await change(store, changes) == replace(expected, updated_at=LATER)
     assert store.customers == {"acme": replace(expected, updated_at=LATER)}
+
+
+async def test_a_region_that_was_stored_before_it_was_checked_stays_where_it_is_not_named(store: CustomersStore) -> None:
+    store.customers["acme"] = replace(ACME, phone_region="UK")
+    assert (await change(store, {"plan": "starter"})).phone_region == "UK"
 
 
 async def test_several_things_change_together(store: CustomersStore) -> None:
@@ -75,11 +81,12 @@ async def test_an_unknown_customer_is_not_created(store: CustomersStore) -> None
         ({"plan": "unheard_of"}, PlanNotFound),
         ({"time_zone": "Europe/Atlantis"}, InvalidTimeZone),
         ({"billing_anchor": datetime(1969, 12, 31, tzinfo=UTC)}, InvalidBillingAnchor),
+        ({"phone_region": "UK"}, InvalidPhoneRegion),
     ],
 )
 async def test_where_one_change_is_refused_nothing_changes(store: CustomersStore, changes: CustomerChanges, error: type[Exception]) -> None:
     with pytest.raises(error):
-        await change(store, {**changes, "phone_region": "US"})
+        await change(store, {"phone_region": "US", **changes})
     assert store.customers == {"acme": ACME}
 
 
@@ -89,7 +96,7 @@ async def test_two_changes_at_the_same_time_both_stand(store: CustomersStore) ->
             await asyncio.sleep(0)  # lets the other run between a decision and its commit
             await super().commit()
 
-    use_case = ChangeCustomer(lambda: SlowUnitOfWork(store), lambda: LATER)
+    use_case = ChangeCustomer(lambda: SlowUnitOfWork(store), lambda: LATER, FakePhoneRegions())
     both: list[CustomerChanges] = [{"phone_region": "US"}, {"billing_interval": Interval.DAY}]
     await asyncio.gather(*(use_case.execute("acme", changes) for changes in both))
     customer = store.customers["acme"]

@@ -63,9 +63,10 @@ def test_no_week_has_begun_before_the_one_ahead_of_it_is_complete(plan: Learning
 
 
 @pytest.mark.parametrize(
-    ("practised", "total", "percentage"), [(0, 8, "0"), (1, 8, "12.5"), (4, 8, "50"), (8, 8, "100"), (1, 3, "33.3"), (2, 3, "66.7")]
+    ("practised", "total", "percentage"),
+    [(0, 8, "0"), (1, 8, "12.5"), (4, 8, "50"), (8, 8, "100"), (1, 3, "33.3"), (2, 3, "66.6"), (999, 1000, "99.9")],
 )
-def test_progress_is_completed_of_total(practised: int, total: int, percentage: str) -> None:
+def test_progress_is_completed_of_total_rounded_down(practised: int, total: int, percentage: str) -> None:
     assert plan_of(total, 2, practised).progress_percentage == Decimal(percentage)
 
 

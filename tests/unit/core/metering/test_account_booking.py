@@ -147,7 +147,7 @@ def test_a_record_can_be_corrected_to_nothing_but_not_below() -> None:
 
 def test_a_correction_may_take_the_periods_usage_to_nothing() -> None:
     account = open_account()
-    account.correct(booked(account, 4), 4, -4, "refund", CORRECTOR)
+    account.correct(CorrectedRecord(booked(account, 4), 4), -4, "refund", CORRECTOR)
     assert standing(account, "sessions") == (0, 0)
 
 

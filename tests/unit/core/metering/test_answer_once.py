@@ -97,9 +97,10 @@ async def test_a_request_that_fails_keeps_no_answer_and_can_be_repeated(store: F
     assert (await answer_once(store).execute("key:importer", "k", b"input", Answers()))[1] is False
 
 
-async def test_of_two_at_once_both_get_the_answer_that_was_kept_first(store: FakeStore) -> None:
-    assert await overtaken(store, stored()).execute("key:importer", "k", b"input", Answers()) == (b"theirs", True)
-    assert store.replies[ReplyKey(OWNER, "k")].reply == b"theirs"
+@pytest.mark.parametrize("theirs", [b"theirs", b""])
+async def test_of_two_at_once_both_get_the_answer_that_was_kept_first(store: FakeStore, theirs: bytes) -> None:
+    assert await overtaken(store, stored(reply=theirs)).execute("key:importer", "k", b"input", Answers()) == (theirs, True)
+    assert store.replies[ReplyKey(OWNER, "k")].reply == theirs
 
 
 async def test_of_two_at_once_with_other_input_one_is_refused(store: FakeStore) -> None:

@@ -40,7 +40,7 @@ def recorded(quantity: int, at: datetime | None = LAST_MONTH, feature: str = "se
 
 
 def event(id: int, quantity: int, at: datetime | None = LAST_MONTH) -> IngestEventCommand:
-    return IngestEventCommand("acme", Amount("sessions", Decimal(quantity)), "meter", f"event {id}", "key 1", at)
+    return IngestEventCommand("acme", [Amount("sessions", Decimal(quantity))], "meter", f"event {id}", "key 1", at)
 
 
 async def consume(

@@ -36,7 +36,7 @@ def event(
 ) -> IngestEventCommand:
     return IngestEventCommand(
         customer_id=customer_id,
-        amount=Amount(feature, Decimal(quantity), "eu"),
+        amounts=[Amount(feature, Decimal(quantity), "eu")],
         source=source,
         event_id=id,
         recorded_by="importer",
@@ -99,7 +99,7 @@ async def test_an_event_counts_in_the_period_in_which_it_occurred(store: FakeSto
 async def test_an_event_that_is_refused_can_be_sent_again_and_its_neighbours_are_booked(store: FakeStore) -> None:
     outcomes = await ingest(
         store,
-        event("e-1", "0"),
+        event("e-1", "-1"),
         event("e-1"),
         event("e-2", occurred_at=NOW - timedelta(days=36)),
         event("e-3", feature="unheard_of"),
@@ -118,6 +118,11 @@ async def test_an_event_that_is_refused_can_be_sent_again_and_its_neighbours_are
     assert await ingest(store, event("e-2")) == [True]
 
 
+async def test_an_event_of_nothing_is_booked_and_known(store: FakeStore) -> None:
+    assert await ingest(store, event("e-1", "0"), event("e-2", "0.4"), event("e-1", "7")) == [True, True, False]
+    assert [record.quantity for record in store.ledger] == [0, 0]
+
+
 async def test_an_event_that_somebody_else_books_meanwhile_undoes_the_list(store: FakeStore) -> None:
     class OvertakenUnitOfWork(FakeUnitOfWork):
         async def commit(self) -> None:
@@ -131,3 +136,18 @@ async def test_an_event_that_somebody_else_books_meanwhile_undoes_the_list(store
 
 def test_an_event_is_known_by_its_customer_source_and_id() -> None:
     assert event().key == EventKey("acme", "billing", "e-1")
+
+
+async def test_an_event_of_several_features_is_booked_to_all_of_them_and_known_by_one_id(store: FakeStore) -> None:
+    both = event()._replace(amounts=[Amount("sessions", Decimal(2)), Amount("minutes", Decimal(1), "eu")])
+    assert await ingest(store, both, both) == [True, False]
+    found = [(record.feature, record.quantity, record.event_id, record.origin.reference) for record in store.ledger]
+    assert found == [("sessions", 2, "e-1", "e-1"), ("minutes", 60, None, "e-1")]
+
+
+async def test_an_event_of_several_features_is_booked_to_all_of_them_or_to_none(store: FakeStore) -> None:
+    broken = event()._replace(amounts=[Amount("sessions", Decimal(2)), Amount("minutes", Decimal(-1))])
+    (outcome,) = await ingest(store, broken)
+    assert isinstance(outcome, InvalidQuantity)
+    assert store.ledger == []
+    assert await ingest(store, event()) == [True]

@@ -19,7 +19,7 @@ from core.operations.operation import InvalidOperationState, OperationNotFound, 
 from core.operations.ports import StepKey, WholeOperation
 from core.operations.start_operation import HELD_FOR
 from core.operations.step import StepConflict
-from core.plans.features import InvalidQuantity
+from core.plans.features import FRACTIONS, InvalidQuantity
 from core.plans.plan import Metered, Plan
 from tests.unit.fakes.calls import calls
 from tests.unit.fakes.examples import ACME, NOW
@@ -28,6 +28,7 @@ from tests.unit.fakes.operations import CENT, DOLLAR, FakeOperationStore, FakeOp
 End = Callable[[Scanner], Awaitable[WholeOperation]]
 
 SECOND = timedelta(seconds=1)
+HALF = FRACTIONS // 2
 NOVEMBER_BEGINS, DECEMBER_BEGINS = datetime(2026, 10, 31, 23, tzinfo=UTC), datetime(2026, 11, 30, 23, tzinfo=UTC)  # in Vienna
 
 
@@ -63,10 +64,10 @@ async def test_a_step_that_is_neither_billable_nor_has_a_cost_is_recorded_and_ch
     assert await ada.stands() == before
 
 
-async def test_a_cost_below_a_nano_dollar_is_rounded_half_even(ada: Scanner) -> None:
+async def test_a_cost_is_kept_to_the_fraction_of_a_nano_dollar(ada: Scanner) -> None:
     await ada.starts()
-    costs = [(await ada.adds(cost)).step.work.cost for cost in ("0.0000000005", "0.0000000015", "1e-300")]
-    assert costs == [0, 2, 0]
+    works = [(await ada.adds(cost)).step.work for cost in ("0.0000000005", "0.0000000015", "1e-27", "5e-28", "1.5e-27", "1e-300")]
+    assert [(work.cost, work.cost_fraction) for work in works] == [(0, HALF), (1, HALF), (0, 1), (0, 0), (0, 2), (0, 0)]
 
 
 # The hold is used up first.
@@ -204,7 +205,7 @@ async def test_an_operation_that_does_not_exist_takes_no_steps(ada: Scanner, bob
         await ada.adds("0.01")
 
 
-@pytest.mark.parametrize("cost", ["-0.01", "-1e-12", "NaN", "Infinity", "0.1234567890123456", "9000000.000000001", "1e999999"])
+@pytest.mark.parametrize("cost", ["-0.01", "-1e-12", "-1e-300", "NaN", "Infinity", "9000000.000000001", "1e999999"])
 async def test_a_cost_that_is_no_amount_is_refused(ada: Scanner, cost: str) -> None:
     await ada.starts()
     with pytest.raises(InvalidQuantity):

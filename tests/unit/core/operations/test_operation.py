@@ -1,5 +1,6 @@
 """An operation's totals are those of its steps, and it ends once."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -50,16 +51,17 @@ def test_another_feature_or_estimate_is_another_operation(feature: str, estimate
         RUNNING.require_same(feature, estimate)
 
 
-@pytest.mark.parametrize("other", [Work("ai", 3, False), Work("ocr", 4, False), Work("ocr", 3, True)])
+@pytest.mark.parametrize("other", [Work("ai", 3, False), Work("ocr", 4, False), Work("ocr", 3, True), Work("ocr", 3, False, 1)])
 def test_other_work_is_another_step(other: Work) -> None:
     step(3).require_same(Work("ocr", 3, False))
     with pytest.raises(StepConflict):
         step(3).require_same(other)
 
 
-def test_work_counts_as_a_run_and_a_cost_and_as_neither_where_there_is_none() -> None:
-    assert [(usage.feature, usage.quantity, usage.dimension) for usage in Work("ocr", 3, True).usage()] == [
+def test_a_step_counts_as_a_run_and_a_cost_and_as_neither_where_there_is_none() -> None:
+    assert [(usage.feature, usage.quantity, usage.dimension) for usage in step(3, billable_run=True).usage()] == [
         ("ai_runs", 1, "ocr"),
         ("ai_cost", 3, "ocr"),
     ]
-    assert Work("ocr", 0, False).usage() == []
+    assert step(0).usage() == []
+    assert [usage.quantity for usage in replace(step(0), carried_cost=1).usage()] == [1]

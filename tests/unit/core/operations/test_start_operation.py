@@ -8,6 +8,7 @@ import pytest
 from core.metering.account import CustomerNotFound
 from core.metering.balance import FeatureNotInPlan, LimitExceeded
 from core.metering.reservations import ReservationState
+from core.operations.estimate import Estimate
 from core.operations.features import AI_COST, AI_RUNS
 from core.operations.operation import OperationConflict, OperationStatus
 from core.operations.ports import WholeOperation
@@ -201,11 +202,16 @@ async def test_the_same_start_twice_in_one_batch_holds_once(ada: Scanner) -> Non
     assert await ada.stands() == ((0, 1), (0, 2_000_000))
 
 
-@pytest.mark.parametrize("cost", ["-0.01", "-1e-12", "NaN", "Infinity", "-Infinity", "0.1234567890123456", "1e999999"])
+@pytest.mark.parametrize("cost", ["-0.01", "-1e-12", "3.7e-10", "1e-300", "NaN", "Infinity", "-Infinity", "1e999999"])
 async def test_an_estimate_that_is_no_amount_is_refused(ada: Scanner, cost: str) -> None:
     with pytest.raises(InvalidQuantity):
         await ada.starts("scan", cost, 1)
     assert ada.store.operations == {}
+
+
+async def test_an_estimate_is_rounded_to_the_nano_dollar(ada: Scanner) -> None:
+    estimate = (await ada.starts("scan", "0.1234567895000001")).operation.estimate
+    assert estimate == Estimate(cost=123_456_790, runs=1)
 
 
 async def test_only_a_customer_has_operations(ada: Scanner) -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from core.operations.features import AI_COST
 from core.plans.features import (
+    FRACTIONS,
     QUANTITY_PARTS_MAX,
     RESOLUTION_MAX,
     SIGNIFICANT_DIGITS_MAX,
@@ -17,11 +18,12 @@ from core.plans.features import (
     FeatureCatalog,
     InvalidQuantity,
     plural,
+    without_noise,
 )
 from core.products import BUILT_IN
 from core.sessions.features import MINUTES, SESSIONS
 
-DIGITS_MAX = 10**SIGNIFICANT_DIGITS_MAX - 1
+DIGITS_MAX = 10**20 - 1
 features = st.builds(
     Feature, st.just("bandwidth"), st.just("GB"), st.sampled_from([1, 7, 60, 1000, RESOLUTION_MAX]) | st.integers(1, RESOLUTION_MAX)
 )
@@ -29,9 +31,9 @@ features = st.builds(
 
 @st.composite
 def quantities(draw: st.DrawFn) -> Decimal:
-    """Any number of up to 15 significant digits, many of them half-way between two parts of a decimal resolution."""
+    """Any number of up to 20 digits, many of them half-way between two parts of a decimal resolution."""
     digits = draw(st.integers(-DIGITS_MAX, DIGITS_MAX) | st.integers(-1000, 1000).map(lambda whole: whole * 10 + 5))
-    return Decimal(digits).scaleb(draw(st.integers(-20, 3)))
+    return Decimal(digits).scaleb(draw(st.integers(-25, 3)))
 
 
 @given(feature=features, quantity=quantities())
@@ -99,15 +101,26 @@ def test_what_is_no_finite_number_is_refused(quantity: str) -> None:
         SESSIONS.parts(Decimal(quantity))
 
 
-@pytest.mark.parametrize("quantity", ["123456789012345", "0.123456789012345", "1.00000000000000000000", "0.0000000000000000000012"])
-def test_15_significant_digits_are_accepted_wherever_the_point_is(quantity: str) -> None:
+@pytest.mark.parametrize(
+    "quantity",
+    ["1234567890123456", "0.1234567890123456", "1.000000000000001", f"0.5{'0' * 400}1", f"2.5{'0' * 400}", f"1.4{'9' * 400}", "1" * 15],
+)
+def test_a_quantity_may_have_any_number_of_digits(quantity: str) -> None:
     assert SESSIONS.parts(Decimal(quantity)) == round(Fraction(quantity))
 
 
-@pytest.mark.parametrize("quantity", ["1234567890123456", "0.1234567890123456", "1.000000000000001", f"0.5{'0' * 80}1"])
-def test_a_16th_significant_digit_is_refused(quantity: str) -> None:
-    with pytest.raises(InvalidQuantity, match="more than 15 significant digits"):
-        SESSIONS.parts(Decimal(quantity))
+@pytest.mark.parametrize(
+    ("quantity", "parts"),
+    [
+        ("0.30000000000000004", 300_000_000),
+        ("2.0999999999999996", 2_100_000_000),
+        ("0.0000000005", 0),
+        ("0.0000000015", 2),
+        ("0.00000000050000000000000000001", 1),
+    ],
+)
+def test_the_tail_of_a_double_is_rounded_away(quantity: str, parts: int) -> None:
+    assert AI_COST.parts(Decimal(quantity)) == parts
 
 
 def test_the_largest_quantity_is_a_number_of_parts_whatever_the_resolution() -> None:
@@ -145,6 +158,39 @@ def test_usage_may_be_one_smallest_part() -> None:
     assert MINUTES.positive_parts(Decimal("0.0167")) == 1
     with pytest.raises(InvalidQuantity, match="at least 1 session is expected"):
         SESSIONS.positive_parts(Decimal(0))
+
+
+@pytest.mark.parametrize("quantity", ["0", "-0", "0E+400", "1e-400", "0.0000000004", "0.000000001", "9e6"])
+def test_work_may_have_used_nothing(quantity: str) -> None:
+    assert AI_COST.parts_of_work(Decimal(quantity)) == AI_COST.parts(Decimal(quantity))
+    assert AI_COST.fractions_of_work(Decimal(quantity)) == round(Fraction(quantity) * AI_COST.resolution * FRACTIONS)
+
+
+@pytest.mark.parametrize("quantity", ["-1e-400", "-0.01", "NaN", "Infinity", "9000000.000000001", "1e999999999"])
+def test_work_is_not_negative_and_not_too_large(quantity: str) -> None:
+    for counted in (AI_COST.parts_of_work, AI_COST.fractions_of_work):
+        with pytest.raises(InvalidQuantity):
+            counted(Decimal(quantity))
+
+
+def test_what_may_be_nothing_is_nothing_or_at_least_a_smallest_part() -> None:
+    assert [AI_COST.parts_if_any(Decimal(quantity)) for quantity in ("0", "-0", "0.000000001")] == [0, 0, 1]
+    for quantity in ("0.0000000005", "-1", "1e-400", "NaN"):
+        with pytest.raises(InvalidQuantity):
+            AI_COST.parts_if_any(Decimal(quantity))
+
+
+@pytest.mark.parametrize(
+    ("number", "rounded"),
+    [
+        ("0.30000000000000004", "0.3"),
+        ("78.30000000000001", "78.3"),
+        ("123456789012345", "123456789012345"),
+        ("1e-999999999", "1e-999999999"),
+    ],
+)
+def test_noise_is_what_comes_after_15_digits(number: str, rounded: str) -> None:
+    assert without_noise(Decimal(number)) == Decimal(rounded)
 
 
 def test_an_invalid_quantity_names_its_feature() -> None:

@@ -11,6 +11,7 @@ MICROSECOND = timedelta(microseconds=1)
 VIENNA = ZoneInfo("Europe/Vienna")
 NEW_YORK = ZoneInfo("America/New_York")
 APIA = ZoneInfo("Pacific/Apia")
+ST_JOHNS = ZoneInfo("America/St_Johns")
 LORD_HOWE = ZoneInfo("Australia/Lord_Howe")
 
 
@@ -107,6 +108,15 @@ def test_a_day_that_a_zone_skipped_contains_nothing() -> None:
     assert days.start_of(5) == days.start_of(6) == utc(2011, 12, 30, 20)
     assert days.period_at(utc(2011, 12, 30, 19)) == Period(utc(2011, 12, 29, 20), utc(2011, 12, 30, 20))
     assert days.period_at(utc(2011, 12, 30, 20)) == Period(utc(2011, 12, 30, 20), utc(2011, 12, 31, 20))
+
+
+def test_a_day_that_has_begun_goes_on_though_clocks_are_turned_back_into_the_day_before() -> None:
+    days = Cycle(utc(2010, 10, 31, 2, 30), Interval.DAY, ST_JOHNS)  # midnight at -02:30; on 7 November 00:01 becomes 23:01
+    seventh = Period(utc(2010, 11, 7, 2, 30), utc(2010, 11, 8, 3, 30))
+    again = utc(2010, 11, 7, 2, 45)
+    assert clock(again, ST_JOHNS) == "2010-11-06T23:15:00"
+    assert days.period_at(seventh.start) == days.period_at(again) == seventh
+    assert days.period_at(seventh.start - MICROSECOND) == Period(utc(2010, 11, 6, 2, 30), seventh.start)
 
 
 def test_a_monthly_anchor_on_a_skipped_day_starts_when_the_next_day_begins() -> None:

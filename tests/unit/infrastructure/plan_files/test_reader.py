@@ -170,7 +170,7 @@ def test_a_byte_order_mark_and_windows_line_ends_are_no_mistake() -> None:
         ("minutes: {type: metered, limit: 0.01}", "minutes.limit: expected a whole multiple of 1/60 minute, got 0.01"),
         (
             "ai_cost: {type: metered, limit: 0.1234567890123456}",
-            "ai_cost.limit: expected at most 9000000 USD, in at most 15 significant digits, got 0.1234567890123456",
+            "ai_cost.limit: expected a whole multiple of 1/1000000000 USD, got 0.1234567890123456",
         ),
         (
             "sessions: {type: metered, limit: 1, reset: monthly}",
@@ -283,7 +283,10 @@ def test_a_mistaken_feature_is_named_with_its_line_and_what_belongs_there(featur
         ("features:\nplans:", "2: plans: expected a mapping of at least one plan by key, got nothing"),
         ("\nplans: {}", "2: plans: expected a mapping of at least one plan by key, got an empty mapping"),
         ("features: []\nplans: {a: {entitlements: {}}}", "1: features: expected a mapping of features by key, got a list"),
-        ("plans: {a: {entitlements: {}}}\nplan: 1", "2: plan: unknown field, expected one of features, plans; did you mean 'plans'?"),
+        (
+            "plans: {a: {entitlements: {}}}\nplan: 1",
+            "2: plan: unknown field, expected one of features, meters, plans; did you mean 'plans'?",
+        ),
         ("plans:\n  a:", "2: plans.a: expected a plan such as {entitlements: {sessions: {type: metered, limit: 10}}}, got nothing"),
         ("plans:\n  a: {name: A}", "2: plans.a.entitlements: expected a mapping of entitlements by feature, got nothing"),
         ("plans:\n  a:\n    entitlements:", "3: plans.a.entitlements: expected a mapping of entitlements by feature, got nothing"),
@@ -360,7 +363,7 @@ def test_all_mistakes_of_a_file_are_told_at_once_in_the_order_of_its_lines() -> 
         "plans.yaml:17: plans.pro.entitlements.Exports.type: expected one of metered, static, boolean, got 'bool'",
         "plans.yaml:17: plans.pro.entitlements.Exports: expected a key of 1 to 64 of a-z, 0-9, '_', '.' and '-', starting with a letter",
         "plans.yaml:18: plans.pro.entitlements.sessions: expected only once, and is on line 15 already",
-        "plans.yaml:19: plan: unknown field, expected one of features, plans; did you mean 'plans'?",
+        "plans.yaml:19: plan: unknown field, expected one of features, meters, plans; did you mean 'plans'?",
     ]
 
 
