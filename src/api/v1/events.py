@@ -19,6 +19,7 @@ from api.container import Container
 from api.dependencies import ServiceWriter, container_of
 from api.docs import refusals
 from api.errors import told
+from api.frame.body import require_plain
 from api.frame.route import FrameRoute
 from api.replies import REPLAYED, fingerprint, idempotency_key
 from api.v1.bodies import BULK_BYTES_MAX, ITEMS_MAX, PASSING
@@ -200,6 +201,7 @@ async def _events(request: Request) -> list[Any]:
     if content_type not in (ONE_EVENT, MANY_EVENTS, JSON) and not (attributes and not content_type):
         raise HTTPException(415, f"{ONE_EVENT}, {MANY_EVENTS} or {JSON} is expected.")
     body = await request.body()
+    require_plain(body, request.headers.get("content-encoding"))
     try:
         content = _read(body) if body or not attributes else None
     except ValueError as error:
