@@ -303,3 +303,24 @@ async def test_conversations_are_listed_by_whether_they_are_open_at_an_instant(c
         assert await reader.newest_that_are("acme", 10, None, active=is_active, at=NOW) == expected
         (page,) = await reader.newest_that_are("acme", 1, None, active=is_active, at=NOW)
         assert await reader.newest_that_are("acme", 10, (page.started_at, page.id), active=is_active, at=NOW) == expected[1:]
+    assert await reader.newest_that_are("acme", 10, None, at=NOW) == await reader.newest("acme", 10, None)
+
+
+async def test_conversations_are_listed_by_their_counterparty_and_by_whether_they_are_open(connections: Connections) -> None:
+    storage, reader = SqlStorage(connections), SqlConversationReader(connections)
+    ended = [conversation(n, at=NOW - timedelta(days=1), expires_at=NOW, counterparty="12345@lid") for n in (1, 2)]
+    active = [conversation(n, at=NOW - timedelta(days=n - 2), expires_at=NOW + INSTANT, counterparty="12345@lid") for n in (3, 4)]
+    others = [conversation(5), conversation(6, "globex", counterparty="12345@lid")]
+    merged = conversation(7, counterparty="12345@lid", merged_into=UUID(int=3))
+    await keep(storage, "conversations", *ended, *active, *others, merged)
+    in_order = {True: active, False: ended[::-1], None: [active[0], *ended[::-1], active[1]]}
+    in_order[None].sort(key=lambda item: (item.started_at, item.id), reverse=True)
+    for is_active, expected in in_order.items():
+        for size in (1, 2, 10):
+            found: list[Conversation] = []
+            while page := await reader.newest_that_are(
+                "acme", size, (found[-1].started_at, found[-1].id) if found else None, at=NOW, active=is_active, counterparty="12345@lid"
+            ):
+                found += page
+            assert found == expected
+    assert await reader.newest_that_are("acme", 10, None, at=NOW, counterparty="+12345") == []
