@@ -104,6 +104,15 @@ async def test_one_whose_hold_has_expired_is_abandoned_all_the_same(lena: Learne
     assert lena.store.reservations["lena", started.hold.id].state is ReservationState.RELEASED
 
 
+async def test_a_hold_that_was_committed_by_itself_stays_committed(lena: Learner) -> None:
+    """Whoever knows a reservation's id can end it."""
+    started = await lena.starts("monday")
+    committed = started.hold.committed({"practice_sessions": 1}, NOW)
+    lena.store.reservations["lena", started.hold.id] = committed
+    assert (await lena.abandons("monday")).session.status is PracticeStatus.ABANDONED
+    assert lena.store.reservations["lena", started.hold.id] == committed
+
+
 async def test_in_one_list_the_first_abandonment_stands_and_the_second_repeats_it(lena: Learner) -> None:
     await lena.starts("monday")
     command = AbandonPracticeSessionCommand("lena", "monday")
