@@ -19,7 +19,7 @@ from api.container import Container
 from api.dependencies import ServiceWriter, container_of
 from api.docs import refusals
 from api.errors import told
-from api.frame.body import require_plain
+from api.frame.body import loaded, require_plain
 from api.frame.route import FrameRoute
 from api.replies import REPLAYED, fingerprint, idempotency_key
 from api.v1.bodies import BULK_BYTES_MAX, ITEMS_MAX, PASSING
@@ -226,11 +226,14 @@ async def _events(request: Request) -> list[Any]:
 
 def _attributes(request: Request) -> dict[str, Any]:
     """The attributes of binary mode; their values are percent-encoded UTF-8. None without the one that every event has."""
-    found = {
-        name[len(BINARY) :].decode(): unquote(value.decode("latin-1"))
-        for name, value in request.scope["headers"]
-        if name.startswith(BINARY)
-    }
+    try:
+        found = {
+            name[len(BINARY) :].decode("latin-1"): unquote(value.decode("latin-1"), errors="strict")
+            for name, value in request.scope["headers"]
+            if name.startswith(BINARY)
+        }
+    except UnicodeDecodeError as error:  # mended, two different ids would be one
+        raise HTTPException(422, "The values of headers that begin with ce- are percent-encoded UTF-8.") from error
     return found if "specversion" in found else {}
 
 
@@ -238,9 +241,9 @@ def _read(body: bytes) -> Any:
     try:
         return from_json(body, allow_inf_nan=False)
     except ValueError as error:
-        # What only one of the events is to blame for (half of a surrogate pair, NaN) is no reason to refuse the others.
+        # What only one of the events is to blame for (half of a surrogate pair, NaN, an endless number) is no reason to refuse the others.
         with suppress(ValueError, RecursionError):
-            return json.loads(body.decode())
+            return loaded(body)
         raise error
 
 
