@@ -12,6 +12,11 @@ def one() -> list[str]:
     return [json.dumps({"usage": [{"feature": FEATURE, "quantity": 1}]})]
 
 
+def session() -> list[str]:
+    """A coaching session."""
+    return [json.dumps({"title": "Weekly coaching", "language": "en-US", "stt_provider": "auto"})]
+
+
 def nothing() -> list[str]:
     """For GET."""
     return [""]

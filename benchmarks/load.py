@@ -22,7 +22,8 @@ from benchmarks import bodies
 class Job:
     """What to send. Each connection sends its share of the bodies in turn for `seconds`, over and over unless `once`.
 
-    `bodies` names a function of benchmarks.bodies, `arguments` are its arguments.
+    `bodies` names a function of benchmarks.bodies, `arguments` are its arguments. With a `rate`, so many requests a second become due over
+    all connections, and each one's latency counts from when it was due; without one, the next leaves when the last answer is complete.
     """
 
     url: str
@@ -35,6 +36,7 @@ class Job:
     arguments: dict[str, Any] = field(default_factory=dict)
     content_type: str = "application/json"
     once: bool = False
+    rate: float = 0
 
 
 @dataclass(slots=True)
@@ -45,15 +47,18 @@ class Result:
     statuses: dict[str, int]
     median_ms: float
     p99_ms: float
+    p999_ms: float
     sample: str = field(default="")
 
 
 class Connection(asyncio.Protocol):
-    """One keep-alive connection: the next request leaves when the last answer is complete."""
+    """One keep-alive connection: the next request leaves when the last answer is complete, or when it is due."""
 
-    def __init__(self, requests: list[bytes], finished: "asyncio.Future[None]", *, once: bool) -> None:
+    def __init__(self, requests: list[bytes], finished: "asyncio.Future[None]", *, once: bool, interval: float, delay: float) -> None:
         self._requests = requests
         self._once = once
+        self._interval = interval
+        self._delay = delay
         self._finished = finished
         self._next = 0
         self._buffer = b""
@@ -66,10 +71,17 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
-        self._send()
+        self._follow(time.perf_counter(), self._delay)
 
-    def _send(self) -> None:
-        self._sent_at = time.perf_counter()
+    def _follow(self, due: float, wait: float) -> None:
+        """The next request: now, or when it is due."""
+        if wait > 0:
+            asyncio.get_running_loop().call_later(wait, self._send, due + wait)
+        else:
+            self._send(due)
+
+    def _send(self, due: float) -> None:
+        self._sent_at = due
         self._transport.write(self._requests[self._next])
         self._next = (self._next + 1) % len(self._requests)
 
@@ -92,8 +104,9 @@ class Connection(asyncio.Protocol):
         self.statuses[status] += 1
         self._buffer, self._length = b"", 0
         exhausted = self._once and self._next == 0
-        if now < self.until and not exhausted:
-            self._send()
+        due = self._sent_at + self._interval if self._interval else now
+        if now < self.until and due < self.until and not exhausted:
+            self._follow(min(due, now), due - now)
         else:
             self._transport.close()
             self._finished.set_result(None)
@@ -117,12 +130,17 @@ async def run(job: Job) -> Result:
         requests.append(head.encode() + body)
     connections: list[Connection] = []
     finished = []
+    interval = job.connections / job.rate if job.rate else 0.0
     started = time.perf_counter()
     for index in range(job.connections):
         done: asyncio.Future[None] = loop.create_future()
         share = requests[index :: job.connections] or requests
         _, connection = await loop.create_connection(
-            lambda share=share, done=done: Connection(share, done, once=job.once), address.hostname, address.port
+            lambda share=share, done=done, delay=interval * index / job.connections: Connection(
+                share, done, once=job.once, interval=interval, delay=delay
+            ),
+            address.hostname,
+            address.port,
         )
         connection.until = started + job.seconds
         connections.append(connection)
@@ -138,6 +156,7 @@ async def run(job: Job) -> Result:
         dict(statuses),
         1000 * latencies[len(latencies) // 2],
         1000 * latencies[int(len(latencies) * 0.99)],
+        1000 * latencies[int(len(latencies) * 0.999)],
         connections[0].sample,
     )
 

@@ -17,11 +17,13 @@ from uuid import uuid4
 
 import psutil
 
-from benchmarks import bars, stage
+from benchmarks import bars, scaling, stage
 from benchmarks.stage import Database, Server
 
 USAGE = "/api/v1/customers/{}/usage"
+FASTAPI_USAGE = "/bench/fastapi/customers/{}/usage"
 SPREAD = [USAGE.format(f"c{n}") for n in range(stage.CUSTOMERS)]
+FASTAPI_SPREAD = [FASTAPI_USAGE.format(f"c{n}") for n in range(stage.CUSTOMERS)]
 SQL_SPREAD = [f"/bench/sql/c{n}" for n in range(stage.CUSTOMERS)]
 BULK_SIZE = 1_000
 EVENTS = "application/cloudevents-batch+json"
@@ -29,16 +31,17 @@ EVENTS = "application/cloudevents-batch+json"
 
 @dataclass(frozen=True)
 class Plan:
-    """How long it all takes. `history` ledger records, `hot_history` of them the hot customer's."""
+    """How long it all takes. `history` ledger records, `hot_history` of them the hot customer's; how processes scale, if there is time."""
 
     rounds: int
     seconds: float
     history: int
     hot_history: int
+    scaling_seconds: float | None = None
 
 
-FULL = Plan(rounds=9, seconds=1.5, history=5_000_000, hot_history=100_000)
-QUICK = Plan(rounds=1, seconds=1.2, history=300_000, hot_history=50_000)
+FULL = Plan(rounds=7, seconds=1.5, history=5_000_000, hot_history=100_000, scaling_seconds=3)
+QUICK = Plan(rounds=1, seconds=0.8, history=300_000, hot_history=50_000)
 
 
 class Contest:
@@ -57,8 +60,9 @@ class Contest:
 
     def warm_up(self) -> None:
         for server in (self.server, self.with_history):
-            for paths in ([USAGE.format("hot")], ["/bench/noop/hot"], ["/bench/sql/hot"]):
+            for paths in ([USAGE.format("hot")], [FASTAPI_USAGE.format("hot")], ["/bench/noop/hot"], ["/bench/sql/hot"]):
                 server.load(paths, 0.4)
+        self._messages("/api/v1/messages", "warm")  # opens the conversations, which is more than going on with them
 
     def round(self, number: int) -> dict[str, float]:
         """Each contestant once; requests or decisions a second, latencies in milliseconds."""
@@ -66,8 +70,11 @@ class Contest:
         run = f"{number}-{uuid4().hex[:8]}"
         rates = {
             "no-op": server.load(["/bench/noop/hot"], seconds).per_second,
+            "empty": server.load(["/bench/empty"], seconds).per_second,
+            "fastapi hot": server.load([FASTAPI_USAGE.format("hot")], seconds).per_second,
             "hot": server.load([USAGE.format("hot")], seconds).per_second,
             "hot with history": self.with_history.load([USAGE.format("hot")], seconds).per_second,
+            "fastapi spread": server.load(FASTAPI_SPREAD, seconds).per_second,
             "spread": server.load(SPREAD, seconds).per_second,
             "sql hot": server.load(["/bench/sql/hot"], seconds).per_second,
             "sql spread": server.load(SQL_SPREAD, seconds).per_second,
@@ -75,14 +82,20 @@ class Contest:
             "pgbench hot": self.empty.pgbench("hot", seconds),
             "pgbench spread": self.empty.pgbench("spread", seconds),
             "no-op status": server.load(["/bench/noop/hot"], seconds, bodies="nothing", method="GET").per_second,
+            "fastapi status": server.load([FASTAPI_USAGE.format("hot")], seconds, bodies="nothing", method="GET").per_second,
             "status": server.load([USAGE.format("hot")], seconds, bodies="nothing", method="GET").per_second,
             "lone latency": server.load([USAGE.format("hot")], seconds, connections=1).median_ms,
+            "fastapi lone latency": server.load([FASTAPI_USAGE.format("hot")], seconds, connections=1).median_ms,
             "lone sql latency": server.load(["/bench/sql/hot"], seconds, connections=1).median_ms,
             "batch": self._batch(),
-            "messages": self._messages(run),
+            "fastapi messages": self._messages("/bench/fastapi/messages", f"f{run}"),
+            "messages": self._messages("/api/v1/messages", run),
+            "fastapi sessions": server.load(["/bench/fastapi/sessions"], seconds, bodies="session", customer="coach").per_second,
+            "sessions": server.load(["/api/v1/sessions"], seconds, bodies="session", customer="coach").per_second,
             "bulk events": self._events(run),
             "copy": self._copy(),
         }
+        rates["memory"] = server.resident_mb
         self._tight(number)
         self.wrong += self.empty.wrong_counters() + self.full.wrong_counters()
         return rates
@@ -100,10 +113,10 @@ class Contest:
         )
         return done.per_second * BULK_SIZE
 
-    def _messages(self, run: str) -> float:
-        count = int(self.plan.seconds * 6_000)
+    def _messages(self, path: str, run: str) -> float:
+        count = int(self.plan.seconds * 12_000)
         arguments = {"count": count, "counterparties": 1_000, "run": run}
-        done = self.server.load(["/api/v1/messages"], self.plan.seconds, bodies="messages", customer="hot", once=True, **arguments)
+        done = self.server.load([path], self.plan.seconds, bodies="messages", customer="hot", once=True, **arguments)
         return done.per_second
 
     def _copy(self) -> float:
@@ -124,7 +137,7 @@ class Contest:
 
     def _tight(self, number: int) -> None:
         """One customer, driven into its limit by 64 connections: exactly the limit is admitted."""
-        done = self.server.load([USAGE.format(f"tight{number}")], max(self.plan.seconds, 2.0))
+        done = self.server.load([USAGE.format(f"tight{number}")], max(self.plan.seconds, 2.0), may_refuse=True)
         admitted, refused = done.statuses.get("200", 0), done.statuses.get("403", 0)
         if refused and admitted != stage.TIGHT_LIMIT:
             self.wrong += 1
@@ -153,19 +166,27 @@ def main() -> int:
             )
         finally:
             contest.stop()
+        scaled = scaling.table(_scaling(plan, empty, Path(scratch)))
     found = bars.reached(rounds)
     lines = [item.line() for item in found]
     lines.append(f"overshoot or drift after {plan.rounds} round(s): {contest.wrong or 'none'}")
     lines.append(memory)
     rates = ", ".join(f"{name} {median(one[name] for one in rounds):,.4g}" for name in rounds[0])
-    print("\n".join(["", *lines, f"per second, latencies in ms: {rates}"]))
+    print("\n".join(["", *lines, *scaled, f"per second, latencies in ms: {rates}"]))
     if not quick:
-        report = _report(rounds, found, lines)
+        report = _report(rounds, found, lines, scaled)
         file = stage.ROOT / "benchmarks" / "results" / f"{datetime.now(UTC):%Y-%m-%d}.md"  # noqa: TID251
         file.write_text(report)
         print(f"\n{report}\nWritten to {file.relative_to(stage.ROOT)}")
     missed = any(not (item.nearly if quick else item.ok) for item in found)
     return 1 if missed or contest.wrong else 0
+
+
+def _scaling(plan: Plan, database: Database, directory: Path) -> list[scaling.Reached]:
+    if plan.scaling_seconds is None:
+        return []
+    paths = {"one, hot": [USAGE.format("hot")], f"{stage.CUSTOMERS:,}": SPREAD}
+    return scaling.measured(database, directory, paths, plan.scaling_seconds)
 
 
 def _processor() -> str:
@@ -178,7 +199,7 @@ def _processor() -> str:
     return names[0] if names else platform.machine()
 
 
-def _report(rounds: list[dict[str, float]], found: list[bars.Reached], lines: list[str]) -> str:
+def _report(rounds: list[dict[str, float]], found: list[bars.Reached], lines: list[str], scaled: list[str]) -> str:
     cores, memory = psutil.cpu_count(), psutil.virtual_memory().total / 2**30
     machine = f"{cores} cores ({_processor()}) shared by everything, {memory:.0f} GiB, {platform.system()}"
     rows = []
@@ -204,6 +225,8 @@ def _report(rounds: list[dict[str, float]], found: list[bars.Reached], lines: li
             "| contestant | median (per second; latencies in ms) | spread |",
             "|---|---|---|",
             *rows,
+            "",
+            *scaled,
             "",
             *(f"- {line}" for line in lines[-2:]),
             "",

@@ -34,14 +34,18 @@ PLANS = {
         "calls": {"type": "metered", "limit": LIMIT, "reset": "month", "enforcement": "hard"},
         "conversations": {"type": "metered", "limit": LIMIT, "reset": "month", "enforcement": "hard"},
     },
+    "coaching": {
+        "sessions": {"type": "metered", "limit": LIMIT, "reset": "month", "enforcement": "hard"},
+        "minutes": {"type": "metered", "limit": LIMIT, "reset": "month", "enforcement": "hard"},
+    },
     "tight": {"calls": {"type": "metered", "limit": TIGHT_LIMIT, "reset": "month", "enforcement": "hard"}},
 }
 
 
 class Server:
-    """One server process under test, on one database."""
+    """The server under test, on one database: one process, or several that share the socket."""
 
-    def __init__(self, database_url: str, data_dir: Path, port: int) -> None:
+    def __init__(self, database_url: str, data_dir: Path, port: int, workers: int = 1) -> None:
         self.database_url = database_url
         self.url = f"http://127.0.0.1:{port}"
         environment = {
@@ -51,6 +55,8 @@ class Server:
             "TOLLGATE_DATA_DIR": str(data_dir),
         }
         command = [sys.executable, "-m", "uvicorn", "benchmarks.server:create", "--factory", "--port", str(port)]
+        if workers > 1:
+            command += ["--workers", str(workers)]
         started = time.perf_counter()
         self.process = subprocess.Popen([*command, "--log-level", "warning", "--no-access-log"], cwd=ROOT, env=environment)
         while True:
@@ -80,16 +86,21 @@ class Server:
         content_type: str = "application/json",
         once: bool = False,
         customer: str | None = None,
+        rate: float = 0,
+        may_refuse: bool = False,
         **arguments: object,
     ) -> Result:
-        """Loads the server from a process of its own."""
+        """Loads the server from a process of its own. Raises RuntimeError where it gets other answers than successes."""
         headers = {"Authorization": f"Bearer {ADMIN_KEY}", **({"Tollgate-Customer": customer} if customer else {})}
-        job = Job(self.url, paths, bodies, headers, connections, seconds, method, dict(arguments), content_type, once)
+        job = Job(self.url, paths, bodies, headers, connections, seconds, method, dict(arguments), content_type, once, rate)
         command = [sys.executable, "-m", "benchmarks.load"]
         done = subprocess.run(command, input=json.dumps(asdict(job)), capture_output=True, text=True, cwd=ROOT, check=False)
         if done.returncode:
             raise RuntimeError(done.stderr)
-        return Result(**json.loads(done.stdout))
+        result = Result(**json.loads(done.stdout))
+        if not may_refuse and any(not status.startswith("2") for status in result.statuses):
+            raise RuntimeError(f"{method} {paths[0]} answered {result.statuses}: {result.sample}")
+        return result
 
 
 class Database:
@@ -114,9 +125,10 @@ class Database:
         await connection.executemany("INSERT INTO plan_version VALUES ($1, 1, $1, $2)", plans)
         await connection.execute(
             f"""INSERT INTO customer (customer_id, plan_key, plan_version, billing_interval, time_zone, created_at, updated_at)
-            SELECT id, CASE WHEN id LIKE 'tight%' THEN 'tight' ELSE 'bench' END, 1, 'month', 'UTC', now(), now()
+            SELECT id, CASE WHEN id LIKE 'tight%' THEN 'tight' WHEN id = 'coach' THEN 'coaching' ELSE 'bench' END,
+                1, 'month', 'UTC', now(), now()
             FROM (SELECT 'c' || n AS id FROM generate_series(0, {CUSTOMERS - 1}) AS n
-                UNION SELECT 'tight' || n FROM generate_series(0, 99) AS n UNION SELECT 'hot') AS ids"""
+                UNION SELECT 'tight' || n FROM generate_series(0, 99) AS n UNION SELECT 'hot' UNION SELECT 'coach') AS ids"""
         )
         await connection.execute(f"INSERT INTO bench_counter SELECT customer_id, 0, {LIMIT} FROM customer")
         # As after a month's first requests: everyone has a counter, of this month.

@@ -118,6 +118,12 @@ def test_other_content_is_told_what_is_taken(service: Service) -> None:
     assert "application/cloudevents+json" in refused(answer, 415, "unsupported_media_type")["message"]
 
 
+def test_a_list_that_is_sent_as_one_event_is_told_how_lists_are_sent(customer: Customer, service: Service) -> None:
+    answer = service.admin.post("/api/v1/events", json=[event(customer)], headers=ONE)
+    assert answer.status_code == 422
+    assert "application/cloudevents-batch+json" in answer.text
+
+
 def test_an_event_of_a_mapped_type_is_booked_to_all_of_its_features(talker: Customer, service: Service) -> None:
     sent = event(talker, type="prompt", data={"usage": {"total": 512}, "model": "large"})
     assert send(service, sent)["accepted"] == 1
@@ -139,7 +145,10 @@ def test_a_new_mapping_holds_for_the_next_event(talker: Customer, services: tupl
     kind = new_id("type")
     mapping = PLANS.replace("prompt:", f"{kind}:").replace("- {feature: requests}", "- {feature: requests, quantity: 2}")
     for service in services:
-        assert "declared feature" in send(service, event(talker, type=kind, data={"quantity": 1}))["rejected"][0]["message"]
+        assert (
+            "neither a declared metered feature nor an event type"
+            in send(service, event(talker, type=kind, data={"quantity": 1}))["rejected"][0]["message"]
+        )
     changes = push(services[0], tmp_path / "plans.yaml", mapping)
     assert [(change.key, change.kind) for change in changes] == [("talker", "unchanged"), (f"meters of {kind!r}", "new")]
     before = used(talker, "requests")

@@ -16,6 +16,8 @@ BODY_BYTES_MAX: Final = 64 * 1024
 """What a route takes that says nothing else: many times what any of them needs."""
 
 _DIGITS_MAX: Final = 18
+_GZIP: Final = b"\x1f\x8b"
+_AS_IT_IS: Final = "send the body as it is, without compression"
 
 
 def bounded(receive: Receive, announced: str | None, bytes_max: int) -> Receive:
@@ -61,6 +63,14 @@ def _require_within(announced: str | None, bytes_max: int) -> None:
 
 def _too_large(bytes_max: int) -> HTTPException:
     return HTTPException(413, f"A request body has at most {bytes_max:,} bytes.")
+
+
+def require_plain(content: bytes, encoding: str | None) -> None:
+    """Raises HTTPException 415 for a body that is compressed, whether the header Content-Encoding says so or not."""
+    if encoding is not None and encoding.strip().lower() not in ("", "identity"):
+        raise HTTPException(415, f"Content-Encoding: {encoding} is not supported: {_AS_IT_IS}.", {"Accept-Encoding": "identity"})
+    if content.startswith(_GZIP):
+        raise HTTPException(415, f"The body is compressed: {_AS_IT_IS}.", {"Accept-Encoding": "identity"})
 
 
 def validated(adapter: TypeAdapter[Any], content: bytes, content_type: str | None) -> Any:

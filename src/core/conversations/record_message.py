@@ -122,8 +122,7 @@ class RecordMessage(AccountUseCase[RecordMessageCommand, Recorded, Conversations
         placement = self._placed(sent_at, command, party, conversations, window)
         if placement.opened and command.direction is Direction.OUTBOUND and sent_at not in account.balance(CONVERSATIONS.key).period:
             # What is enforced happens now: a conversation may not be opened in a period whose quota nobody looks at.
-            start = account.balance(CONVERSATIONS.key).period.start
-            enforced_at = start if sent_at < start else account.now
+            enforced_at = min(max(sent_at, account.balance(CONVERSATIONS.key).period.start), account.now)
             placement = self._placed(enforced_at, command, party, conversations, window)
         over_limit = book(placement, command.direction, command.recorded_by, account, uow)
         receipt = _receipt(placement, account, over_limit=over_limit)

@@ -105,3 +105,15 @@ def test_whatever_a_sender_is_called_it_has_a_name_that_can_be_kept_and_found_ag
     if address.number is not None:
         assert again.number is not None
         assert again.number.removeprefix("00").removeprefix("+") == address.number.removeprefix("00").removeprefix("+")
+
+
+def test_a_number_is_read_in_a_text_of_255_characters_and_no_longer_one() -> None:
+    number = "+43" + " " * (LENGTH_MAX - 13) + "6601234567"
+    assert address_of(number).number == "+436601234567"
+    assert address_of(number[:3] + " " + number[3:]).number is None
+
+
+def test_the_latest_are_remembered_but_not_the_long_ones() -> None:
+    """Which could be of any size, and so many of them would take any amount of memory."""
+    assert address_of("m" * LENGTH_MAX) is address_of("m" * LENGTH_MAX)
+    assert address_of("m" * (LENGTH_MAX + 1)) is not address_of("m" * (LENGTH_MAX + 1))
