@@ -70,13 +70,13 @@ def _of_fastapi(router: APIRouter, method: str, path: str) -> APIRoute:
     raise LookupError(f"{method} {path}")
 
 
-def _answer(feature: str, quantity: int, used: int, now: datetime) -> Response:
+def _answer(feature: str, quantity: int, used: int, now: datetime) -> Reply:
     balance = BalanceAnswer(used=used, held=0, limit=LIMIT, remaining=LIMIT - used, resets_at=now)
     record = RecordAnswer(id=str(uuid4()), feature=feature, quantity=quantity, occurred_at=now)
-    return written(UsageAnswer(records=[record], balances={feature: balance}, over_limit=False)).response()
+    return written(UsageAnswer(records=[record], balances={feature: balance}, over_limit=False))
 
 
-def _status(customer_id: str) -> Response:
+def _status(customer_id: str) -> Reply:
     features = {
         feature: FeatureStatus(
             unit=feature,
@@ -92,7 +92,7 @@ def _status(customer_id: str) -> Response:
         for feature in ("calls", "conversations")
     }
     period = PeriodBody(start=None, end=None)
-    return Reply.of(StatusAnswer(customer_id=customer_id, plan="bench", plan_version=1, period=period, features=dict(features))).response()
+    return Reply.of(StatusAnswer(customer_id=customer_id, plan="bench", plan_version=1, period=period, features=dict(features)))
 
 
 def create() -> FastAPI:
@@ -105,7 +105,7 @@ def create() -> FastAPI:
         return Taken(taken=len(body.usage))
 
     @frame.post("/noop/{customer_id}", response_model=UsageAnswer)
-    async def noop(request: Request, body: UsageBody, caller: CustomerWriter) -> Response:
+    async def noop(request: Request, body: UsageBody, caller: CustomerWriter) -> Reply:
         return _answer(body.usage[0].feature, 1, 1, datetime.now(UTC))  # noqa: TID251
 
     @bench.post("/sql/{customer_id}", response_model=UsageAnswer)
@@ -116,7 +116,7 @@ def create() -> FastAPI:
             used = (await connection.execute(_UPDATE, {"customer_id": caller.customer_id})).scalar_one()
             row = {"customer_id": caller.customer_id, "id": uuid4(), "feature": feature, "quantity": 1, "now": now}
             await connection.execute(_INSERT, row)
-        return _answer(feature, 1, used, now)
+        return _answer(feature, 1, used, now).response()
 
     @bench.post("/seed/{customer_id}", response_model=UsageAnswer)
     async def seed(request: Request, body: UsageBody, caller: CustomerWriter) -> Response:
@@ -128,10 +128,10 @@ def create() -> FastAPI:
             _, used = (await connection.execute(_SUM, period)).one()
             row = {"customer_id": caller.customer_id, "id": uuid4(), "feature": feature, "quantity": 1, "now": now}
             await connection.execute(_INSERT, row)
-        return _answer(feature, 1, int(used) + 1, now)
+        return _answer(feature, 1, int(used) + 1, now).response()
 
     @frame.get("/noop/{customer_id}", response_model=StatusAnswer)
-    async def noop_status(request: Request, caller: CustomerReader) -> Response:
+    async def noop_status(request: Request, caller: CustomerReader) -> Reply:
         return _status(caller.customer_id)
 
     # First of all: FastAPI looks a route up by trying one after the other.

@@ -143,6 +143,7 @@ def test_the_server_is_durable_and_on_no_network(directory: Path) -> None:
     assert ask(url, "SHOW synchronous_commit") == "on"
     assert ask(url, "SHOW full_page_writes") == "on"
     assert ask(url, "SHOW data_checksums") == "on"
+    assert ask(url, "SHOW wal_compression") == "off"
     assert ask(url, "SHOW server_encoding") == "UTF8"
     assert ask(url, "SELECT datlocale FROM pg_database WHERE datname = 'tollgate'") == "C.UTF-8"
     assert not psutil.Process(server_pid(directory)).net_connections("inet")

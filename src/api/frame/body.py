@@ -16,6 +16,8 @@ BODY_BYTES_MAX: Final = 64 * 1024
 """What a route takes that says nothing else: many times what any of them needs."""
 
 _DIGITS_MAX: Final = 18
+_INTEGER_DIGITS_MAX: Final = 4_000
+"""Python reads no whole number of many more digits. A longer one is read as infinite, as 1e999 is: too large wherever it stands."""
 _GZIP: Final = b"\x1f\x8b"
 _AS_IT_IS: Final = "send the body as it is, without compression"
 
@@ -88,12 +90,21 @@ def parsed(content: bytes, content_type: str | None) -> Any:
     if not is_json(content_type):
         return content
     try:
-        return json.loads(content)
+        return loaded(content)
     except json.JSONDecodeError as error:
         mistake = {"type": "json_invalid", "loc": ("body", error.pos), "msg": "JSON decode error"}
         raise RequestValidationError([mistake]) from error
-    except (ValueError, RecursionError) as error:  # not UTF-8, an endless number, nested too deeply
+    except (ValueError, RecursionError) as error:  # not UTF-8, nested too deeply
         raise HTTPException(400, "There was an error parsing the body") from error
+
+
+def loaded(content: bytes) -> Any:
+    """JSON in UTF-8, UTF-16 or UTF-32, with a byte order mark or without. Raises ValueError and RecursionError."""
+    return json.loads(content, parse_int=_integer)
+
+
+def _integer(digits: str) -> float:
+    return int(digits) if len(digits) <= _INTEGER_DIGITS_MAX else float(digits)
 
 
 def is_json(content_type: str | None) -> bool:

@@ -23,38 +23,43 @@ class Found(NamedTuple):
 
 
 class _Candidate(NamedTuple):
-    """A route that may be the one; none where it is FastAPI's to answer. `before` were declared earlier, and say themselves if they fit."""
+    """A route that may be the one; none where it is FastAPI's to answer. `before` are others that may fit as well, and come first."""
 
     template: Template
     route: FrameRoute | None
-    before: tuple[BaseRoute, ...]
+    before: Sequence[BaseRoute]
 
 
 class Dispatch:
     """The routes that the frame answers. Where several fit, it is the first one that was declared, as with FastAPI."""
 
     def __init__(self, routes: Iterable[BaseRoute]) -> None:
-        self._candidates: dict[tuple[str, int, bytes], list[_Candidate]] = {}
-        before: tuple[BaseRoute, ...] = ()
+        self._candidates: dict[tuple[str, int, bytes | None], list[_Candidate]] = {}
+        others: list[BaseRoute] = []
+        open_ones: list[tuple[Template, BaseRoute]] = []
         for route in routes:
-            if not isinstance(route, Route) or not _tells(template := Template(route.path)):
-                before = (*before, route)
+            if not isinstance(route, Route) or not (template := Template(route.path)).is_plain:
+                others.append(route)  # a mounted app, a path that only FastAPI can read: it says itself what fits
                 continue
+            telling = _key_of(template)
+            before = [*others, *(other for known, other in open_ones if telling is not None and known.overlaps(template))]
+            if telling is None:
+                open_ones.append((template, route))
             answering = route if isinstance(route, FrameRoute) and route.declaration is not None else None
             for method in route.methods or ():
-                candidate = _Candidate(template, answering, before)
-                key = (method, template.length, _telling(template.segments).encode())
-                self._candidates.setdefault(key, []).append(candidate)
+                self._candidates.setdefault((method, template.length, telling), []).append(_Candidate(template, answering, before))
 
     def find(self, scope: Scope) -> Found | None:
         """None where it is for FastAPI to say whether there is a route."""
-        segments = segments_of(scope)
-        for template, route, before in self._candidates.get((scope["method"], len(segments), _telling(segments)), ()):
-            path = template.values(segments)
-            if path is not None:
-                if route is None or any(other.matches(scope)[0] is Match.FULL for other in before):
-                    return None
-                return Found(route, path)
+        segments, method = segments_of(scope), scope["method"]
+        length = len(segments)
+        for telling in (_telling(segments), None):
+            for template, route, before in self._candidates.get((method, length, telling), ()):
+                path = template.values(segments)
+                if path is not None:
+                    if route is None or any(other.matches(scope)[0] is Match.FULL for other in before):
+                        return None
+                    return Found(route, path)
         return None
 
 
@@ -62,5 +67,7 @@ def _telling(segments: Sequence[T]) -> T:
     return segments[_TELLING] if len(segments) > _TELLING else segments[-1]
 
 
-def _tells(template: Template) -> bool:
-    return template.is_plain and not _telling(template.segments).startswith("{")
+def _key_of(template: Template) -> bytes | None:
+    """None where a parameter stands in the place that tells most routes apart."""
+    telling = _telling(template.segments)
+    return None if telling.startswith("{") else telling.encode()

@@ -38,6 +38,11 @@ class Template:
                 return None
         return values
 
+    def overlaps(self, other: "Template") -> bool:
+        """Whether some path is both."""
+        pairs = zip(self.segments, other.segments, strict=False)
+        return self.length == other.length and all(one == two or one.startswith("{") or two.startswith("{") for one, two in pairs)
+
 
 def segments_of(scope: Scope) -> Sequence[bytes]:
     """The path as it was sent, split at its slashes; without the prefix under which the whole app is served, where there is one."""

@@ -43,17 +43,14 @@ class Address(NamedTuple):
     """A counterparty as it was written.
 
     `number` is the phone number that it is or contains, in digits, with a `+` where it is an international one. `name` is what it
-    counts as where that can be no phone number. `is_name`: messages can be sent to that name.
+    counts as where that can be no phone number. `is_name`: messages can be sent to that name. `needs_region`: it takes a region to read
+    the number, or to say why it is none.
     """
 
     name: str
     number: str | None
     is_name: bool
-
-    @property
-    def needs_region(self) -> bool:
-        """Whether it takes a region to read the number, or to say why it is none."""
-        return not self.is_name and not (self.number or "").startswith("+")
+    needs_region: bool
 
 
 def address_of(written: str) -> Address:
@@ -64,16 +61,17 @@ def address_of(written: str) -> Address:
 def _address_of(written: str) -> Address:
     text = _AROUND.sub("", written)
     if not text:
-        return Address(UNKNOWN, None, is_name=False)
+        return Address(UNKNOWN, None, is_name=False, needs_region=True)
     text = mended_label(text, len(text))
     number = _number_in(text) if len(text) <= LENGTH_MAX else None
     if number is not None:
-        return Address(f"+{number[2:]}" if number[:2] == "00" and number[2:] else number, number, is_name=False)
+        name = f"+{number[2:]}" if number[:2] == "00" and number[2:] else number
+        return Address(name, number, is_name=False, needs_region=not number.startswith("+"))
     is_name = _NAME.search(text) is not None
     if len(text) > LENGTH_MAX:
         digest = sha256(text.encode()).hexdigest()[:DIGEST_LENGTH]
         text = f"{text[: LENGTH_MAX - DIGEST_LENGTH - 1]}~{digest}"
-    return Address(text, None, is_name)
+    return Address(text, None, is_name, needs_region=not is_name)
 
 
 _remembered: Final = lru_cache(REMEMBERED_MAX)(_address_of)

@@ -52,6 +52,16 @@ def test_a_template_takes_what_a_regular_expression_takes(template: str, path: s
     assert values(template, path) == plainly(template, path)
 
 
+@given(st.sampled_from(TEMPLATES), st.sampled_from(TEMPLATES), paths)
+def test_templates_that_take_the_same_path_overlap(one: str, other: str, path: str) -> None:
+    assert Template(one).overlaps(Template(other)) or values(one, path) is None or values(other, path) is None
+
+
+@pytest.mark.parametrize(("one", "other"), [("/a/{x}", "/b/{x}"), ("/a", "/a/{x}"), ("/a/{x}/b", "/a/{x}/c")])
+def test_templates_that_take_no_path_in_common_do_not_overlap(one: str, other: str) -> None:
+    assert not Template(one).overlaps(Template(other))
+
+
 @given(st.lists(st.text(min_size=1, max_size=10), min_size=2, max_size=2))
 def test_whatever_text_is_encoded_in_a_segment_is_the_value(texts: list[str]) -> None:
     x, y = texts

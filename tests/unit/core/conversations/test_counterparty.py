@@ -47,9 +47,8 @@ def test_the_number_that_a_text_is_or_contains(written: str, number: str) -> Non
     ],
 )
 def test_what_has_a_letter_or_an_at_sign_in_it_is_a_name_and_counts_as_itself(written: str) -> None:
-    assert address_of(written) == (written, None, True)
-    assert address_of(f"\t {written}\u200b\n") == (written, None, True)
-    assert not address_of(written).needs_region
+    assert address_of(written) == (written, None, True, False)
+    assert address_of(f"\t {written}\u200b\n") == address_of(written)
 
 
 @pytest.mark.parametrize(
@@ -71,12 +70,12 @@ def test_digits_that_can_be_no_number_count_as_those_digits(written: str, name: 
 
 @pytest.mark.parametrize("written", ["-1001234567890", "#12345", "12:345", "123_45", "\U0001f98a", "***", "12345/67#8"])
 def test_what_nobody_dials_counts_as_itself_and_nobody_can_send_to_it(written: str) -> None:
-    assert address_of(written) == (written, None, False)
+    assert address_of(written) == (written, None, False, True)
 
 
 @pytest.mark.parametrize("written", ["", " ", "\u200b\u2060", "\r\n"])
 def test_who_withholds_who_it_is_is_unknown(written: str) -> None:
-    assert address_of(written) == ("unknown", None, False)
+    assert address_of(written) == ("unknown", None, False, True)
 
 
 @pytest.mark.parametrize(("written", "name"), [("a\x00b\x9f", "a\ufffdb\ufffd"), ("a\r\nb\tc", "a b c"), ("a\ud800", "a\ufffd")])
