@@ -295,6 +295,7 @@ async def test_a_conversation_that_is_part_of_another_is_read_as_that_and_listed
 
 async def test_conversations_are_listed_by_whether_they_are_open_at_an_instant(connections: Connections) -> None:
     storage, reader = SqlStorage(connections), SqlConversationReader(connections)
+    await customers(storage)
     ended = [conversation(n, at=NOW - timedelta(days=1), expires_at=NOW) for n in (1, 2)]
     active = [conversation(n, at=NOW - timedelta(days=n), expires_at=NOW + INSTANT) for n in (3, 4)]
     others = [conversation(5, "globex"), conversation(6, expires_at=NOW, merged_into=UUID(int=1)), conversation(7, merged_into=UUID(int=3))]
