@@ -183,7 +183,7 @@ class EngineMachine(RuleBasedStateMachine):
     def event_command(self, customer: str, amount: Amount, source: str, id: int, dated: Dated) -> Any:
         return IngestEventCommand(
             customer_id=self.id(customer),
-            amount=amount,
+            amounts=[amount],
             source=source,
             event_id=f"event {id}",
             recorded_by="tests",

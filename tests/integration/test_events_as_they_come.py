@@ -18,17 +18,17 @@ ONE = {"Content-Type": "application/cloudevents+json"}
 JSON = {"Content-Type": "application/json"}
 PLANS = """
 features:
-  tokens: {unit: token}
-  requests: {unit: request}
+  prompt_tokens: {unit: token}
+  prompts: {unit: request}
 meters:
   prompt:
-    - {feature: tokens, quantity: data.usage.total, dimension: data.model}
-    - {feature: requests}
+    - {feature: prompt_tokens, quantity: data.usage.total, dimension: data.model}
+    - {feature: prompts}
 plans:
   talker:
     entitlements:
-      tokens: {type: metered, limit: 1000}
-      requests: {type: metered, limit: 5}
+      prompt_tokens: {type: metered, limit: 1000}
+      prompts: {type: metered, limit: 5}
 """
 
 
@@ -161,22 +161,22 @@ def test_an_event_of_a_mapped_type_is_booked_to_all_of_its_features(talker: Cust
     sent = event(talker, type="prompt", data={"usage": {"total": 512}, "model": "large"})
     assert send(service, sent)["accepted"] == 1
     assert send(service, sent)["duplicates"] == 1
-    assert (used(talker, "tokens"), used(talker, "requests")) == (512, 1)
+    assert (used(talker, "prompt_tokens"), used(talker, "prompts")) == (512, 1)
     found = [(record["feature"], record["quantity"], record["dimension"], record["reference"]) for record in records(talker)]
-    assert sorted(found) == [("requests", 1, None, sent["id"]), ("tokens", 512, "large", sent["id"])]
+    assert sorted(found) == [("prompts", 1, None, sent["id"]), ("prompt_tokens", 512, "large", sent["id"])]
 
 
 def test_an_event_that_lacks_what_one_meter_looks_for_is_booked_to_none(talker: Customer, service: Service) -> None:
-    before = (used(talker, "tokens"), used(talker, "requests"))
+    before = (used(talker, "prompt_tokens"), used(talker, "prompts"))
     wrong = event(talker, type="prompt", data={"usage": {"totals": 512}})
     assert rejection(service, wrong) == "data.usage.total: nothing is there, and a number is expected"
     assert send(service, wrong | {"data": {"usage": {"total": -1}}})["rejected"][0]["error"] == "invalid_quantity"
-    assert (used(talker, "tokens"), used(talker, "requests")) == before
+    assert (used(talker, "prompt_tokens"), used(talker, "prompts")) == before
 
 
 def test_a_new_mapping_holds_for_the_next_event(talker: Customer, services: tuple[Service, Service], tmp_path: Path) -> None:
     kind = new_id("type")
-    mapping = PLANS.replace("prompt:", f"{kind}:").replace("- {feature: requests}", "- {feature: requests, quantity: 2}")
+    mapping = PLANS.replace("prompt:", f"{kind}:").replace("- {feature: prompts}", "- {feature: prompts, quantity: 2}")
     for service in services:
         assert (
             "neither a declared metered feature nor an event type"
@@ -184,10 +184,10 @@ def test_a_new_mapping_holds_for_the_next_event(talker: Customer, services: tupl
         )
     changes = push(services[0], tmp_path / "plans.yaml", mapping)
     assert [(change.key, change.kind) for change in changes] == [("talker", "unchanged"), (f"meters of {kind!r}", "new")]
-    before = used(talker, "requests")
+    before = used(talker, "prompts")
     for service in services:
         assert send(service, event(talker, type=kind, data={"usage": {"total": 1}}))["accepted"] == 1
-    assert used(talker, "requests") == before + 4
+    assert used(talker, "prompts") == before + 4
     assert push(services[0], tmp_path / "plans.yaml", mapping)[1].kind == "unchanged"
     gone = mapping[: mapping.index("    - ")] + mapping[mapping.index("plans:") :]
     assert push(services[0], tmp_path / "plans.yaml", gone.replace(f"{kind}:", f"{kind}: []"))[1].kind == "changed"

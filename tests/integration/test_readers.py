@@ -314,6 +314,7 @@ async def test_conversations_are_listed_by_their_counterparty_and_by_whether_the
     active = [conversation(n, at=NOW - timedelta(days=n - 2), expires_at=NOW + INSTANT, counterparty="12345@lid") for n in (3, 4)]
     others = [conversation(5), conversation(6, "globex", counterparty="12345@lid")]
     merged = conversation(7, counterparty="12345@lid", merged_into=UUID(int=3))
+    await customers(storage)
     await keep(storage, "conversations", *ended, *active, *others, merged)
     in_order = {True: active, False: ended[::-1], None: [active[0], *ended[::-1], active[1]]}
     in_order[None].sort(key=lambda item: (item.started_at, item.id), reverse=True)
@@ -326,3 +327,5 @@ async def test_conversations_are_listed_by_their_counterparty_and_by_whether_the
                 found += page
             assert found == expected
     assert await reader.newest_that_are("acme", 10, None, at=NOW, counterparty="+12345") == []
+    with pytest.raises(CustomerNotFound):
+        await reader.newest_that_are("nobody", 10, None, at=NOW, counterparty="12345@lid")
