@@ -309,7 +309,6 @@ async def test_conversations_are_listed_by_whether_they_are_open_at_an_instant(c
 
 async def test_conversations_are_listed_by_their_counterparty_and_by_whether_they_are_open(connections: Connections) -> None:
     storage, reader = SqlStorage(connections), SqlConversationReader(connections)
-    await customers(storage)
     ended = [conversation(n, at=NOW - timedelta(days=1), expires_at=NOW, counterparty="12345@lid") for n in (1, 2)]
     active = [conversation(n, at=NOW - timedelta(days=n - 2), expires_at=NOW + INSTANT, counterparty="12345@lid") for n in (3, 4)]
     others = [conversation(5), conversation(6, "globex", counterparty="12345@lid")]
