@@ -19,6 +19,7 @@ from core.access.revoke_key import RevokeKey
 from core.clock import Clock
 from core.conversations.record_message import RecordMessage
 from core.customers.put_customer import ChangeCustomer, PutCustomer
+from core.learning.abandon_practice_session import AbandonPracticeSession
 from core.learning.create_learning_plan import CreateLearningPlan
 from core.learning.save_practice_session import SavePracticeSession
 from core.learning.start_practice_session import StartPracticeSession
@@ -27,6 +28,7 @@ from core.metering.answer_once import AnswerOnce
 from core.metering.check_usage import CheckUsage
 from core.metering.consume_usage import ConsumeUsage
 from core.metering.correct_record import CorrectRecord
+from core.metering.extend_reservation import ExtendReservation
 from core.metering.finish_reservation import CommitReservation, ReleaseReservation
 from core.metering.ingest_events import IngestEvents
 from core.metering.map_event_types import MapEventTypes
@@ -172,6 +174,7 @@ class Container(containers.DeclarativeContainer):
     reserve_usage = in_groups(ReserveUsage, unit_of_work, clock)
     commit_reservation = in_groups(CommitReservation, unit_of_work, clock)
     release_reservation = in_groups(ReleaseReservation, unit_of_work, clock)
+    extend_reservation = in_groups(ExtendReservation, unit_of_work, clock)
 
     drift_reader = providers.Singleton(SqlDriftReader, connections, EVIDENCE)
     repair_usage = in_groups(RepairUsage, unit_of_work, clock)
@@ -202,6 +205,7 @@ class Container(containers.DeclarativeContainer):
     learning_plan_reader = providers.Singleton(SqlLearningPlanReader, connections)
     create_learning_plan = in_groups(CreateLearningPlan, unit_of_work, clock)
     start_practice_session = in_groups(StartPracticeSession, unit_of_work, clock)
+    abandon_practice_session = in_groups(AbandonPracticeSession, unit_of_work, clock)
     save_practice_session = in_groups(SavePracticeSession, unit_of_work, clock)
     take_assessment = in_groups(TakeAssessment, unit_of_work, clock)
 

@@ -117,7 +117,7 @@ def _add_access(operation: dict[str, Any], rule: AccessRule, method: str) -> Non
     operation["security"] = [{"bearer" if rule.admits_users else "service_key": []}]
     _add_refusals(operation, *_ALWAYS)
     if "requestBody" in operation:
-        _add_refusals(operation, "bad_request", "request_too_large")
+        _add_refusals(operation, "bad_request", "request_too_large", "unsupported_media_type")
     if isinstance(rule, CustomerInHeader):
         operation.setdefault("parameters", []).append(_CUSTOMER if rule.admits_users else _NAMED_CUSTOMER)
         operation["responses"].setdefault("422", _VALIDATION)

@@ -1,7 +1,7 @@
 """The one table that says how a caller is told what the domain raised."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -15,7 +15,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from api.wire import decimal_number, instant
+from api.wire import decimal_number, instant, money
 from core.access.ports import IdentityProviderUnavailable
 from core.access.principal import Forbidden, Unauthenticated
 from core.access.service_keys import InvalidKeyName, ServiceKeyNotFound
@@ -26,9 +26,9 @@ from core.customers.put_customer import InvalidBillingAnchor, InvalidTimeZone
 from core.errors import BrokenCommand, ConcurrentUpdate, DomainError, Overloaded, StorageUnavailable
 from core.learning.assessment import AssessmentConflict
 from core.learning.learning_plan import LearningPlanNotFound
-from core.learning.practice_session import PracticeSessionConflict
+from core.learning.practice_session import PracticeSessionConflict, PracticeSessionNotFound, PracticeSessionSaved
 from core.metering.account import CustomerNotFound
-from core.metering.balance import FeatureNotInPlan, FeatureNotMetered, LimitExceeded
+from core.metering.balance import Balance, FeatureNotInPlan, FeatureNotMetered, LimitExceeded
 from core.metering.check_usage import GrantExceeded
 from core.metering.event_types import InvalidEvent
 from core.metering.idempotency import IdempotencyKeyReused
@@ -65,6 +65,7 @@ TABLE: Final[Mapping[type[DomainError], Told]] = {
     LearningPlanNotFound: Told(404, "learning_plan_not_found"),
     OwnedNotFound: Told(404, "{kind}_not_found"),
     PlanNotFound: Told(404, "plan_not_found"),
+    PracticeSessionNotFound: Told(404, "practice_session_not_found"),
     RecordNotFound: Told(404, "record_not_found"),
     ReservationNotFound: Told(404, "reservation_not_found"),
     OperationNotFound: Told(404, "operation_not_found"),
@@ -79,6 +80,7 @@ TABLE: Final[Mapping[type[DomainError], Told]] = {
     OperationConflict: Told(409, "operation_conflict"),
     PlanVersionConflict: Told(409, "plan_version_conflict"),
     PracticeSessionConflict: Told(409, "practice_session_conflict"),
+    PracticeSessionSaved: Told(409, "practice_session_conflict"),
     ReservationNotHeld: Told(409, "reservation_not_held"),
     StepConflict: Told(409, "step_conflict"),
     UploadMissing: Told(409, "upload_missing"),
@@ -109,22 +111,28 @@ TABLE: Final[Mapping[type[DomainError], Told]] = {
 
 @dataclass(frozen=True, slots=True)
 class LimitTold:
-    """How a caller is told that one feature's limit binds. `message` may name the limit."""
+    """How a caller is told that one feature's limit binds: `message` and the limit, and what is set aside of it beside what is used."""
 
     status: int
     code: str
-    message: str | None = None
+    message: str
+    shown: Callable[[Decimal], str] = "{:f}".format
+    used: str = "used"
     retry_after: bool = False
+
+    def sentence(self, balance: Balance) -> str:
+        limit, used, held = (self.shown(balance.feature.units(parts)) for parts in (balance.limit or 0, balance.used, balance.held))
+        return f"{self.message}: {limit}" + (f" ({self.used} {used}, set aside {held})" if balance.held else "")
 
 
 LIMITS: Final[Mapping[str, LimitTold]] = {
-    "sessions": LimitTold(403, "session_limit_exceeded", "Session limit exceeded: {limit:f}"),
-    "minutes": LimitTold(403, "transcription_limit_exceeded", "Total minutes limit exceeded: {limit:f}"),
-    "practice_sessions": LimitTold(403, "practice_session_limit_exceeded", "Practice session limit exceeded: {limit:f}"),
-    "assessments": LimitTold(403, "assessment_limit_exceeded", "Assessment limit exceeded: {limit:f}"),
-    "ai_runs": LimitTold(403, "run_limit_exceeded", "Run limit exceeded: {limit:f}"),
-    "ai_cost": LimitTold(402, "budget_exceeded", "Budget exceeded: ${limit:.2f}"),
-    "conversations": LimitTold(429, "conversation_quota_exceeded", "Conversation quota exceeded: {limit:f}", retry_after=True),
+    "sessions": LimitTold(403, "session_limit_exceeded", "Session limit exceeded"),
+    "minutes": LimitTold(403, "transcription_limit_exceeded", "Total minutes limit exceeded"),
+    "practice_sessions": LimitTold(403, "practice_session_limit_exceeded", "Practice session limit exceeded"),
+    "assessments": LimitTold(403, "assessment_limit_exceeded", "Assessment limit exceeded"),
+    "ai_runs": LimitTold(403, "run_limit_exceeded", "Run limit exceeded"),
+    "ai_cost": LimitTold(402, "budget_exceeded", "Budget exceeded", shown=money, used="spent"),
+    "conversations": LimitTold(429, "conversation_quota_exceeded", "Conversation quota exceeded", retry_after=True),
 }
 """By feature; every other metered feature is told as LimitExceeded in the table above."""
 
@@ -176,9 +184,7 @@ def told(error: DomainError) -> Refusal:
     entry = TABLE[type(error)]
     status, code, headers, message = entry.status, code_of(error), dict(entry.headers), message_of(error)
     if isinstance(error, LimitExceeded) and (limit := LIMITS.get(error.feature)):
-        status = limit.status
-        if limit.message:
-            message = limit.message.format(limit=error.balance.feature.units(error.balance.limit or 0))
+        status, message = limit.status, limit.sentence(error.balance)
         if limit.retry_after and (resets_at := error.balance.period.resets_at):
             headers["Retry-After"] = str(max(1, math.ceil((resets_at - error.at).total_seconds())))
     facts = {name: _wire(fact) for name, fact in error.facts().items()}

@@ -135,7 +135,8 @@ def _prose(value: str) -> str:
     return value
 
 
-def _id(value: str) -> str:
+def own_id(value: str) -> str:
+    """An id that a caller may give. Raises ValueError."""
     if not text.is_id(value):
         raise ValueError("an id has no white space at either end, no control characters and no halves of surrogate pairs")
     return value
@@ -193,7 +194,7 @@ Instant = Annotated[
 ]
 """RFC 3339 with an offset, and nothing else."""
 
-Id = Annotated[str, StringConstraints(min_length=1, max_length=text.LABEL_LENGTH_MAX), AfterValidator(_id)]
+Id = Annotated[str, StringConstraints(min_length=1, max_length=text.LABEL_LENGTH_MAX), AfterValidator(own_id)]
 """What callers name things by. It is never mended: two ids could become one."""
 CustomerId = Id
 Key = Annotated[str, StringConstraints(min_length=1, max_length=text.SHORT_LABEL_LENGTH_MAX), AfterValidator(_label)]
@@ -231,21 +232,21 @@ class Page(Answer, Generic[T]):
 
 
 Limit = Annotated[int, Query(ge=1, le=PAGE_SIZE_MAX, description="how many items at most")]
-Cursor = Annotated[str | None, Query(max_length=200, description="next_cursor of the page before")]
+Cursor = Annotated[str | None, Query(max_length=2_000, description="next_cursor of the page before")]
 
 
-def to_cursor(at: datetime, id: UUID) -> str:
+def to_cursor(at: datetime, id: object) -> str:
     """Where a page ended."""
     return base64.urlsafe_b64encode(f"{at.astimezone(UTC).isoformat()}|{id}".encode()).decode().rstrip("=")
 
 
-def from_cursor(cursor: str | None) -> tuple[datetime, UUID] | None:
+def from_cursor(cursor: str | None, read_id: Callable[[str], Any] = UUID) -> tuple[datetime, Any] | None:
     """Where the page before ended. A cursor that was not handed out is answered like any other invalid parameter."""
     if cursor is None:
         return None
     try:
         at, _, id = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().partition("|")
-        return datetime.fromisoformat(at).astimezone(UTC), UUID(id)
+        return datetime.fromisoformat(at).astimezone(UTC), read_id(id)
     except (ValueError, OverflowError, binascii.Error) as error:
         mistake = {"type": "value_error", "loc": ("query", "cursor"), "msg": "a cursor of the page before is expected"}
         raise RequestValidationError([mistake]) from error

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import httpx
 import jwt
+from jwt.exceptions import InvalidSubjectError
 
 from core.access.ports import IdentityProviderUnavailable, UserTokens
 from core.access.principal import Unauthenticated
@@ -35,6 +36,10 @@ _PUBLISHED_ALGORITHMS: Final = ("RS256", "ES256")
 _NUMERIC_DATE_MAX: Final = 253_402_300_799  # the end of the year 9999, which also tells milliseconds from seconds
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 _ID: Final = "1–255 characters, no control characters among them, and no white space at either end"
+_OTHER_AUDIENCE: Final = (
+    "The token is meant for another service: its 'aud' does not name this one, which is what TOLLGATE_JWT_AUDIENCE says."
+)
+_NO_AUDIENCE: Final = "The token names an audience ('aud'), and none is configured here: set TOLLGATE_JWT_AUDIENCE to it, or leave it out."
 _NOT_VALID: Final = "The token is not valid: get a new one."
 
 _log = logging.getLogger(__name__)
@@ -166,7 +171,7 @@ class JwtUserTokens(UserTokens):
 
     def _verify_own(self, token: str) -> _Claims:
         if self._secret is None:
-            no_tokens = "This service accepts no user tokens: use a service key."
+            no_tokens = "This service accepts no user tokens (neither TOLLGATE_JWT_SECRET nor TOLLGATE_JWKS_URL is set): use a service key."
             raise Unauthenticated(_NOT_VALID if self._published_keys else no_tokens)
         return self._verify(token, self._secret, _OWN_ALGORITHM)
 
@@ -175,7 +180,11 @@ class JwtUserTokens(UserTokens):
         try:
             claims = self._jwt.decode(token, key, [algorithm], audience=self._audience)
         except jwt.InvalidAudienceError as error:
-            raise Unauthenticated("The token is meant for another service: its 'aud' does not name this one.") from error
+            raise Unauthenticated(_OTHER_AUDIENCE if self._audience else _NO_AUDIENCE) from error
+        except InvalidSubjectError as error:
+            raise Unauthenticated(
+                "The token's 'sub' is not a string: it has to be the customer's id, in quotes, also where that is a number."
+            ) from error
         except jwt.MissingRequiredClaimError as error:
             raise Unauthenticated(f"The token lacks the claim {error.claim!r}.") from error
         except jwt.InvalidTokenError as error:

@@ -91,7 +91,7 @@ def learning_plans(customer: str) -> Things:
 
 def practice_sessions(customer: str) -> Things:
     first = PracticeSession("monday", customer, started_at=NOW, reservation_id=ONE)
-    saved = PracticeSession("monday", customer, "plan", LATER, TWO, Practice(540, "debate", "Spoke."), LATER, over_limit=True)
+    saved = PracticeSession("monday", customer, "plan", LATER, TWO, Practice(540, "debate", "Spoke."), LATER, True, LATER)
     return Things(first, saved, replace(first, id="tuesday"), {"learning_plans": learning_plans(customer).first})
 
 

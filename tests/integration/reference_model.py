@@ -14,6 +14,7 @@ from uuid import UUID
 from core.metering.balance import Amount
 from core.metering.consume_usage import ConsumeUsageCommand, Mode
 from core.metering.correct_record import CorrectRecordCommand
+from core.metering.extend_reservation import ExtendReservationCommand
 from core.metering.finish_reservation import CommitReservationCommand, ReleaseReservationCommand
 from core.metering.ingest_events import IngestEventCommand
 from core.metering.ledger import Origin
@@ -245,11 +246,16 @@ class Reference:
         balances = self._balances(id, hold.actual or hold.usage)
         return "Reserved", hold.state_at(self.now), in_order(hold.usage), actual, hold.late, balances
 
-    def _finish(self, command: CommitReservationCommand | ReleaseReservationCommand) -> Hold:
+    def _finish(self, command: CommitReservationCommand | ReleaseReservationCommand | ExtendReservationCommand) -> Hold:
         id = command.customer_id
         hold = next((hold for hold in self.holds if hold.customer_id == id and hold.id == command.reservation_id), None)
         if hold is None:
             raise Refused("ReservationNotFound", {})
+        if isinstance(command, ExtendReservationCommand):
+            if hold.state_at(self.now) != "held":
+                raise Refused("ReservationNotHeld", {"reservation_id": str(hold.id), "state": hold.state_at(self.now)})
+            hold.expires_at = self.now + command.ttl
+            return hold
         if isinstance(command, ReleaseReservationCommand):
             if hold.state == "committed":
                 raise Refused("ReservationNotHeld", {"reservation_id": str(hold.id), "state": hold.state})

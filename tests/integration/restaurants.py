@@ -97,15 +97,24 @@ class Restaurant:
         return sorted(mine, key=lambda item: str(item["id"]))
 
     def gives_back(self, conversation_id: str) -> None:
-        """An administrator corrects what is left of the conversation's unit."""
+        """An administrator corrects the conversation's unit, wherever it is by now."""
+        (left,) = [record for record, total in self.totals(conversation_id) if total > 0]
+        response = self.correct(left["id"])
+        assert response.status_code == 201, response.text
+
+    def correct(self, record_id: str) -> httpx.Response:
+        """By one unit less."""
+        path = f"/api/v1/customers/{self.id}/usage/records/{record_id}/corrections"
+        return self.service.admin.post(path, json={"quantity": -1, "reason": "refund"})
+
+    def totals(self, conversation_id: str | None = None) -> list[tuple[dict[str, Any], int]]:
+        """The records, and what each amounts to with its corrections."""
         records = self.records(conversation_id)
-        for record in records:
-            left = record["quantity"] + sum(item["quantity"] for item in records if item["corrects"] == record["id"])
-            if record["corrects"] is None and left > 0:
-                body = {"quantity": -left, "reason": "refund"}
-                path = f"/api/v1/customers/{self.id}/usage/records/{record['id']}/corrections"
-                response = self.service.admin.post(path, json=body)
-                assert response.status_code == 201, response.text
+        return [
+            (record, record["quantity"] + sum(item["quantity"] for item in records if item["corrects"] == record["id"]))
+            for record in records
+            if record["corrects"] is None
+        ]
 
     def gives_back_all(self) -> None:
         for conversation in self.conversations():

@@ -85,6 +85,14 @@ def test_a_token_without_a_secret_to_sign_it_is_refused_in_a_line(service: Servi
     assert done.stderr == "tollgate: User tokens are signed with a secret, and none is configured. Set TOLLGATE_JWT_SECRET.\n"
 
 
+def test_a_token_is_not_signed_by_the_secret_of_a_service_that_was_never_started(tmp_path: Path) -> None:
+    nowhere = tmp_path / "nowhere"
+    done = tollgate("token", new_id(), data_dir=nowhere)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"tollgate: No service has run with the data directory {nowhere}: ")
+    assert not nowhere.exists()
+
+
 def test_what_is_no_command_or_option_is_told_without_a_traceback() -> None:
     for arguments in (("serve", "--workers", "0"), ("keys", "create", "--scope", "god")):
         done = tollgate(*arguments)

@@ -1,13 +1,14 @@
 """First messages at once: one conversation, one unit, every message counted, and no error to a caller."""
 
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
 
 from tests.integration.coaching import at_once
 from tests.integration.restaurants import GUEST, Restaurant, guest
-from tests.integration.service import Service
+from tests.integration.service import Service, tollgate
 
 
 @pytest.mark.parametrize("directions", [["inbound"], ["outbound"], ["inbound", "outbound"]], ids="+".join)
@@ -54,6 +55,27 @@ def test_inbound_from_many_at_once_loses_none(services: tuple[Service, Service])
     assert sum(response.json()["over_limit"] for response in responses) == 22
     assert [conversation["message_count"] for conversation in restaurant.conversations()] == [3] * 32
     assert restaurant.used() == 32
+
+
+def test_corrections_at_once_with_messages_that_merge_conversations_give_each_unit_back_once(services: tuple[Service, Service]) -> None:
+    """A merge and a correction are after the same unit: the one that comes second finds nothing left of it."""
+    guests, now = 12, datetime.now(UTC)  # noqa: TID251 - the services under test read the same clock
+    restaurant = Restaurant.new(services[0], limit=None, reset="never")
+    at = [restaurant.at(service) for service in services]
+    for number in range(guests):
+        restaurant.sent("inbound", guest(number), sent_at=now - timedelta(hours=26))
+        restaurant.sent("inbound", guest(number), sent_at=now)
+    records = [record["id"] for record in restaurant.records()]
+    merging = [partial(at[n % 2].send, "inbound", guest(n % guests), sent_at=now - timedelta(hours=13)) for n in range(2 * guests)]
+    correcting = [partial(at[n % 2].correct, id) for n, id in enumerate(records)]
+    responses = at_once(*(call for pair in zip(merging, correcting, strict=True) for call in pair))
+    messages, corrections = responses[::2], responses[1::2]
+    assert {response.status_code for response in messages} == {201}
+    assert {response.status_code for response in corrections} <= {201, 422}
+    assert [conversation["message_count"] for conversation in restaurant.conversations()] == [4] * guests
+    assert {total for _, total in restaurant.totals()} == {0}, "each unit was given back, by whichever came first"
+    assert restaurant.used() == 0
+    assert tollgate("reconcile", "--customer", restaurant.id, database_url=services[0].database.url).returncode == 0
 
 
 def test_a_message_is_seen_through_the_other_process_the_moment_it_was_answered(services: tuple[Service, Service]) -> None:

@@ -18,7 +18,7 @@ from core.plans.drafts import MeteredDraft, PlanDraft
 from core.plans.periods import Billing, Interval, Reset
 from infrastructure.sql.driver.pool import create_engine
 from infrastructure.sql.driver.statements import HotStatement, driver_of
-from infrastructure.sql.products.conversations import FIND_OF
+from infrastructure.sql.products.conversations import FIND_OF, LAST_ID, NEWEST_OF
 from tests.integration.in_process import NOW, Engine, engine_on
 from tests.integration.restaurants import GUEST, guest
 
@@ -112,6 +112,35 @@ async def test_a_late_message_takes_the_unit_into_last_month_and_a_merge_gives_o
     assert await engine.drift(rosa) == []
 
 
+async def test_messages_that_come_five_weeks_late_are_counted_in_the_months_of_then_and_change_nothing_now(engine: Engine) -> None:
+    rosa = await restaurant(engine, limit=1)
+    engine.now = DECEMBER + 3 * DAY
+    await send(engine, rosa)
+    october = NOW - 22 * DAY
+    assert october + 35 * DAY > engine.now
+    for at in (october, october + DAY / 2, NOW, NOW + DAY / 2):
+        receipt = await send(engine, rosa, at)
+        assert (receipt.usage.used, receipt.started_at) == (1, october if at < NOW else NOW)
+    assert [await used(engine, rosa, at) for at in (october, NOW, engine.time())] == [1, 1, 1]
+    assert (await send(engine, rosa, NOW, counterparty=guest(1))).over_limit is True
+    assert (await send(engine, rosa, engine.time() - 35 * DAY, counterparty=guest(2))).over_limit is True
+    assert [await used(engine, rosa, at) for at in (october, NOW, engine.time())] == [2, 2, 1]
+    assert await engine.drift(rosa) == []
+
+
+async def test_outbound_that_comes_weeks_late_counts_into_the_conversation_of_then_or_takes_from_the_quota_of_now(engine: Engine) -> None:
+    rosa = await restaurant(engine, limit=1)
+    await send(engine, rosa)
+    engine.now = DECEMBER + 10 * DAY
+    answered = await send(engine, rosa, NOW + DAY / 2, direction=Direction.OUTBOUND)
+    assert (answered.message_count, answered.new_conversation) == (2, False)
+    opened = await send(engine, rosa, NOW, counterparty=guest(1), direction=Direction.OUTBOUND)
+    assert (opened.started_at, opened.usage.used) == (DECEMBER, 1)
+    with pytest.raises(LimitExceeded):
+        await send(engine, rosa, NOW, counterparty=guest(2), direction=Direction.OUTBOUND)
+    assert await engine.drift(rosa) == []
+
+
 async def test_a_cap_of_one_makes_every_message_a_conversation_though_they_all_overlap(engine: Engine) -> None:
     rosa = await restaurant(engine, window=Window(messages_max=1))
     for number in range(5):
@@ -120,16 +149,26 @@ async def test_a_cap_of_one_makes_every_message_a_conversation_though_they_all_o
     assert await used(engine, rosa, NOW) == 5
 
 
-async def test_a_message_looks_at_its_own_counterparty_only_though_the_table_has_no_statistics_yet(database_url: str) -> None:
+OF_A_PARTY = {
+    "a message": (FIND_OF, {"customer_ids": ["x"], "counterparties": ["x"], "ends_after": [NOW], "messages_below": [None]}),
+    "a list": (
+        NEWEST_OF,
+        {"customer_id": "x", "counterparty": "x", "before_at": NOW, "before_id": LAST_ID, "active": None, "at": NOW, "limit": 51},
+    ),
+}
+
+
+@pytest.mark.parametrize(("statement", "values"), OF_A_PARTY.values(), ids=OF_A_PARTY)
+async def test_one_counterpartys_conversations_only_are_looked_at_though_the_table_has_no_statistics_yet(
+    database_url: str, statement: str, values: dict[str, object]
+) -> None:
     """Any index that begins with the customer would do then, and read all of a restaurant's conversations for each message."""
-    values: dict[str, list[object]] = {"ends_after": [NOW], "messages_below": [None]}
     engine = create_engine(database_url)
     async with engine.connect() as connection:
         driver = await driver_of(connection)
-        names = ("customer_ids", "counterparties")
         for mode in ("force_custom_plan", "force_generic_plan"):
             await driver.execute(f"SET plan_cache_mode = {mode}")
-            plan = await HotStatement(f"EXPLAIN {FIND_OF}").fetch(driver, values | {name: ["x"] for name in names})
+            plan = await HotStatement(f"EXPLAIN {statement}").fetch(driver, values)
             assert "using ix_conversation_window" in str(plan)
     await engine.dispose()
 

@@ -24,6 +24,7 @@ from core.errors import DomainError
 from core.metering.balance import Amount
 from core.metering.consume_usage import ConsumeUsageCommand, Mode
 from core.metering.correct_record import CorrectRecordCommand
+from core.metering.extend_reservation import ExtendReservationCommand
 from core.metering.finish_reservation import CommitReservationCommand, ReleaseReservationCommand
 from core.metering.ingest_events import IngestEventCommand
 from core.metering.ledger import LedgerQuery, Origin
@@ -145,6 +146,15 @@ class EngineMachine(RuleBasedStateMachine):
         customer, id, _ = self.some_reservation(age, stolen)
         return Call(ReleaseReservationCommand(customer, id), written_once(key, customer, id))
 
+    @precondition(lambda self: self.reference.holds)
+    @rule(batch=batches(age=ages, stolen=is_rare, seconds=st.sampled_from([1, 300, 86_400]), key=keys))
+    def extend(self, batch: list[dict[str, Any]]) -> None:
+        self.carry_out("extend_reservation", [self.extend_command(**item) for item in batch])
+
+    def extend_command(self, age: int, stolen: bool, seconds: int, key: str | None) -> Any:
+        customer, id, _ = self.some_reservation(age, stolen)
+        return Call(ExtendReservationCommand(customer, id, timedelta(seconds=seconds)), written_once(key, customer, id, seconds))
+
     @precondition(lambda self: self.named())
     @rule(batch=batches(age=ages, parts=st.none() | st.integers(-8, 8), stolen=is_rare, key=keys))
     def correct(self, batch: list[dict[str, Any]]) -> None:
@@ -173,7 +183,7 @@ class EngineMachine(RuleBasedStateMachine):
     def event_command(self, customer: str, amount: Amount, source: str, id: int, dated: Dated) -> Any:
         return IngestEventCommand(
             customer_id=self.id(customer),
-            amount=amount,
+            amounts=[amount],
             source=source,
             event_id=f"event {id}",
             recorded_by="tests",

@@ -61,7 +61,7 @@ def sent(customer: Customer, *events: tuple[str, str]) -> tuple[int, int, int]:
             "source": source,
             "type": "sessions",
             "subject": customer.id,
-            "data": {"dimension": longest()[:64]},
+            "data": {"quantity": 1, "dimension": longest()[:64]},
         }
         for source, id in events
     ]

@@ -139,7 +139,7 @@ def test_a_start_is_refused_with_all_the_facts_where_none_is_left(service: Servi
     period = learner.status()["period"]
     assert refused(learner.start("monday"), 403, "practice_session_limit_exceeded") == {
         "error": "practice_session_limit_exceeded",
-        "message": "Practice session limit exceeded: 3",
+        "message": "Practice session limit exceeded: 3 (used 1, set aside 2)",
         "plan": "try_learn",
         "feature": "practice_sessions",
         "current_usage": 1,

@@ -15,6 +15,7 @@ from core.conversations.features import CONVERSATIONS
 from core.conversations.message import Direction
 from core.conversations.record_message import RecordMessage, RecordMessageCommand
 from core.errors import DomainError
+from core.learning.abandon_practice_session import AbandonPracticeSession, AbandonPracticeSessionCommand
 from core.learning.create_learning_plan import CreateLearningPlan, CreateLearningPlanCommand
 from core.learning.practice_session import Practice
 from core.learning.save_practice_session import SavePracticeSession, SavePracticeSessionCommand
@@ -23,6 +24,7 @@ from core.learning.take_assessment import TakeAssessment, TakeAssessmentCommand
 from core.metering.balance import Amount
 from core.metering.consume_usage import ConsumeUsage, ConsumeUsageCommand
 from core.metering.correct_record import CorrectRecord, CorrectRecordCommand
+from core.metering.extend_reservation import ExtendReservation, ExtendReservationCommand
 from core.metering.finish_reservation import (
     CommitReservation,
     CommitReservationCommand,
@@ -94,6 +96,7 @@ async def test_usage_reservations_events_and_corrections(engine: Engine, acme: s
     reserved = await done(engine, ReserveUsage, [ReserveUsageCommand(customer_id=acme, amounts=amounts[:1]) for _ in NUMBERS])
     assert (await engine.balance(acme, "sessions")).held == LENGTH
     ids = [one.reservation.id for one in reserved]
+    await done(engine, ExtendReservation, [ExtendReservationCommand(acme, id, timedelta(hours=1)) for id in ids[:FEWER]])
     await done(engine, CommitReservation, [CommitReservationCommand(acme, id, "test") for id in ids[:FEWER]])
     await done(engine, ReleaseReservation, [ReleaseReservationCommand(acme, id) for id in ids[FEWER : 2 * FEWER]])
     assert (await engine.balance(acme, "sessions")).held == LENGTH - 2 * FEWER
@@ -125,7 +128,8 @@ async def test_learning_plans_practice_sessions_and_assessments(engine: Engine, 
     taken = [TakeAssessmentCommand(customer_id=acme, kind="speaking", score=Decimal(n), recorded_by="test", id=f"{n}") for n in NUMBERS]
     await done(engine, TakeAssessment, taken)
     assert await used(engine, "practice_sessions", "assessments") == [FEWER, LENGTH]
-    assert (await engine.balance(acme, "practice_sessions")).held == LENGTH - FEWER
+    await done(engine, AbandonPracticeSession, [AbandonPracticeSessionCommand(acme, f"{n}") for n in NUMBERS[-FEWER:]])
+    assert (await engine.balance(acme, "practice_sessions")).held == LENGTH - 2 * FEWER
     assert await engine.drift(acme) == []
 
 

@@ -114,5 +114,5 @@ async def test_an_operation_outlives_its_hold_and_keeps_counting(vienna: Vienna)
     assert (added.operation.total_cost, added.step.over_limit) == (40 * CENT, False)
     assert await vienna.stands() == (2, 40, 0)
     assert (await vienna.completes()).operation.status is OperationStatus.COMPLETED
-    whole = await vienna.engine.container.operation_reader().get(OperationKey("v", "scan"))
+    whole = await vienna.engine.container.operation_reader().whole(OperationKey("v", "scan"))
     assert [step.occurred_at for step in whole.steps] == [start, vienna.engine.now]

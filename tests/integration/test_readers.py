@@ -15,8 +15,8 @@ from core.learning.learning_plan import LearningPlanNotFound
 from core.metering.account import CustomerNotFound
 from core.metering.owned import OwnedNotFound
 from core.metering.reader import Reader
-from core.metering.reservations import ReservationNotFound
-from core.operations.operation import OperationNotFound
+from core.metering.reservations import Reservation, ReservationNotFound
+from core.operations.operation import Operation, OperationNotFound, OperationStatus
 from core.operations.ports import OperationKey, WholeOperation
 from core.sessions.session import Session, SessionNotFound
 from infrastructure.sql.driver.connections import Connections
@@ -98,21 +98,52 @@ async def notes(connections: Connections) -> SqlStorage:
     return storage
 
 
-@pytest.fixture(params=["sessions", "sessions of the fake", "conversations", "notes"])
-def listing(request: pytest.FixtureRequest) -> Listing:
+def operation(number: int, customer: str = "acme", at: datetime = NOW, status: OperationStatus = OperationStatus.RUNNING) -> Operation:
+    made: Operation = replace(kinds.operations(customer).first, id=f"{number}", created_at=at, status=status)
+    return made
+
+
+def reservation(number: int, customer: str = "acme", at: datetime = NOW, **fields: Any) -> Reservation:
+    made: Reservation = replace(kinds.reservations(customer).first, id=UUID(int=number), created_at=at, **fields)
+    return made
+
+
+LISTINGS = {
+    "sessions": (SqlSessionReader, session, "created_at"),
+    "conversations": (SqlConversationReader, conversation, "started_at"),
+    "operations": (SqlOperationReader, operation, "created_at"),
+    "reservations": (SqlReservationReader, reservation, "created_at"),
+}
+
+
+@pytest.fixture(params=["sessions of the fake", "notes", *LISTINGS])
+def listing_of_nobody(request: pytest.FixtureRequest) -> Listing:
     if request.param == "sessions of the fake":
         store = SessionStore()
         return Listing(FakeStorage(store), FakeSessionReader(store), "sessions", session, "created_at")
     connections = request.getfixturevalue("connections")
     if request.param == "notes":
         return Listing(request.getfixturevalue("notes"), NOTES.reader(connections), Note, note, "created_at")
-    if request.param == "sessions":
-        return Listing(SqlStorage(connections), SqlSessionReader(connections), "sessions", session, "created_at")
-    return Listing(SqlStorage(connections), SqlConversationReader(connections), "conversations", conversation, "started_at")
+    reader, made, instant = LISTINGS[request.param]
+    return Listing(SqlStorage(connections), reader(connections), request.param, made, instant)
+
+
+async def customers(storage: Storage) -> None:
+    for plan in PLANS:
+        await storage.publish(plan)
+    for id in ("acme", "globex"):
+        await storage.put(kinds.customers(id).first)
+
+
+@pytest.fixture
+async def listing(listing_of_nobody: Listing) -> Listing:
+    """With two customers."""
+    await customers(listing_of_nobody.storage)
+    return listing_of_nobody
 
 
 def numbers(page: list[Any]) -> list[int]:
-    return [thing.id.int for thing in page]
+    return [int(getattr(thing.id, "int", thing.id)) for thing in page]
 
 
 async def test_the_newest_come_first_and_those_of_one_instant_by_their_ids(listing: Listing) -> None:
@@ -120,7 +151,7 @@ async def test_the_newest_come_first_and_those_of_one_instant_by_their_ids(listi
     await listing.keep(*made)
     page = await listing.page(10)
     assert numbers(page) == [6, 5, 4, 3, 2, 1]
-    assert set(page) == set(made)
+    assert all(thing in made for thing in page)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
@@ -141,8 +172,16 @@ async def test_what_is_made_while_somebody_reads_does_not_move_the_pages(listing
 async def test_a_list_is_a_customers_own(listing: Listing) -> None:
     await listing.keep(listing.made(1), listing.made(1, "globex"), listing.made(2, "globex"))
     assert await listing.page(10) == [listing.made(1)]
-    assert await listing.page(10, customer="nobody") == []
     assert await listing.page(10, after=listing.made(9, "globex", LATER)) == [listing.made(1)]
+
+
+async def test_who_has_nothing_yet_has_an_empty_list_and_who_does_not_exist_has_none(listing: Listing) -> None:
+    await listing.keep(listing.made(1, "globex"))
+    assert await listing.page(10) == []
+    assert await listing.page(10, after=listing.made(1, "globex")) == []
+    with pytest.raises(CustomerNotFound) as refusal:
+        await listing.page(10, customer="nobody")
+    assert refusal.value.identity == "nobody"
 
 
 class ByTitle(SqlSessionReader):
@@ -152,6 +191,7 @@ class ByTitle(SqlSessionReader):
 
 async def test_a_further_condition_narrows_a_list_and_never_widens_it(connections: Connections) -> None:
     mine = [replace(session(n), title=title) for n, title in enumerate(("first", "second", "third"))]
+    await customers(SqlStorage(connections))
     await keep(SqlStorage(connections), "sessions", *mine, *(replace(one, customer_id="globex") for one in mine))
     assert await ByTitle(connections).either("acme", "first", "second") == [mine[1], mine[0]]
 
@@ -186,19 +226,13 @@ class One:
         return self.repository
 
 
-async def operation(reader: SqlOperationReader, key: OperationKey) -> Any:
-    whole = await reader.get(key)
-    assert whole.steps == []
-    return whole.operation
-
-
 ONES = [
     One("sessions", SqlSessionReader, SessionNotFound, kinds.sessions),
     One("conversations", SqlConversationReader, ConversationNotFound, kinds.conversations),
     One("learning_plans", SqlLearningPlanReader, LearningPlanNotFound, kinds.learning_plans),
-    One("operations", SqlOperationReader, OperationNotFound, kinds.operations, operation),
+    One("operations", SqlOperationReader, OperationNotFound, kinds.operations),
     One("customers", SqlCustomerReader, CustomerNotFound, kinds.customers),
-    One("reservations", SqlReservationReader, ReservationNotFound, kinds.reservations, lambda reader, key: reader.get(*key)),
+    One("reservations", SqlReservationReader, ReservationNotFound, kinds.reservations),
 ]
 
 
@@ -242,7 +276,7 @@ async def test_an_operation_is_read_with_its_own_steps_in_order(connections: Con
     for customer in ("ada", "bob"):
         await keep(storage, "operations", kinds.operations(customer).first, kinds.operations(customer).other)
     await keep(storage, "steps", *own, replace(own[0], operation_id="another"), kinds.steps("bob").first)
-    whole = await SqlOperationReader(connections).get(OperationKey("ada", "scan"))
+    whole = await SqlOperationReader(connections).whole(OperationKey("ada", "scan"))
     assert whole == WholeOperation(kinds.operations("ada").first, sorted(own, key=lambda step: step.position))
 
 
@@ -261,6 +295,7 @@ async def test_a_conversation_that_is_part_of_another_is_read_as_that_and_listed
 
 async def test_conversations_are_listed_by_whether_they_are_open_at_an_instant(connections: Connections) -> None:
     storage, reader = SqlStorage(connections), SqlConversationReader(connections)
+    await customers(storage)
     ended = [conversation(n, at=NOW - timedelta(days=1), expires_at=NOW) for n in (1, 2)]
     active = [conversation(n, at=NOW - timedelta(days=n), expires_at=NOW + INSTANT) for n in (3, 4)]
     others = [conversation(5, "globex"), conversation(6, expires_at=NOW, merged_into=UUID(int=1)), conversation(7, merged_into=UUID(int=3))]
@@ -269,3 +304,27 @@ async def test_conversations_are_listed_by_whether_they_are_open_at_an_instant(c
         assert await reader.newest_that_are("acme", 10, None, active=is_active, at=NOW) == expected
         (page,) = await reader.newest_that_are("acme", 1, None, active=is_active, at=NOW)
         assert await reader.newest_that_are("acme", 10, (page.started_at, page.id), active=is_active, at=NOW) == expected[1:]
+    assert await reader.newest_that_are("acme", 10, None, at=NOW) == await reader.newest("acme", 10, None)
+
+
+async def test_conversations_are_listed_by_their_counterparty_and_by_whether_they_are_open(connections: Connections) -> None:
+    storage, reader = SqlStorage(connections), SqlConversationReader(connections)
+    ended = [conversation(n, at=NOW - timedelta(days=1), expires_at=NOW, counterparty="12345@lid") for n in (1, 2)]
+    active = [conversation(n, at=NOW - timedelta(days=n - 2), expires_at=NOW + INSTANT, counterparty="12345@lid") for n in (3, 4)]
+    others = [conversation(5), conversation(6, "globex", counterparty="12345@lid")]
+    merged = conversation(7, counterparty="12345@lid", merged_into=UUID(int=3))
+    await customers(storage)
+    await keep(storage, "conversations", *ended, *active, *others, merged)
+    in_order = {True: active, False: ended[::-1], None: [active[0], *ended[::-1], active[1]]}
+    in_order[None].sort(key=lambda item: (item.started_at, item.id), reverse=True)
+    for is_active, expected in in_order.items():
+        for size in (1, 2, 10):
+            found: list[Conversation] = []
+            while page := await reader.newest_that_are(
+                "acme", size, (found[-1].started_at, found[-1].id) if found else None, at=NOW, active=is_active, counterparty="12345@lid"
+            ):
+                found += page
+            assert found == expected
+    assert await reader.newest_that_are("acme", 10, None, at=NOW, counterparty="+12345") == []
+    with pytest.raises(CustomerNotFound):
+        await reader.newest_that_are("nobody", 10, None, at=NOW, counterparty="12345@lid")

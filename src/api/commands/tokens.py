@@ -11,6 +11,9 @@ def sign(settings: Settings, customer_id: str, ttl_seconds: int) -> str:
     """A token for the customer. Raises CommandFailed where there is no secret to sign it with."""
     secret = revealed(settings.jwt_secret)
     if secret is None and settings.database_url is None and settings.jwks_url is None:
+        if not (settings.data_dir / "jwt_secret").exists():
+            hint = "start one there, or name its directory with TOLLGATE_DATA_DIR"
+            raise CommandFailed(f"No service has run with the data directory {settings.data_dir}: {hint}.")
         try:
             secret = DataDirectory(settings.data_dir).secret("jwt_secret")
         except DataDirectoryError as error:

@@ -16,6 +16,10 @@ BODY_BYTES_MAX: Final = 64 * 1024
 """What a route takes that says nothing else: many times what any of them needs."""
 
 _DIGITS_MAX: Final = 18
+_INTEGER_DIGITS_MAX: Final = 4_000
+"""Python reads no whole number of many more digits. A longer one is read as infinite, as 1e999 is: too large wherever it stands."""
+_GZIP: Final = b"\x1f\x8b"
+_AS_IT_IS: Final = "send the body as it is, without compression"
 
 
 def bounded(receive: Receive, announced: str | None, bytes_max: int) -> Receive:
@@ -63,6 +67,14 @@ def _too_large(bytes_max: int) -> HTTPException:
     return HTTPException(413, f"A request body has at most {bytes_max:,} bytes.")
 
 
+def require_plain(content: bytes, encoding: str | None) -> None:
+    """Raises HTTPException 415 for a body that is compressed, whether the header Content-Encoding says so or not."""
+    if encoding is not None and encoding.strip().lower() not in ("", "identity"):
+        raise HTTPException(415, f"Content-Encoding: {encoding} is not supported: {_AS_IT_IS}.", {"Accept-Encoding": "identity"})
+    if content.startswith(_GZIP):
+        raise HTTPException(415, f"The body is compressed: {_AS_IT_IS}.", {"Accept-Encoding": "identity"})
+
+
 def validated(adapter: TypeAdapter[Any], content: bytes, content_type: str | None) -> Any:
     """What the body says. Raises ValidationError with FastAPI's own words, and what `parsed` raises."""
     if content_type == "application/json":
@@ -78,12 +90,21 @@ def parsed(content: bytes, content_type: str | None) -> Any:
     if not is_json(content_type):
         return content
     try:
-        return json.loads(content)
+        return loaded(content)
     except json.JSONDecodeError as error:
         mistake = {"type": "json_invalid", "loc": ("body", error.pos), "msg": "JSON decode error"}
         raise RequestValidationError([mistake]) from error
-    except (ValueError, RecursionError) as error:  # not UTF-8, an endless number, nested too deeply
+    except (ValueError, RecursionError) as error:  # not UTF-8, nested too deeply
         raise HTTPException(400, "There was an error parsing the body") from error
+
+
+def loaded(content: bytes) -> Any:
+    """JSON in UTF-8, UTF-16 or UTF-32, with a byte order mark or without. Raises ValueError and RecursionError."""
+    return json.loads(content, parse_int=_integer)
+
+
+def _integer(digits: str) -> float:
+    return int(digits) if len(digits) <= _INTEGER_DIGITS_MAX else float(digits)
 
 
 def is_json(content_type: str | None) -> bool:

@@ -174,6 +174,7 @@ async def _take_body(declaration: Declaration, request: Request, receive: Receiv
         else:
             values[body.name] = body.default
         return
+    bodies.require_plain(content, headers.get("content-encoding"))
     try:
         values[body.name] = bodies.validated(body.adapter, content, headers.get("content-type"))
     except ValidationError as error:

@@ -23,19 +23,19 @@ from core.conversations.features import CONVERSATIONS
 from core.conversations.message import Channel, Direction
 from core.conversations.ports import ConversationKey
 from core.conversations.record_message import Recorded, RecordMessageCommand
+from core.text import mended_prose
 
 router = APIRouter(prefix="/api/v1", tags=["conversations"], route_class=FrameRoute)
 
-_HALF_CHARACTERS: Final = re.compile(r"[\ud800-\udfff]")
 _LOST_PLUS: Final = re.compile(r"\A (?=\d+\Z)")
 
 
-def _whole_characters(value: Any) -> Any:
-    """A sender is never refused, and a half of a surrogate pair is in no encoding: it is replaced before anybody looks."""
-    return _HALF_CHARACTERS.sub("\N{REPLACEMENT CHARACTER}", value) if isinstance(value, str) else value
+def _as_text(value: Any) -> Any:
+    """A sender is never refused, and a half of a surrogate pair is a text in no encoding: it is mended before anybody looks."""
+    return mended_prose(value, len(value)) if isinstance(value, str) else value
 
 
-Counterparty = Annotated[str, BeforeValidator(_whole_characters)]
+Counterparty = Annotated[str, BeforeValidator(_as_text)]
 
 
 class NewMessage(Wire):

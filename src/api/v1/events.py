@@ -19,12 +19,13 @@ from api.container import Container
 from api.dependencies import ServiceWriter, container_of
 from api.docs import refusals
 from api.errors import told
+from api.frame.body import loaded, require_plain
 from api.frame.route import FrameRoute
 from api.replies import REPLAYED, fingerprint, idempotency_key
 from api.v1.bodies import BULK_BYTES_MAX, ITEMS_MAX, PASSING
 from api.wire import Answer, CustomerId, ExactNumber, FinishedDetail, Id, Instant, Key, spelled
 from core.errors import DomainError
-from core.metering.balance import Amount
+from core.metering.balance import Amount, FeatureNotInPlan
 from core.metering.event_types import EventType, InvalidEvent
 from core.metering.ingest_events import IngestEventCommand
 from core.metering.use_case import Call
@@ -168,10 +169,17 @@ async def _ingest(events: ReadEvents, container: Container) -> EventsAnswer:
                 # This says nothing about the event: the request is to be sent again, and what was booked by now counts as a duplicate then.
                 raise outcome
             detail = told(outcome).detail
-            rejected.append(Rejected(index=index, id=command.event_id, error=detail["error"], message=detail["message"]))
+            message = (
+                _nothing_counted(outcome.feature) if isinstance(outcome, FeatureNotInPlan) and not outcome.declared else detail["message"]
+            )
+            rejected.append(Rejected(index=index, id=command.event_id, error=detail["error"], message=message))
     booked = sum(outcome is True for outcome in outcomes)
     known = sum(outcome is False for outcome in outcomes)
     return EventsAnswer(accepted=booked, duplicates=known, rejected=sorted(rejected, key=lambda item: item.index))
+
+
+def _nothing_counted(type: str) -> str:
+    return f"{type!r} is neither a declared metered feature nor an event type under 'meters:' in the plan file."
 
 
 async def read_events(found: list[Any], recorded_by: str, mapped: Mapping[str, EventType]) -> ReadEvents:
@@ -200,12 +208,15 @@ async def _events(request: Request) -> list[Any]:
     if content_type not in (ONE_EVENT, MANY_EVENTS, JSON) and not (attributes and not content_type):
         raise HTTPException(415, f"{ONE_EVENT}, {MANY_EVENTS} or {JSON} is expected.")
     body = await request.body()
+    require_plain(body, request.headers.get("content-encoding"))
     try:
         content = _read(body) if body or not attributes else None
     except ValueError as error:
         raise HTTPException(400, f"The body cannot be read as JSON: {error}.") from error
     if attributes and content_type not in (ONE_EVENT, MANY_EVENTS):
         return [attributes if content is None else attributes | {"data": content}]
+    if content_type == ONE_EVENT and isinstance(content, list):
+        raise HTTPException(422, f"A list of events is sent as {MANY_EVENTS}.")
     if content_type == ONE_EVENT or (content_type == JSON and not isinstance(content, list)):
         return [content]
     if not isinstance(content, list) or not 1 <= len(content) <= ITEMS_MAX:
@@ -215,11 +226,14 @@ async def _events(request: Request) -> list[Any]:
 
 def _attributes(request: Request) -> dict[str, Any]:
     """The attributes of binary mode; their values are percent-encoded UTF-8. None without the one that every event has."""
-    found = {
-        name[len(BINARY) :].decode(): unquote(value.decode("latin-1"))
-        for name, value in request.scope["headers"]
-        if name.startswith(BINARY)
-    }
+    try:
+        found = {
+            name[len(BINARY) :].decode("latin-1"): unquote(value.decode("latin-1"), errors="strict")
+            for name, value in request.scope["headers"]
+            if name.startswith(BINARY)
+        }
+    except UnicodeDecodeError as error:  # mended, two different ids would be one
+        raise HTTPException(422, "The values of headers that begin with ce- are percent-encoded UTF-8.") from error
     return found if "specversion" in found else {}
 
 
@@ -227,9 +241,9 @@ def _read(body: bytes) -> Any:
     try:
         return from_json(body, allow_inf_nan=False)
     except ValueError as error:
-        # What only one of the events is to blame for (half of a surrogate pair, NaN) is no reason to refuse the others.
+        # What only one of the events is to blame for (half of a surrogate pair, NaN, an endless number) is no reason to refuse the others.
         with suppress(ValueError, RecursionError):
-            return json.loads(body.decode())
+            return loaded(body)
         raise error
 
 

@@ -11,6 +11,7 @@ from api.frame.route import FrameRoute
 from api.replies import Reply
 from api.v1.bodies import PROSE_BYTES_MAX
 from api.v1.learning_bodies import (
+    AbandonedAnswer,
     AssessmentAnswer,
     FinishedPractice,
     LearningPlanAnswer,
@@ -22,6 +23,7 @@ from api.v1.learning_bodies import (
     SubscriptionStatus,
 )
 from api.wire import Id
+from core.learning.abandon_practice_session import AbandonedPractice, AbandonPracticeSessionCommand
 from core.learning.create_learning_plan import CreateLearningPlanCommand
 from core.learning.features import ASSESSMENTS, PRACTICE_SESSIONS
 from core.learning.learning_plan import LearningPlan
@@ -40,6 +42,10 @@ def _created(plan: LearningPlan) -> Reply:
 
 def _started(started: StartedPractice) -> Reply:
     return Reply.of(StartedAnswer.of(started), 201 if started.is_new else 200)
+
+
+def _abandoned(abandoned: AbandonedPractice) -> Reply:
+    return Reply.of(AbandonedAnswer.of(abandoned))
 
 
 def _saved(saved: SavedPractice) -> Reply:
@@ -94,9 +100,25 @@ async def get_learning_plan(
 def start_practice_session(body: PracticeStart, caller: ProductWriter) -> StartPracticeSessionCommand:
     """Start a practice session and hold one of the plan's sessions for it. Refused where none is left in this billing period.
 
-    A start that is abandoned gives the session back after three hours. What was practised can be saved even then.
+    A start that is neither saved nor abandoned gives the session back after three hours. What was practised can be saved even then.
     """
     return StartPracticeSessionCommand(caller.customer_id, body.id, body.learning_plan_id)
+
+
+@router.post(
+    "/practice-sessions/{id}/abandon",
+    response_model=AbandonedAnswer,
+    responses=refusals("practice_session_not_found", "practice_session_conflict"),
+)
+@carried_out(by=lambda container: container.abandon_practice_session(), answered=_abandoned)
+def abandon_practice_session(
+    id: Annotated[Id, Path(description="the practice session's id")], caller: ProductWriter
+) -> AbandonPracticeSessionCommand:
+    """Give a started practice session up: what is held for it is given back at once. Abandoning it again changes nothing.
+
+    It can be started anew, and what was practised can be saved after all. One that has been saved cannot be abandoned.
+    """
+    return AbandonPracticeSessionCommand(caller.customer_id, id)
 
 
 @router.post(

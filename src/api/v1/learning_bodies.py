@@ -9,6 +9,7 @@ from pydantic import Field
 
 from api.v1.bodies import OwnId, PeriodBody, display, to_balance
 from api.wire import Answer, FinishedDetail, FinishedProse, Id, Label, Number, RoundNumber, Seconds, Wire, decimal_number
+from core.learning.abandon_practice_session import AbandonedPractice
 from core.learning.assessment import Assessment
 from core.learning.features import ASSESSMENTS, PRACTICE_SESSIONS
 from core.learning.learning_plan import TOTAL_SESSIONS_MAX, LearningPlan
@@ -154,6 +155,29 @@ class StartedAnswer(Answer):
             started_at=session.started_at,
             expires_at=started.hold.expires_at,
             subscription=PracticeSubscription.of(started.balance),
+        )
+
+
+class AbandonedAnswer(Answer):
+    """An abandoned practice session: nothing is held for it any more."""
+
+    id: str
+    learning_plan_id: str | None
+    status: PracticeStatus
+    started_at: datetime | None
+    abandoned_at: datetime | None
+    subscription: PracticeSubscription
+
+    @classmethod
+    def of(cls, abandoned: AbandonedPractice) -> "AbandonedAnswer":
+        session = abandoned.session
+        return cls(
+            id=session.id,
+            learning_plan_id=session.learning_plan_id,
+            status=session.status,
+            started_at=session.started_at,
+            abandoned_at=session.abandoned_at,
+            subscription=PracticeSubscription.of(abandoned.balance),
         )
 
 

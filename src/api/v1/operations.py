@@ -6,16 +6,31 @@ from decimal import Decimal
 from typing import Annotated
 from urllib.parse import quote
 
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Path, Query, Request
 from pydantic import Field
 
 from api.dependencies import ProductReader, ProductReporter, container_of
 from api.docs import refusals
 from api.frame.commands import carried_out
 from api.frame.route import FrameRoute
+from api.paging import page
 from api.replies import Reply
 from api.v1.bodies import RUNS_MAX, OwnId
-from api.wire import Answer, ExactNumber, FinishedShortLabel, Id, Label, Number, Wire, decimal_number
+from api.wire import (
+    Answer,
+    Cursor,
+    ExactNumber,
+    FinishedShortLabel,
+    Id,
+    Label,
+    Limit,
+    Number,
+    Page,
+    Wire,
+    decimal_number,
+    from_cursor,
+    own_id,
+)
 from core.operations.add_step import AddedStep, AddStepCommand
 from core.operations.cost import dollars
 from core.operations.finish_operation import FinishOperationCommand
@@ -236,9 +251,26 @@ def fail_operation(id: OperationId, caller: ProductReporter) -> FinishOperationC
     return FinishOperationCommand(caller.customer_id, id, OperationStatus.FAILED, caller.name)
 
 
+@router.get("")
+async def list_operations(
+    request: Request,
+    caller: ProductReader,
+    status: Annotated[OperationStatus | None, Query(description="only those that stand like this")] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Page[OperationHead]:
+    """The customer's operations, without their steps, newest first."""
+    reader, before = container_of(request).operation_reader(), from_cursor(cursor, own_id)
+    if status is None:
+        found = await reader.newest(caller.customer_id, limit + 1, before)
+    else:
+        found = await reader.newest_in(caller.customer_id, limit + 1, before, status=status)
+    return page(found, limit, reader.position).each(OperationHead.of)
+
+
 @router.get("/{id}", responses=refusals("operation_not_found"))
 async def get_operation(request: Request, id: OperationId, caller: ProductReader) -> OperationAnswer:
     """An operation with all of its steps. Another customer's answers 404."""
     container = container_of(request)
-    whole = await container.operation_reader().get(OperationKey(caller.customer_id, id))
+    whole = await container.operation_reader().whole(OperationKey(caller.customer_id, id))
     return OperationAnswer.whole(whole.operation, whole.steps)

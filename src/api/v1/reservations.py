@@ -6,20 +6,23 @@ from typing import Annotated
 from urllib.parse import quote
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Path, Query, Request
 from pydantic import Field
 
 from api.dependencies import CustomerReader, CustomerWriter, container_of
 from api.docs import refusals
 from api.frame.commands import carried_out
 from api.frame.route import FrameRoute
+from api.paging import page
 from api.replies import Reply
 from api.v1.bodies import FEATURES_MAX, BalanceAnswer, FinishedAmountBody, amounts, balances
-from api.wire import Answer, ExactNumber, Key, Label, Number, Wire, identified, number
+from api.wire import Answer, Cursor, ExactNumber, Key, Label, Limit, Number, Page, Wire, from_cursor, identified, number
 from core.metering.balance import Amount, Balance
+from core.metering.extend_reservation import ExtendReservationCommand
 from core.metering.finish_reservation import CommitReservationCommand, ReleaseReservationCommand
-from core.metering.reservations import TTL_DEFAULT, TTL_MAX, Reservation, ReservationNotFound, ReservationState
+from core.metering.reservations import TTL_DEFAULT, TTL_MAX, Reservation, ReservationKey, ReservationNotFound, ReservationState
 from core.metering.reserve_usage import Reserved, ReserveUsageCommand
+from core.plans.features import Feature
 
 router = APIRouter(prefix="/api/v1/customers/{customer_id}/reservations", tags=["reservations"], route_class=FrameRoute)
 
@@ -44,6 +47,12 @@ class ReservationBody(Wire):
     reference: Annotated[Label | None, Field(description="your own reference, shown in the ledger when it is committed")] = None
 
 
+class ExtensionBody(Wire):
+    """How long the usage stays set aside, from now on."""
+
+    ttl_seconds: Annotated[int, Field(ge=1, le=TTL_SECONDS_MAX, strict=True)]
+
+
 class CommitBody(Wire):
     """What was really used; absent: what was held."""
 
@@ -57,7 +66,7 @@ class ReservedAmount(Answer):
     quantity: Number
 
 
-class ReservationAnswer(Answer):
+class ListedReservation(Answer):
     """A reservation. `usage` is what was held, and once it is committed what was really used."""
 
     id: UUID
@@ -68,12 +77,11 @@ class ReservationAnswer(Answer):
     reference: str | None
     late: Annotated[bool, Field(description="committed after it had expired")]
     usage: list[ReservedAmount]
-    balances: dict[str, BalanceAnswer]
 
     @classmethod
-    def of(cls, reservation: Reservation, found: Mapping[str, Balance], now: datetime) -> "ReservationAnswer":
+    def listed(cls, reservation: Reservation, features: Mapping[str, Feature], now: datetime) -> "ListedReservation":
         used = reservation.usage if reservation.actual is None else reservation.actual
-        return cls(
+        return ListedReservation(
             id=reservation.id,
             state=reservation.state_at(now),
             created_at=reservation.created_at,
@@ -81,9 +89,19 @@ class ReservationAnswer(Answer):
             finished_at=reservation.finished_at,
             reference=reservation.reference,
             late=reservation.late,
-            usage=[ReservedAmount(feature=key, quantity=number(parts, found[key].feature)) for key, parts in used.items()],
-            balances=balances(found),
+            usage=[ReservedAmount(feature=key, quantity=number(parts, features[key])) for key, parts in used.items()],
         )
+
+
+class ReservationAnswer(ListedReservation):
+    """A reservation, and where its features stand."""
+
+    balances: dict[str, BalanceAnswer]
+
+    @classmethod
+    def of(cls, reservation: Reservation, found: Mapping[str, Balance], now: datetime) -> "ReservationAnswer":
+        features = {key: balance.feature for key, balance in found.items()}
+        return cls(**dict(cls.listed(reservation, features, now)), balances=balances(found))
 
 
 def _held(result: Reserved) -> Reply:
@@ -92,7 +110,7 @@ def _held(result: Reserved) -> Reply:
     return Reply.of(answer, 201, location=where)
 
 
-def _finished(result: Reserved) -> Reply:
+def _changed(result: Reserved) -> Reply:
     reservation = result.reservation
     return Reply.of(ReservationAnswer.of(reservation, result.balances, reservation.finished_at or reservation.created_at))
 
@@ -124,12 +142,31 @@ def reserve_usage(body: ReservationBody, caller: CustomerWriter) -> ReserveUsage
     )
 
 
+@router.get("")
+async def list_reservations(
+    request: Request,
+    caller: CustomerReader,
+    state: Annotated[ReservationState | None, Query(description="only those that are in this state by now")] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Page[ListedReservation]:
+    """The customer's reservations, newest first; those of its operations and practice sessions are among them."""
+    container = container_of(request)
+    reader, now, before = container.reservation_reader(), container.clock()(), from_cursor(cursor)
+    if state is None:
+        found = await reader.newest(caller.customer_id, limit + 1, before)
+    else:
+        found = await reader.newest_in(caller.customer_id, limit + 1, before, state=state, at=now)
+    features = {feature.key: feature for feature in await container.plan_reader().features()}
+    return page(found, limit, reader.position).each(lambda reservation: ListedReservation.listed(reservation, features, now))
+
+
 @router.get("/{id}", responses=refusals("reservation_not_found"))
 async def get_reservation(request: Request, id: ReservationId, caller: CustomerReader) -> ReservationAnswer:
     """A reservation in its present state, and where its features stand."""
     container = container_of(request)
     now = container.clock()()
-    reservation = await container.reservation_reader().get(caller.customer_id, id)
+    reservation = await container.reservation_reader().get(ReservationKey(caller.customer_id, id))
     features = {*reservation.usage, *(reservation.actual or {})}
     account = await container.account_reader().read(caller.customer_id, features, now)
     return ReservationAnswer.of(reservation, account.balances(features), now)
@@ -140,7 +177,7 @@ async def get_reservation(request: Request, id: ReservationId, caller: CustomerR
     response_model=ReservationAnswer,
     responses=refusals("reservation_not_found", "reservation_not_held", "invalid_quantity", "feature_not_in_plan"),
 )
-@carried_out(by=lambda container: container.commit_reservation(), answered=_finished)
+@carried_out(by=lambda container: container.commit_reservation(), answered=_changed)
 def commit_reservation(id: ReservationId, caller: CustomerWriter, body: CommitBody | None = None) -> CommitReservationCommand:
     """Book what was really used. Always booked: above the hold, above the limit, and late."""
     actual = None if body is None or body.usage is None else amounts(body.usage)
@@ -152,7 +189,18 @@ def commit_reservation(id: ReservationId, caller: CustomerWriter, body: CommitBo
     response_model=ReservationAnswer,
     responses=refusals("reservation_not_found", "reservation_not_held"),
 )
-@carried_out(by=lambda container: container.release_reservation(), answered=_finished)
+@carried_out(by=lambda container: container.release_reservation(), answered=_changed)
 def release_reservation(id: ReservationId, caller: CustomerWriter) -> ReleaseReservationCommand:
     """Give back what is held. Releasing again changes nothing."""
     return ReleaseReservationCommand(caller.customer_id, id)
+
+
+@router.post(
+    "/{id}/extend",
+    response_model=ReservationAnswer,
+    responses=refusals("reservation_not_found", "reservation_not_held"),
+)
+@carried_out(by=lambda container: container.extend_reservation(), answered=_changed)
+def extend_reservation(id: ReservationId, body: ExtensionBody, caller: CustomerWriter) -> ExtendReservationCommand:
+    """Let the hold end so many seconds from now. Refused where it has ended already: committed, released or expired."""
+    return ExtendReservationCommand(caller.customer_id, id, timedelta(seconds=body.ttl_seconds))

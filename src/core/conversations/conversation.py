@@ -16,6 +16,12 @@ messages of the later one would have found the earlier one open. The earlier one
 With a cap, a conversation that is full takes no message, and two that hold more than the cap together stay two; of several windows
 that contain t, it is the one that started last.
 
+A message may come 35 days late. It finds its place by the same rule among the conversations of then, by the plan's window of now, and
+changes no others. A conversation counts in the period in which it starts, and what a late message opens is measured against the limit
+of that period. Each conversation has one unit of usage. Where a start moves into an earlier period, the unit moves with it; where
+conversations become one, the later one's unit is given back. In either case it is what is left of that very unit: where somebody has
+corrected it, nothing is given back a second time, and no other conversation's unit is touched (`booking.py`).
+
 What the order in which messages arrive can change, given that length and kind of the windows do not change meanwhile:
 
 - Windows that every message extends, without a cap: nothing. A conversation is a longest run of messages each less than a length

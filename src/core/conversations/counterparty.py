@@ -3,7 +3,7 @@
 - A phone number is one counterparty in any spelling, also inside a chat address or a URI: `436601234567@s.whatsapp.net`,
   `436601234567@c.us`, `whatsapp:+436601234567`, `tel:`, `sms:`, `sip:+…@…`, and with `00` for the `+`.
 - Everything else counts as itself: an id of up to 255 characters, letter by letter, but for white space at either end.
-- Control characters and halves of surrogate pairs are replaced. Of what is longer, the first characters are kept, and a digest of the
+- What is no text in it is mended (`core/text.py`). Of what is longer, the first characters are kept, and a digest of the
   whole, so that it stays another than every other. All who withhold who they are, are `unknown`.
 
 So whatever a sender is called, it has a name, and a message from it is counted. A message to somebody asks for a phone number, or for
@@ -15,7 +15,9 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import Final, NamedTuple
 
-LENGTH_MAX: Final = 255
+from core.text import LABEL_LENGTH_MAX, mended_label
+
+LENGTH_MAX: Final = LABEL_LENGTH_MAX
 DIGEST_LENGTH: Final = 32
 REMEMBERED_MAX: Final = 16_384
 UNKNOWN: Final = "unknown"
@@ -24,8 +26,6 @@ _INVISIBLE: Final = "\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff"
 """What is copied along with a text and not seen: marks of the writing direction, soft hyphens, spaces of no width."""
 
 _AROUND: Final = re.compile(rf"\A[\s{_INVISIBLE}]+|[\s{_INVISIBLE}]+\Z")
-_LINE_ENDS: Final = re.compile(r"[\t-\r\x85\u2028\u2029]")
-_NO_TEXT: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _NAME: Final = re.compile(r"[^\W\d_]|@")
 
 _DIALLED: Final = re.compile(
@@ -43,17 +43,14 @@ class Address(NamedTuple):
     """A counterparty as it was written.
 
     `number` is the phone number that it is or contains, in digits, with a `+` where it is an international one. `name` is what it
-    counts as where that can be no phone number. `is_name`: messages can be sent to that name.
+    counts as where that can be no phone number. `is_name`: messages can be sent to that name. `needs_region`: it takes a region to read
+    the number, or to say why it is none.
     """
 
     name: str
     number: str | None
     is_name: bool
-
-    @property
-    def needs_region(self) -> bool:
-        """Whether it takes a region to read the number, or to say why it is none."""
-        return not self.is_name and not (self.number or "").startswith("+")
+    needs_region: bool
 
 
 def address_of(written: str) -> Address:
@@ -62,17 +59,19 @@ def address_of(written: str) -> Address:
 
 
 def _address_of(written: str) -> Address:
-    text = _NO_TEXT.sub("\N{REPLACEMENT CHARACTER}", _LINE_ENDS.sub(" ", _AROUND.sub("", written)))
+    text = _AROUND.sub("", written)
     if not text:
-        return Address(UNKNOWN, None, is_name=False)
+        return Address(UNKNOWN, None, is_name=False, needs_region=True)
+    text = mended_label(text, len(text))
     number = _number_in(text) if len(text) <= LENGTH_MAX else None
     if number is not None:
-        return Address(f"+{number[2:]}" if number.startswith("00") else number, number, is_name=False)
+        name = f"+{number[2:]}" if number[:2] == "00" and number[2:] else number
+        return Address(name, number, is_name=False, needs_region=not number.startswith("+"))
     is_name = _NAME.search(text) is not None
     if len(text) > LENGTH_MAX:
         digest = sha256(text.encode()).hexdigest()[:DIGEST_LENGTH]
         text = f"{text[: LENGTH_MAX - DIGEST_LENGTH - 1]}~{digest}"
-    return Address(text, None, is_name)
+    return Address(text, None, is_name, needs_region=not is_name)
 
 
 _remembered: Final = lru_cache(REMEMBERED_MAX)(_address_of)
@@ -87,7 +86,7 @@ def _number_in(text: str) -> str | None:
         return None
     digits = _digits(dialled[2])
     is_international = dialled[1] or (uri and uri[1].lower() == "whatsapp")
-    return f"+{digits.removeprefix('00')}" if is_international else digits
+    return f"+{digits.removeprefix('00') or digits}" if is_international else digits
 
 
 def _digits(text: str) -> str:

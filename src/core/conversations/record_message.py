@@ -82,31 +82,35 @@ class RecordMessage(AccountUseCase[RecordMessageCommand, Recorded, Conversations
         await uow.records.load_of(_displaceable(sought, uow))
 
     def dated(self, commands: Sequence[RecordMessageCommand], uow: ConversationsUnitOfWork) -> Iterable[tuple[Meter, datetime]]:
-        yield from ((Meter(party.customer_id, CONVERSATIONS.key), sent_at) for party, sent_at, _ in self._readable(commands, uow))
+        yield from ((Meter(party.customer_id, CONVERSATIONS.key), sent_at) for party, sent_at, *_ in self._readable(commands, uow))
         for cause in _displaceable(self._sought(commands, uow), uow):
             yield from ((known.record.meter, known.record.occurred_at) for known in uow.records.of(cause))
 
     def _sought(self, commands: Sequence[RecordMessageCommand], uow: ConversationsUnitOfWork) -> Mapping[Party, Sought]:
         """The conversations that the messages may belong to."""
         sought: dict[Party, Sought] = {}
-        for party, sent_at, account in self._readable(commands, uow):
-            earliest = min(sent_at, account.now, sought[party].ends_after) if party in sought else min(sent_at, account.now)
-            sought[party] = Sought(earliest, _window(account).messages_max)
+        for party, sent_at, now, window in self._readable(commands, uow):
+            known = sought.get(party)
+            earliest = min(sent_at, now) if known is None else min(sent_at, now, known.ends_after)
+            sought[party] = Sought(earliest, window.messages_max)
         return sought
 
     def _readable(
         self, commands: Sequence[RecordMessageCommand], uow: ConversationsUnitOfWork
-    ) -> Iterable[tuple[Party, datetime, Account]]:
-        """Whose messages they are, and when they were sent. What is refused is left out, and raised when the command is decided."""
+    ) -> Iterable[tuple[Party, datetime, datetime, Window]]:
+        """Whose messages they are, when they were sent, what time it is, and the window that they fall into.
+
+        What is refused is left out, and raised when the command is decided.
+        """
         for command in commands:
             account = uow.accounts.locked.get(command.customer_id)
             if account is not None:
                 try:
                     party, sent_at = self._whose_and_when(command, account, uow)
-                    metered_entitlement(account.plan, CONVERSATIONS.key)
+                    window = _window(account)
                 except DomainError:
                     continue
-                yield party, sent_at, account
+                yield party, sent_at, account.now, window
 
     def decide(self, command: RecordMessageCommand, account: Account, uow: ConversationsUnitOfWork) -> Recorded:
         if known := uow.messages.get(_key(command)):
@@ -118,8 +122,7 @@ class RecordMessage(AccountUseCase[RecordMessageCommand, Recorded, Conversations
         placement = self._placed(sent_at, command, party, conversations, window)
         if placement.opened and command.direction is Direction.OUTBOUND and sent_at not in account.balance(CONVERSATIONS.key).period:
             # What is enforced happens now: a conversation may not be opened in a period whose quota nobody looks at.
-            start = account.balance(CONVERSATIONS.key).period.start
-            enforced_at = start if sent_at < start else account.now
+            enforced_at = min(max(sent_at, account.balance(CONVERSATIONS.key).period.start), account.now)
             placement = self._placed(enforced_at, command, party, conversations, window)
         over_limit = book(placement, command.direction, command.recorded_by, account, uow)
         receipt = _receipt(placement, account, over_limit=over_limit)
@@ -149,7 +152,8 @@ class RecordMessage(AccountUseCase[RecordMessageCommand, Recorded, Conversations
     def _whose_and_when(self, command: RecordMessageCommand, account: Account, uow: ConversationsUnitOfWork) -> tuple[Party, datetime]:
         sent_at = account.now if command.sent_at is None else command.sent_at
         require_recent(sent_at, account.now)
-        address, region = address_of(command.counterparty), _region(command, uow)
+        address = address_of(command.counterparty)
+        region = _region(command, uow) if address.needs_region else None
         number = self._phone_numbers.number_of(address, region)
         if number is None and command.direction is Direction.OUTBOUND and not address.is_name:
             raise InvalidPhoneNumber(command.counterparty, region)
@@ -157,7 +161,8 @@ class RecordMessage(AccountUseCase[RecordMessageCommand, Recorded, Conversations
 
     def _require_same(self, known: Message, command: RecordMessageCommand, uow: ConversationsUnitOfWork) -> None:
         """Raises MessageConflict where the message that has the id is another one."""
-        counterparty = self._phone_numbers.known_as(address_of(command.counterparty), _region(command, uow))
+        address = address_of(command.counterparty)
+        counterparty = self._phone_numbers.known_as(address, _region(command, uow) if address.needs_region else None)
         # What is stored was perhaps read when fewer forms of a number were known to be one.
         stored = {known.receipt.counterparty, self._phone_numbers.known_as(address_of(known.receipt.counterparty), None)}
         if known.direction is not command.direction or counterparty not in stored:
@@ -165,8 +170,6 @@ class RecordMessage(AccountUseCase[RecordMessageCommand, Recorded, Conversations
 
 
 def _region(command: RecordMessageCommand, uow: ConversationsUnitOfWork) -> str | None:
-    if not address_of(command.counterparty).needs_region:
-        return None
     customer = uow.customers.get(command.customer_id)
     return customer.phone_region if customer else None
 

@@ -6,14 +6,21 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from core.errors import DomainError
+from core.errors import DomainError, NotFoundError
 
 
 class PracticeStatus(StrEnum):
-    """Where a practice session stands. A started one that is never saved stays started; its hold expires."""
+    """Where a practice session stands. A started one that is neither saved nor abandoned stays started; its hold expires."""
 
     STARTED = "started"
+    ABANDONED = "abandoned"
     SAVED = "saved"
+
+
+class PracticeSessionNotFound(NotFoundError):
+    """The customer has no practice session with this id."""
+
+    noun = "practice session"
 
 
 class PracticeSessionConflict(DomainError):
@@ -26,6 +33,18 @@ class PracticeSessionConflict(DomainError):
 
     def facts(self) -> Mapping[str, object]:
         return {"practice_session_id": self.id, "status": self.status.value}
+
+
+class PracticeSessionSaved(DomainError):
+    """A practice session that has been saved cannot be abandoned: it is counted."""
+
+    def __init__(self, id: str) -> None:
+        super().__init__(id)
+        self.id = id
+        self.message = f"Practice session {id!r} has been saved and counted: it cannot be abandoned."
+
+    def facts(self) -> Mapping[str, object]:
+        return {"practice_session_id": self.id, "status": PracticeStatus.SAVED.value}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +61,7 @@ class PracticeSession:
     """One practice session of one customer, known by an id that the caller may choose.
 
     `practice` and `saved_at` are None until it is saved; `started_at` and `reservation_id` are None where it never was started.
-    `over_limit` says whether it was booked above the plan's limit.
+    `over_limit` says whether it was booked above the plan's limit. An abandoned one can be started anew, and saved after all.
     """
 
     id: str
@@ -53,10 +72,13 @@ class PracticeSession:
     practice: Practice | None = None
     saved_at: datetime | None = None
     over_limit: bool = False
+    abandoned_at: datetime | None = None
 
     @property
     def status(self) -> PracticeStatus:
-        return PracticeStatus.STARTED if self.saved_at is None else PracticeStatus.SAVED
+        if self.saved_at is not None:
+            return PracticeStatus.SAVED
+        return PracticeStatus.STARTED if self.abandoned_at is None else PracticeStatus.ABANDONED
 
     def plan_id(self, named: str | None) -> str | None:
         """The learning plan that a further call is about: the one that it names, or else the one that the session was started for."""
@@ -68,8 +90,14 @@ class PracticeSession:
             raise PracticeSessionConflict(self.id, self.status)
 
     def started(self, learning_plan_id: str | None, reservation_id: UUID, now: datetime) -> "PracticeSession":
-        """Starts, or starts anew where an earlier start was abandoned. Ask `require_unsaved` first."""
-        return replace(self, learning_plan_id=learning_plan_id, reservation_id=reservation_id, started_at=now)
+        """Starts, or starts anew where an earlier start was abandoned, or forgotten. Ask `require_unsaved` first."""
+        return replace(self, learning_plan_id=learning_plan_id, reservation_id=reservation_id, started_at=now, abandoned_at=None)
+
+    def abandoned(self, now: datetime) -> "PracticeSession":
+        """Given up; again, it changes nothing. Raises PracticeSessionSaved."""
+        if self.saved_at is not None:
+            raise PracticeSessionSaved(self.id)
+        return self if self.abandoned_at is not None else replace(self, abandoned_at=now)
 
     def require_started_for(self, learning_plan_id: str | None) -> None:
         """Raises PracticeSessionConflict where it was started for another learning plan."""

@@ -66,9 +66,11 @@ class LimitExceeded(DomainError):
         super().__init__(plan, balance, requested, at)
         self.plan, self.balance, self.requested, self.at = plan, balance, requested, at
         self.feature = balance.feature.key
-        limit = balance.feature.amount(balance.limit or 0)
-        which = "" if self.feature == balance.feature.plural else f" ({self.feature})"
-        self.message = f"Usage limit exceeded: {limit}{which}."
+        units = balance.feature.units
+        which = [] if self.feature == balance.feature.plural else [self.feature]
+        stands = [f"used {units(balance.used):f}, set aside {units(balance.held):f}"] if balance.held else []
+        more = f" ({'; '.join(which + stands)})" if which or stands else ""
+        self.message = f"Usage limit exceeded: {balance.feature.amount(balance.limit or 0)}{more}."
 
     def facts(self) -> Mapping[str, object]:
         balance, units = self.balance, self.balance.feature.units

@@ -44,8 +44,9 @@ class EventMeter:
 
     def amount(self, data: object) -> Amount:
         """Raises InvalidEvent where the path leads to no number. A dimension that is not there is none."""
-        dimension = None if self.dimension is None else _found(data, self.dimension)
-        label = mended_label(str(dimension), SHORT_LABEL_LENGTH_MAX) if isinstance(dimension, str | int) and dimension != "" else None
+        found = None if self.dimension is None else _found(data, self.dimension)
+        named = isinstance(found, str | int) and not isinstance(found, bool) and found != ""
+        label = mended_label(str(found), SHORT_LABEL_LENGTH_MAX) if named else None
         if isinstance(self.quantity, Decimal):
             return Amount(self.feature, self.quantity, label)
         found = _found(data, self.quantity)

@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
-from uuid import UUID
 
 from core.metering.account import Account
 from core.metering.counters import Counted
@@ -15,9 +14,10 @@ from core.metering.journal import Journal
 from core.metering.ledger import Breakdown, EventKey, LedgerQuery, UsageRecord
 from core.metering.meters import Meter
 from core.metering.owned import Owned, OwnedRepository
+from core.metering.reader import Position, Reader
 from core.metering.records import Records
 from core.metering.repository import Repository
-from core.metering.reservations import Reservation, Reservations
+from core.metering.reservations import Reservation, ReservationKey, ReservationNotFound, Reservations, ReservationState
 from core.plans.periods import Period
 
 OwnedT = TypeVar("OwnedT", bound=Owned)
@@ -144,12 +144,17 @@ class AccountReader(ABC):
         """With these features, or with all that the plan meters. Raises CustomerNotFound."""
 
 
-class ReservationReader(ABC):
-    """Reservations as they stand."""
+class ReservationReader(Reader[ReservationKey, Reservation]):
+    """Reservations in all their states, newest first by when they were made."""
+
+    missing = ReservationNotFound
+    newest_by = "created_at"
 
     @abstractmethod
-    async def get(self, customer_id: str, id: UUID) -> Reservation:
-        """Raises ReservationNotFound."""
+    async def newest_in(
+        self, customer_id: str, limit: int, before: Position | None, *, state: ReservationState, at: datetime
+    ) -> Sequence[Reservation]:
+        """As `newest`, those that are in this state at that instant."""
 
 
 class LedgerReader(ABC):

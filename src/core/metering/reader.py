@@ -30,7 +30,7 @@ class Reader(ABC, Generic[K, V]):
 
     @abstractmethod
     async def newest(self, customer_id: str, limit: int, before: Position | None) -> Sequence[V]:
-        """A page of the customer's own, newest first: those that come after the position."""
+        """A page of the customer's own, newest first: those that come after the position. Raises CustomerNotFound."""
 
     def position(self, value: V) -> Position:
         """Where a page ends whose last thing this is."""

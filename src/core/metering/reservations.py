@@ -37,7 +37,7 @@ class ReservationNotFound(NotFoundError):
 
 
 class ReservationNotHeld(DomainError):
-    """The reservation was committed or released before."""
+    """The reservation was committed or released before; or, where that matters, has expired."""
 
     def __init__(self, id: UUID, state: ReservationState) -> None:
         super().__init__(id, state)
@@ -92,6 +92,13 @@ class Reservation:
             return self
         self._require_open()
         return replace(self, state=ReservationState.RELEASED, held={}, finished_at=now)
+
+    def extended(self, ttl: timedelta, now: datetime) -> "Reservation":
+        """The hold ends so much after now. Raises ReservationNotHeld where it has ended: what was held may be somebody else's by then."""
+        state = self.state_at(now)
+        if state is not ReservationState.HELD:
+            raise ReservationNotHeld(self.id, state)
+        return replace(self, expires_at=now + ttl)
 
     def _require_open(self) -> None:
         if self.state is not ReservationState.HELD:

@@ -1,14 +1,15 @@
 """What AI operations ask of the outside."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from core.metering.journal import Journal
 from core.metering.ports import UnitOfWork
+from core.metering.reader import Position, Reader
 from core.metering.repository import Repository
-from core.operations.operation import Operation
+from core.operations.operation import Operation, OperationNotFound, OperationStatus
 from core.operations.step import Step
 
 
@@ -90,9 +91,16 @@ class OperationsUnitOfWork(UnitOfWork, Protocol):
     def steps(self) -> Steps: ...
 
 
-class OperationReader(ABC):
-    """Reads outside of any transaction."""
+class OperationReader(Reader[OperationKey, Operation]):
+    """Operations as they stand, newest first by their start."""
+
+    missing = OperationNotFound
+    newest_by = "created_at"
 
     @abstractmethod
-    async def get(self, key: OperationKey) -> WholeOperation:
+    async def whole(self, key: OperationKey) -> WholeOperation:
         """The operation and its steps as of one moment. Raises OperationNotFound."""
+
+    @abstractmethod
+    async def newest_in(self, customer_id: str, limit: int, before: Position | None, *, status: OperationStatus) -> Sequence[Operation]:
+        """As `newest`, those with this status."""

@@ -54,7 +54,8 @@ class Work:
 class Step:
     """Work as part of an operation: its `position`-th step, counted from 1, known by an id that the caller may choose.
 
-    `carried_cost` is 1 where the operation's sum reached one more nano-dollar with it than its cost has whole ones, and else 0.
+    `carried_cost` is how many more nano-dollars the operation's sum reached with it than its cost has whole ones: what earlier steps had
+    left over, and what its own rest adds.
     `over_limit` says whether something of it was booked above a limit.
     """
 

@@ -56,8 +56,8 @@ def test_every_built_in_metered_feature_has_a_refusal_of_its_own() -> None:
     assert set(LIMITS) == {feature.key for feature in BUILT_IN}
 
 
-def exceeded(feature: Feature, limit: int, used: int, requested: int, period: Period = NOVEMBER) -> LimitExceeded:
-    return LimitExceeded("free", Balance(feature, limit, True, period, used, 0), requested, NOW)
+def exceeded(feature: Feature, limit: int, used: int, requested: int, period: Period = NOVEMBER, held: int = 0) -> LimitExceeded:
+    return LimitExceeded("free", Balance(feature, limit, True, period, used, held), requested, NOW)
 
 
 @pytest.mark.parametrize(
@@ -75,6 +75,24 @@ def exceeded(feature: Feature, limit: int, used: int, requested: int, period: Pe
 def test_a_limit_is_told_by_its_feature(error: LimitExceeded, status: int, code: str, message: str) -> None:
     refusal = told(error)
     assert (refusal.status, refusal.detail["error"], refusal.detail["message"]) == (status, code, message)
+
+
+NANO = 10**9
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (exceeded(SESSIONS, 10, 4, 1, held=6), "Session limit exceeded: 10 (used 4, set aside 6)"),
+        (exceeded(MINUTES, 500 * 60, 30, 0, held=30_000), "Total minutes limit exceeded: 500 (used 0.5, set aside 500)"),
+        (exceeded(AI_COST, 3 * NANO, 0, 1, held=3 * NANO), "Budget exceeded: $3.00 (spent $0.00, set aside $3.00)"),
+        (exceeded(AI_COST, 3 * NANO, 2_999_999_999, 1, held=1), "Budget exceeded: $3.00 (spent $2.99, set aside $0.00)"),
+        (exceeded(Feature("calls", "call"), 3, 1, 1, held=2), "Usage limit exceeded: 3 calls (used 1, set aside 2)."),
+        (exceeded(Feature("api_calls", "call"), 3, 1, 1, held=2), "Usage limit exceeded: 3 calls (api_calls; used 1, set aside 2)."),
+    ],
+)
+def test_what_is_held_is_told_beside_what_is_used(error: LimitExceeded, message: str) -> None:
+    assert told(error).detail["message"] == message
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Self, TypeVar
 
 from core.customers.customer import Customer
+from core.learning.abandon_practice_session import AbandonedPractice, AbandonPracticeSession, AbandonPracticeSessionCommand
 from core.learning.assessment import Assessment
 from core.learning.create_learning_plan import CreateLearningPlan, CreateLearningPlanCommand
 from core.learning.learning_plan import LearningPlan
@@ -94,6 +95,7 @@ class Learner:
         parts = (store.unit_of_work, lambda: self.now)
         self.creating, self.starting = CreateLearningPlan(*parts), StartPracticeSession(*parts)
         self.saving, self.taking = SavePracticeSession(*parts), TakeAssessment(*parts)
+        self.abandoning = AbandonPracticeSession(*parts)
 
     async def creates_plan(self, total_sessions: int = 8, sessions_per_week: int = 2) -> LearningPlan:
         command = CreateLearningPlanCommand(
@@ -103,6 +105,9 @@ class Learner:
 
     async def starts(self, id: str | None = None, plan: LearningPlan | None = None) -> StartedPractice:
         return new(await execute_one(self.starting, StartPracticeSessionCommand(self.customer.id, id, plan and plan.id)))
+
+    async def abandons(self, id: str) -> AbandonedPractice:
+        return new(await execute_one(self.abandoning, AbandonPracticeSessionCommand(self.customer.id, id)))
 
     async def saves(self, id: str | None = None, plan: LearningPlan | None = None, practice: Practice = PRACTICE) -> SavedPractice:
         return new(await execute_one(self.saving, self.to_save(id, plan, practice)))

@@ -7,6 +7,7 @@ from typing import Self
 from uuid import UUID
 
 from core.customers.customer import Customer
+from core.metering.account import CustomerNotFound
 from core.metering.reader import Position
 from core.metering.use_case import execute_one
 from core.sessions.complete_session import CompleteSession, CompleteSessionCommand
@@ -66,6 +67,8 @@ class FakeSessionReader(SessionReader):
         return self._store.sessions[key]
 
     async def newest(self, customer_id: str, limit: int, before: Position | None) -> Sequence[Session]:
+        if customer_id not in self._store.customers:
+            raise CustomerNotFound(customer_id)
         mine = [session for session in self._store.sessions.values() if session.customer_id == customer_id]
         ordered = sorted(mine, key=lambda session: (session.created_at, session.id), reverse=True)
         return [session for session in ordered if before is None or (session.created_at, session.id) < before][:limit]

@@ -161,7 +161,9 @@ class TestSecret:
 
     @pytest.mark.parametrize("sub", [1, True, ["alice"], {"id": "alice"}, 1.5])
     async def test_the_subject_is_a_text(self, tokens: JwtUserTokens, sub: object) -> None:
-        assert "not valid" in await refusal(tokens, signed(claims(sub=sub)))
+        message = await refusal(tokens, signed(claims(sub=sub)))
+        assert "'sub'" in message
+        assert "string" in message
 
     @pytest.mark.parametrize("sub", ["", "a" * 256, "a\0", "a\n", "\x7fa", "a\x85", "\ud800", "a" * 255 + "\n"])
     async def test_the_subject_is_a_customer_id(self, tokens: JwtUserTokens, sub: str) -> None:
@@ -174,7 +176,9 @@ class TestSecret:
 
     @pytest.mark.parametrize("aud", ["tollgate", ["tollgate"], ["another", "tollgate"]])
     async def test_a_token_for_an_audience_is_refused_where_none_is_configured(self, tokens: JwtUserTokens, aud: object) -> None:
-        assert "'aud'" in await refusal(tokens, signed(claims(aud=aud)))
+        message = await refusal(tokens, signed(claims(aud=aud)))
+        assert "'aud'" in message
+        assert "TOLLGATE_JWT_AUDIENCE" in message
 
     @pytest.mark.parametrize("aud", ["tollgate", ["tollgate"], ["another", "tollgate"]])
     async def test_the_audience_may_be_one_of_several(self, clock: FakeClock, aud: object) -> None:

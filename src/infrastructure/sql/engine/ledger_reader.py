@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
-from core.metering.account import CustomerNotFound
 from core.metering.ledger import Breakdown, LedgerQuery, Share, UsageRecord
 from core.metering.ports import LedgerReader
 from core.plans.periods import BEGINNING, END, Period
 from infrastructure.sql.driver.connections import Connections
-from infrastructure.sql.driver.statements import Driver, HotStatement
+from infrastructure.sql.driver.reader import of_customer
+from infrastructure.sql.driver.statements import HotStatement
 from infrastructure.sql.engine.ledger import SUM_MAX, to_record
 
 _NEWEST: Final = HotStatement(
@@ -47,8 +47,6 @@ NEWEST_OF_REFERENCE: Final = """
 """Off the index of references, which is in the same order."""
 
 _NEWEST_OF_REFERENCE: Final = HotStatement(NEWEST_OF_REFERENCE)
-
-_CUSTOMER: Final = HotStatement("SELECT 1 FROM customer WHERE customer_id = :customer_id")
 
 _LAST_ID: Final = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 
@@ -95,16 +93,8 @@ class SqlLedgerReader(LedgerReader):
             "limit": query.limit,
         }
 
-        async def ask(driver: Driver) -> Sequence[UsageRecord] | None:
-            rows = await (_NEWEST if query.reference is None else _NEWEST_OF_REFERENCE).fetch(driver, parameters)
-            if not rows and not await _CUSTOMER.fetch(driver, {"customer_id": query.customer_id}):
-                return None
-            return [to_record(row) for row in rows]
-
-        records = await self._connections.ask(ask)
-        if records is None:
-            raise CustomerNotFound(query.customer_id)
-        return records
+        statement = _NEWEST if query.reference is None else _NEWEST_OF_REFERENCE
+        return [to_record(row) for row in await of_customer(self._connections, statement, parameters)]
 
     async def breakdown(self, customer_id: str, periods: Mapping[str, Period], at: datetime) -> Mapping[str, Breakdown]:
         parameters = {

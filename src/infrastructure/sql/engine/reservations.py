@@ -1,17 +1,18 @@
 """Reservations and the holds that they put on features, in PostgreSQL."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any, Final
-from uuid import UUID
 
 from asyncpg import Record
-from sqlalchemy import BigInteger, Boolean, Column, DateTime, Index, PrimaryKeyConstraint, Table, Text, Uuid
+from sqlalchemy import BigInteger, Boolean, Column, DateTime, Index, PrimaryKeyConstraint, Table, Text, Uuid, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from core.metering.ports import ReservationReader
-from core.metering.reservations import Reservation, ReservationKey, ReservationNotFound, Reservations, ReservationState
-from infrastructure.sql.driver.connections import Connections
+from core.metering.reader import Position
+from core.metering.reservations import Reservation, ReservationKey, Reservations, ReservationState
+from infrastructure.sql.driver.reader import SqlReader
 from infrastructure.sql.driver.repository import SqlRepository
 from infrastructure.sql.driver.rows import Change, Rows, all_but_key
 from infrastructure.sql.driver.schema import metadata
@@ -31,6 +32,7 @@ reservation: Final = Table(
     Column("expires_at", DateTime(timezone=True), nullable=False),
     Column("finished_at", DateTime(timezone=True)),
     PrimaryKeyConstraint("customer_id", "id"),
+    Index("ix_reservation_newest", "customer_id", "state", text("created_at DESC"), text("id DESC")),
 )
 
 usage_hold: Final = Table(
@@ -103,14 +105,26 @@ class SqlReservations(SqlRepository[ReservationKey, Reservation], Reservations):
             yield HOLDS.remove(gone)
 
 
-class SqlReservationReader(ReservationReader):
+_STORED: Final = tuple(state.value for state in ReservationState if state is not ReservationState.EXPIRED)
+"""Nobody writes down that a reservation has expired: it is what is held after its time."""
+
+_IN_TIME: Final = {
+    ReservationState.HELD: "expires_at > CAST(:at AS timestamptz)",
+    ReservationState.EXPIRED: "expires_at <= CAST(:at AS timestamptz)",
+}
+
+
+class SqlReservationReader(SqlReader[ReservationKey, Reservation], ReservationReader):
     """Each method is one statement, and so a transaction of its own."""
 
-    def __init__(self, connections: Connections) -> None:
-        self._connections = connections
+    rows = RESERVATIONS
 
-    async def get(self, customer_id: str, id: UUID) -> Reservation:
-        found = await self._connections.ask(lambda driver: RESERVATIONS.find(driver, [(customer_id, id)]))
-        if not found:
-            raise ReservationNotFound(str(id))
-        return found[0]
+    async def newest(self, customer_id: str, limit: int, before: Position | None) -> Sequence[Reservation]:
+        return await self._page_of("state", _STORED, customer_id, limit, before)
+
+    async def newest_in(
+        self, customer_id: str, limit: int, before: Position | None, *, state: ReservationState, at: datetime
+    ) -> Sequence[Reservation]:
+        if state not in _IN_TIME:
+            return await self._page_of("state", [state.value], customer_id, limit, before)
+        return await self._page_of("state", [ReservationState.HELD.value], customer_id, limit, before, _IN_TIME[state], at=at)

@@ -14,7 +14,7 @@ from core.conversations.ports import ConversationKey, ConversationReader, Conver
 from core.metering.reader import Position
 from core.plans.periods import END
 from infrastructure.sql.driver.fields import table_of
-from infrastructure.sql.driver.reader import SqlReader
+from infrastructure.sql.driver.reader import SqlReader, of_customer
 from infrastructure.sql.driver.repository import SqlRepository
 from infrastructure.sql.driver.rows import Rows, all_but_key
 from infrastructure.sql.driver.schema import metadata
@@ -214,8 +214,7 @@ class SqlConversationReader(SqlReader[ConversationKey, Conversation], Conversati
             before_at, before_id = before or (END, LAST_ID)
             page = {"customer_id": customer_id, "limit": limit, "before_at": before_at, "before_id": before_id}
             sought = {"counterparty": counterparty, "active": active, "at": at}
-            rows = await self._connections.ask(lambda driver: _NEWEST_OF.fetch(driver, page | sought))
-            return [CONVERSATIONS.from_row(row) for row in rows]
+            return [CONVERSATIONS.from_row(row) for row in await of_customer(self._connections, _NEWEST_OF, page | sought)]
         if active is None:
             return await self.newest(customer_id, limit, before)
         ends = "expires_at > CAST(:at AS timestamptz)" if active else "expires_at <= CAST(:at AS timestamptz)"

@@ -57,6 +57,7 @@ practice_session: Final = Table(
     Column("summary", Text),
     Column("saved_at", DateTime(timezone=True)),
     Column("over_limit", Boolean, nullable=False, server_default=text("false")),
+    Column("abandoned_at", DateTime(timezone=True)),
     PrimaryKeyConstraint("customer_id", "id"),
     ForeignKeyConstraint(["customer_id", "learning_plan_id"], ["learning_plan.customer_id", "learning_plan.id"]),
     Index(
@@ -112,6 +113,7 @@ def _from_session(session: PracticeSession) -> tuple[Any, ...]:
         practice and practice.summary,
         session.saved_at,
         session.over_limit,
+        session.abandoned_at,
     )
 
 
@@ -126,6 +128,7 @@ def _to_session(row: Record) -> PracticeSession:
         practice=Practice(row["duration_seconds"], row["conversation_type"], row["summary"]) if saved else None,
         saved_at=row["saved_at"],
         over_limit=row["over_limit"],
+        abandoned_at=row["abandoned_at"],
     )
 
 

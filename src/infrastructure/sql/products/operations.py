@@ -19,11 +19,12 @@ from sqlalchemy import (
     text,
 )
 
+from core.metering.reader import Position
 from core.operations.estimate import Estimate
 from core.operations.operation import Operation, OperationNotFound, OperationStatus
 from core.operations.ports import OperationKey, OperationReader, Operations, StepKey, Steps, WholeOperation
 from core.operations.step import Step, Work
-from infrastructure.sql.driver.connections import Connections
+from infrastructure.sql.driver.reader import SqlReader
 from infrastructure.sql.driver.repository import SqlRepository
 from infrastructure.sql.driver.rows import Rows, all_but_key
 from infrastructure.sql.driver.schema import digest, metadata
@@ -48,6 +49,7 @@ ai_operation: Final = Table(
     Column("total_cost_fraction", BigInteger, nullable=False, server_default=text("0")),
     Column("closing_cost", BigInteger, nullable=False, server_default=text("0")),
     PrimaryKeyConstraint("customer_id", "id"),
+    Index("ix_ai_operation_newest", "customer_id", "status", text("created_at DESC"), text("id DESC")),
 )
 
 ai_operation_step: Final = Table(
@@ -223,16 +225,21 @@ class SqlSteps(SqlRepository[StepKey, Step], Steps):
 STORED: Final = Stored({"operations": SqlOperations, "steps": SqlSteps}, EVIDENCE)
 
 
-class SqlOperationReader(OperationReader):
+class SqlOperationReader(SqlReader[OperationKey, Operation], OperationReader):
     """Each method is one statement, and so a transaction of its own."""
 
-    def __init__(self, connections: Connections) -> None:
-        self._connections = connections
+    rows = OPERATIONS
 
-    async def get(self, key: OperationKey) -> WholeOperation:
+    async def whole(self, key: OperationKey) -> WholeOperation:
         parameters = {"customer_id": key.customer_id, "id": key.operation_id}
         rows = await self._connections.ask(lambda driver: _WHOLE.fetch(driver, parameters))
         if not rows:
             raise OperationNotFound(key.operation_id)
         steps = [_step(row, key.operation_id, row["step_id"], row["step_feature"]) for row in rows if row["step_id"] is not None]
         return WholeOperation(_to_operation(rows[0]), steps)
+
+    async def newest(self, customer_id: str, limit: int, before: Position | None) -> Sequence[Operation]:
+        return await self._page_of("status", list(OperationStatus), customer_id, limit, before)
+
+    async def newest_in(self, customer_id: str, limit: int, before: Position | None, *, status: OperationStatus) -> Sequence[Operation]:
+        return await self._page_of("status", [status], customer_id, limit, before)

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pytest_mock import MockerFixture
 
 from core.conversations.message import Channel, Direction, InvalidPhoneNumber, InvalidSentAt, MessageConflict
 from core.conversations.record_message import Recorded, RecordMessage, RecordMessageCommand
@@ -19,12 +20,14 @@ from core.errors import DomainError
 from core.metering.account import CustomerNotFound
 from core.metering.balance import FeatureNotInPlan, LimitExceeded
 from core.metering.idempotency import Once, Replay
+from core.metering.meters import Meter
 from core.metering.use_case import Call
 from core.plans.periods import ALWAYS, Billing, Interval, Period, Reset
 from core.plans.plan import Enforcement, Metered, Plan
 from tests.unit.fakes.calls import calls
 from tests.unit.fakes.conversations import ConversationsStore, FakePhoneNumbers
 from tests.unit.fakes.conversations_in_order import Span, conversations_in_order
+from tests.unit.fakes.metering import Counter, FakeRecords
 
 NOW = datetime(2026, 12, 1, 12, tzinfo=UTC)
 NOVEMBER, DECEMBER = (
@@ -41,6 +44,7 @@ PLANS = {
     "pairs": Metered(None, Reset.MONTH, options=(Window(messages_max=2),)),
     "answering": Metered(1, Reset.MONTH, options=(Window(HOUR, extends=Extends.INBOUND),)),
     "daily": Metered(None, Reset.DAY, options=(Window(HOUR),)),
+    "overnight": Metered(None, Reset.DAY),
 }
 BILLING = Billing(None, Interval.MONTH, ZoneInfo("UTC"))
 GUEST = "+14155552671"
@@ -330,6 +334,22 @@ async def test_a_start_that_moves_into_the_last_period_takes_its_unit_along(rosa
     assert {record.origin.reference for record in rosa.store.ledger} == {str(first.receipt.conversation_id)}
 
 
+async def test_a_start_that_moves_again_and_again_takes_its_unit_along_each_time_also_within_one_list() -> None:
+    rosa = Restaurant("overnight")
+    midnights = [NOW.replace(hour=0) - timedelta(days=days) for days in (0, 1, 2)]
+    await rosa.sends(*(message(at=midnight + timedelta(hours=hour)) for hour, midnight in zip((1, 2, 3), midnights, strict=True)))
+    assert [rosa.used(Period(midnight, midnight + timedelta(days=1))) for midnight in midnights] == [0, 0, 1]
+    assert len(rosa.store.current()) == 1
+
+
+async def test_where_the_period_has_nothing_left_to_give_back_no_unit_moves(rosa: Restaurant) -> None:
+    rosa.now = DECEMBER.start + HOUR
+    await rosa.send(at=DECEMBER.start)
+    rosa.store.counters[Meter("rosa", "conversations")] = Counter(DECEMBER, 0)  # which has drifted
+    await rosa.send(at=DECEMBER.start - timedelta(minutes=1))
+    assert [record.quantity for record in rosa.store.ledger] == [1]
+
+
 async def test_a_late_message_that_makes_two_conversations_one_gives_a_unit_back() -> None:
     rosa = Restaurant("hourly")
     early = await rosa.send(at=NOW - timedelta(minutes=90))
@@ -412,6 +432,16 @@ async def test_where_only_inbound_extends_outbound_passes_at_the_limit_until_an_
 
 
 # Many at once.
+
+
+async def test_where_messages_come_in_their_turn_no_ledger_entry_is_looked_up(rosa: Restaurant, mocker: MockerFixture) -> None:
+    find_of = mocker.spy(FakeRecords, "find_of")
+    for minutes in (0, 0, 5):
+        rosa.now += timedelta(minutes=minutes)
+        await rosa.send()
+    assert find_of.call_count == 0
+    await rosa.send(at=NOW - HOUR)
+    assert find_of.call_count == 1
 
 
 async def test_a_hundred_first_messages_in_one_batch_open_one_conversation_and_take_one_read(rosa: Restaurant) -> None:

@@ -119,7 +119,12 @@ def test_a_refusal_tells_in_units_what_bound_and_when_it_resets() -> None:
         "remaining": Decimal("29.5"),
         "resets_at": PERIOD.end,
     }
-    assert str(refused.value) == "Usage limit exceeded: 500 minutes."
+    assert str(refused.value) == "Usage limit exceeded: 500 minutes (used 450.5, set aside 20)."
+
+
+def test_a_refusal_where_nothing_is_held_names_the_limit_alone() -> None:
+    with pytest.raises(LimitExceeded, match=r"^Usage limit exceeded: 500 minutes\.$"):
+        open_account({"minutes": 450 * 60 + 30}).consume("minutes", 50 * 60, ORIGIN)
 
 
 def test_a_record_says_who_used_what_when_and_on_whose_word() -> None:

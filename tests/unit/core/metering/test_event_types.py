@@ -40,7 +40,7 @@ def test_a_number_is_taken_as_it_is_written(total: Any) -> None:
     assert TOKENS.amount({"usage": {"total": total}}).quantity == Decimal(str(total))
 
 
-DIMENSIONS = [(None, None), ("", None), (["a"], None), (4, "4"), ("a\nb", "a b"), ("x" * 65, "x" * 63 + "…")]
+DIMENSIONS = [(None, None), ("", None), (["a"], None), (True, None), (0, "0"), (4, "4"), ("a\nb", "a b"), ("x" * 65, "x" * 63 + "…")]
 
 
 @pytest.mark.parametrize(("model", "dimension"), DIMENSIONS)

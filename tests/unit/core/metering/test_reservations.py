@@ -1,6 +1,7 @@
 """A reservation's life: held until it is committed, released, or its time is over."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -51,6 +52,20 @@ def test_an_expired_reservation_can_still_be_committed_and_is_marked_late(now: d
 def test_a_release_says_when_and_used_nothing() -> None:
     released = HELD.released(BEFORE)
     assert (released.state, released.finished_at, released.actual) == (ReservationState.RELEASED, BEFORE, None)
+
+
+@pytest.mark.parametrize("ttl", [timedelta(seconds=1), timedelta(days=1)])
+def test_an_extension_counts_from_now_and_changes_nothing_else(ttl: timedelta) -> None:
+    assert HELD.extended(ttl, BEFORE) == replace(HELD, expires_at=BEFORE + ttl)
+
+
+@pytest.mark.parametrize(
+    ("ended", "now", "state"), [(HELD, EXPIRES_AT, "expired"), (commit(HELD), NOW, "committed"), (release(HELD), NOW, "released")]
+)
+def test_what_is_not_held_by_now_cannot_be_extended(ended: Reservation, now: datetime, state: str) -> None:
+    with pytest.raises(ReservationNotHeld, match=f"is already {state}") as refusal:
+        ended.extended(timedelta(days=1), now)
+    assert refusal.value.state == state
 
 
 @pytest.mark.parametrize("end", [commit, release])

@@ -8,6 +8,7 @@ import pytest
 
 from core.errors import StorageUnavailable
 from infrastructure.batching.gathering import Gathering
+from tests.unit.fakes.batches import turns, worker_among
 
 
 class Library:
@@ -26,18 +27,6 @@ class Library:
 
 def asked(gathering: Gathering[str, str], questions: str) -> "list[asyncio.Task[str]]":
     return [asyncio.ensure_future(gathering.ask(question)) for question in questions]
-
-
-async def turns(n: int = 10) -> None:
-    """Lets everything run that can run."""
-    for _ in range(n):
-        await asyncio.sleep(0)
-
-
-def worker_among(before: "set[asyncio.Task[Any]]", but: "list[asyncio.Task[str]]") -> "asyncio.Task[Any]":
-    """The one task that has been started since, besides these."""
-    (worker,) = asyncio.all_tasks() - before - set(but)
-    return worker
 
 
 async def outcomes_of(calls: "list[asyncio.Task[str]]") -> list[type[Any]]:

@@ -1,8 +1,7 @@
 """Concurrent commands share a batch, and none of them suffers for it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import pytest
 from pytest_mock import MockerFixture
@@ -10,50 +9,7 @@ from pytest_mock import MockerFixture
 from core.errors import BrokenCommand, ConcurrentUpdate, DomainError, Overloaded, StorageUnavailable
 from infrastructure.batching import group_commit, retries
 from infrastructure.batching.group_commit import ANSWERED_AT_ONCE, GroupCommit
-
-
-class Refusal(DomainError):
-    pass
-
-
-class FakeUseCase:
-    """Answers each command with itself in capitals. `before` runs first in every batch, and may fail it; a closed door holds it up."""
-
-    def __init__(self, before: Callable[[Sequence[str]], None] = lambda commands: None) -> None:
-        self.batches: list[list[str]] = []
-        self.carried_out: list[str] = []
-        self.door = asyncio.Event()
-        self.door.set()
-        self._before = before
-
-    async def execute(self, commands: Sequence[str]) -> Sequence[str | DomainError]:
-        self.batches.append(list(commands))
-        await self.door.wait()
-        self._before(commands)
-        self.carried_out += commands
-        return [Refusal() if command == "refused" else command.upper() for command in commands]
-
-
-def failing(error: Exception, *, with_: str, times: int = 1_000_000) -> Callable[[Sequence[str]], None]:
-    """Fails so many batches that have this command in them."""
-    left = [times]
-
-    def fail(commands: Sequence[str]) -> None:
-        if with_ in commands and left[0]:
-            left[0] -= 1
-            raise error
-
-    return fail
-
-
-def started(calls: Iterable[Awaitable[Any]]) -> list["asyncio.Future[Any]"]:
-    return [asyncio.ensure_future(call) for call in calls]
-
-
-async def turns(n: int = 20) -> None:
-    """Lets whatever can run without time passing run."""
-    for _ in range(n):
-        await asyncio.sleep(0)
+from tests.unit.fakes.batches import FakeUseCase, Refusal, failing, started, turns
 
 
 async def test_a_lone_command_is_carried_out_at_once(mocker: MockerFixture) -> None:
@@ -90,84 +46,6 @@ async def test_where_many_wait_for_answers_more_of_them_get_theirs_in_a_turn() -
     calls = started(group.execute([str(n)]) for n in range(100 * ANSWERED_AT_ONCE))
     await turns(3 + 4 * ANSWERED_AT_ONCE)
     assert all(call.done() for call in calls)
-
-
-async def test_where_the_worker_is_cancelled_nobody_waits_for_ever() -> None:
-    def cancelled(commands: Sequence[str]) -> None:
-        raise asyncio.CancelledError
-
-    group = GroupCommit(FakeUseCase(cancelled))
-    calls = started(group.execute([command]) for command in "abc")
-    outcomes = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 10)
-    assert [type(outcome) for outcome in outcomes] == 3 * [StorageUnavailable]
-
-
-async def test_where_the_worker_is_cancelled_in_the_middle_of_a_batch_those_who_wait_behind_it_are_told_that_nothing_was_done() -> None:
-    use_case = FakeUseCase()
-    use_case.door.clear()
-    group = GroupCommit(use_case)
-    others = asyncio.all_tasks()
-    (under_way,) = started([group.execute(["a"])])
-    await turns()
-    waiting = started([group.execute(["b"]), group.execute(["c", "d"])])
-    await turns()
-    worker_among(others, but=[under_way, *waiting]).cancel()
-    outcomes = await asyncio.wait_for(asyncio.gather(under_way, *waiting, return_exceptions=True), 1)
-    assert [type(outcome) for outcome in outcomes] == 3 * [StorageUnavailable]
-    assert [outcome.outcome_unknown for outcome in outcomes] == [True, False, False]
-    assert use_case.batches == [["a"]]
-
-
-async def test_where_the_worker_is_cancelled_before_it_begins_nobody_waits_for_ever() -> None:
-    use_case = FakeUseCase()
-    group = GroupCommit(use_case)
-    others = asyncio.all_tasks()
-    calls = started(group.execute([command]) for command in "ab")
-    await asyncio.sleep(0)
-    worker_among(others, but=calls).cancel()
-    outcomes = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 1)
-    assert [(type(outcome), outcome.outcome_unknown) for outcome in outcomes] == 2 * [(StorageUnavailable, False)]
-    assert use_case.batches == []
-
-
-@pytest.mark.parametrize("turns_before", range(4))
-async def test_after_a_worker_was_cancelled_the_next_call_is_carried_out_and_draining_ends(turns_before: int) -> None:
-    use_case = FakeUseCase()
-    use_case.door.clear()
-    group = GroupCommit(use_case, queue_size_max=2)
-    others = asyncio.all_tasks()
-    calls = started(group.execute([command]) for command in "ab")
-    await asyncio.sleep(0)
-    worker = worker_among(others, but=calls)
-    await turns(turns_before)
-    worker.cancel()
-    await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 1)
-    use_case.door.set()
-    assert await asyncio.wait_for(group.execute(["c", "d"]), 1) == ["C", "D"], "and nothing of the queue's size is lost"
-    await asyncio.wait_for(group.drain(), 1)
-
-
-async def test_what_was_carried_out_before_the_worker_was_cancelled_is_answered() -> None:
-    """A batch that failed as a whole is carried out in halves: the first one stands when the second one is cancelled."""
-    half = 3 * ANSWERED_AT_ONCE
-
-    def failing_then_cancelled(commands: Sequence[str]) -> None:
-        if len(commands) == 2 * half:
-            raise ValueError("poison")
-        if str(half) in commands:
-            raise asyncio.CancelledError
-
-    group = GroupCommit(FakeUseCase(failing_then_cancelled))
-    calls = started(group.execute([str(n)]) for n in range(2 * half))
-    outcomes = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 1)
-    assert outcomes[:half] == [[str(n)] for n in range(half)]
-    assert [(type(outcome), outcome.outcome_unknown) for outcome in outcomes[half:]] == half * [(StorageUnavailable, True)]
-
-
-def worker_among(before: "set[asyncio.Task[Any]]", but: "Iterable[asyncio.Future[Any]]") -> "asyncio.Task[Any]":
-    """The one task that has been started since, besides these."""
-    (worker,) = asyncio.all_tasks() - before - set(but)
-    return worker
 
 
 async def test_only_one_batch_is_under_way_at_a_time() -> None:
