@@ -177,7 +177,7 @@ def consumed(result: Consumed) -> Reply:
 
 def written(answer: UsageAnswer) -> Reply:
     """As JSON."""
-    return Reply(200, _USAGE_ANSWER.dump_json(answer))
+    return Reply(200, _USAGE_ANSWER.serializer.to_json(answer))
 
 
 def display(balance: Balance) -> str:

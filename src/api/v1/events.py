@@ -163,19 +163,21 @@ async def ingest_events(request: Request, who: ServiceWriter) -> Response:
 async def _ingest(events: ReadEvents, container: Container) -> EventsAnswer:
     rejected = list(events.rejected)
     outcomes = await container.ingest_events().execute([Call(command) for command in events.commands]) if events.commands else ()
-    for index, command, outcome in zip(events.indexes, events.commands, outcomes, strict=True):
-        if isinstance(outcome, DomainError):
-            if isinstance(outcome, PASSING):
-                # This says nothing about the event: the request is to be sent again, and what was booked by now counts as a duplicate then.
-                raise outcome
-            detail = told(outcome).detail
-            message = (
-                _nothing_counted(outcome.feature) if isinstance(outcome, FeatureNotInPlan) and not outcome.declared else detail["message"]
-            )
-            rejected.append(Rejected(index=index, id=command.event_id, error=detail["error"], message=message))
-    booked = sum(outcome is True for outcome in outcomes)
-    known = sum(outcome is False for outcome in outcomes)
+    booked, known = outcomes.count(True), outcomes.count(False)
+    if booked + known < len(outcomes):
+        for index, command, outcome in zip(events.indexes, events.commands, outcomes, strict=True):
+            if isinstance(outcome, DomainError):
+                rejected.append(_refused(index, command, outcome))
     return EventsAnswer(accepted=booked, duplicates=known, rejected=sorted(rejected, key=lambda item: item.index))
+
+
+def _refused(index: int, command: IngestEventCommand, outcome: DomainError) -> Rejected:
+    if isinstance(outcome, PASSING):
+        # This says nothing about the event: the request is to be sent again, and what was booked by now counts as a duplicate then.
+        raise outcome
+    detail = told(outcome).detail
+    message = _nothing_counted(outcome.feature) if isinstance(outcome, FeatureNotInPlan) and not outcome.declared else detail["message"]
+    return Rejected(index=index, id=command.event_id, error=detail["error"], message=message)
 
 
 def _nothing_counted(type: str) -> str:
@@ -249,24 +251,19 @@ def _read(body: bytes) -> Any:
 
 def _to_command(item: Any, recorded_by: str, mapped: Mapping[str, EventType]) -> IngestEventCommand:
     """Raises ValidationError and InvalidEvent."""
-    kind = mapped.get(item["type"]) if mapped and isinstance(item, dict) and isinstance(item.get("type"), str) else None
+    type = item.get("type") if isinstance(item, dict) else None
+    kind = mapped.get(type) if isinstance(type, str) else None
     event: Attributes
     amounts: Sequence[Amount]
     if kind is None:
-        event = feature_event = _EVENT.validate_python(item)
+        event = feature_event = _EVENT.validator.validate_python(item)
         data = feature_event.get("data")
-        amounts = (Amount(event["type"], data["quantity"], data.get("dimension")) if data else Amount(event["type"], ONE),)
+        feature = event["type"]
+        amounts = (Amount(feature, data["quantity"], data.get("dimension")) if data else Amount(feature, ONE),)
     else:
         event = mapped_event = _MAPPED_EVENT.validate_python(item)
         amounts = kind.amounts(mapped_event.get("data"))
-    return IngestEventCommand(
-        customer_id=event["subject"],
-        amounts=amounts,
-        source=event["source"],
-        event_id=event["id"],
-        recorded_by=recorded_by,
-        occurred_at=event.get("time"),
-    )
+    return IngestEventCommand(event["subject"], amounts, event["source"], event["id"], recorded_by, event.get("time"))
 
 
 def schemas() -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Final
 from uuid import UUID
 
@@ -196,7 +197,11 @@ class Account(Balances):
 
     def work(self, amounts: Iterable[Amount]) -> list[Usage]:
         """As `usage`, for work that is done: it may have used nothing, or less than a smallest part. Only a negative amount is none."""
-        return [Usage(item.feature, self.balance(item.feature).feature.parts_of_work(item.quantity), item.dimension) for item in amounts]
+        return [Usage(feature, self.parts_of_work(feature, quantity), dimension) for feature, quantity, dimension in amounts]
+
+    def parts_of_work(self, feature: str, quantity: Decimal) -> int:
+        """One of those amounts, in smallest parts."""
+        return self.balance(feature).feature.parts_of_work(quantity)
 
     def _correct(self, known: CorrectedRecord, quantity: int, reason: str, origin: Origin) -> UsageRecord:
         record = known.record
@@ -231,7 +236,6 @@ class Account(Balances):
             self._journal.put(self._balances, feature, after)
         else:
             self._journal.put(self._others, (feature, after.period), after)
-        overage = after.overage - before.overage
         record = UsageRecord(
             self.new_id(),
             self.customer_id,
@@ -240,7 +244,7 @@ class Account(Balances):
             occurred_at,
             self.now,
             origin,
-            overage,
+            after.overage - before.overage,
             corrects,
             reason,
             event_id,

@@ -45,7 +45,8 @@ class Balance(NamedTuple):
     @property
     def overage(self) -> int:
         """Usage above the limit."""
-        return 0 if self.limit is None else max(self.used - self.limit, 0)
+        limit = self.limit
+        return 0 if limit is None or self.used <= limit else self.used - limit
 
     def admits(self, quantity: int) -> bool:
         """Rule 2: used + held + requested <= limit. A soft limit admits everything."""

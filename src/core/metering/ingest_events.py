@@ -54,10 +54,9 @@ class IngestEvents(AccountUseCase[IngestEventCommand, bool, UnitOfWork]):
         # One record carries the event's id, which no other record of the customer may have; where there are more, they refer to it.
         origin = Origin(command.source, command.recorded_by, command.event_id if len(command.amounts) > 1 else None)
         event_id: str | None = command.event_id
-        for usage in account.work(command.amounts):
-            account.record(
-                usage.feature, usage.quantity, origin, occurred_at=command.occurred_at, event_id=event_id, dimension=usage.dimension
-            )
+        for feature, quantity, dimension in command.amounts:
+            parts = account.parts_of_work(feature, quantity)
+            account.record(feature, parts, origin, occurred_at=command.occurred_at, event_id=event_id, dimension=dimension)
             event_id = None
         uow.events.save(key)
         return True

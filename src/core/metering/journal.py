@@ -1,12 +1,14 @@
 """What a unit of work did so far, so that a command that is refused leaves nothing behind."""
 
-from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 K = TypeVar("K")
 V = TypeVar("V")
 
 _ABSENT: Final = object()
+"""Before the step, the key was not there."""
+_ADDED: Final = object()
+"""The step added something at the end of a list."""
 
 
 class Journal:
@@ -15,21 +17,21 @@ class Journal:
     __slots__ = ("_steps",)
 
     def __init__(self) -> None:
-        self._steps: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
+        self._steps: list[tuple[Any, Any, Any]] = []  # the memory that changed, where in it, and what was there before
 
     def put(self, memory: dict[K, V], key: K, value: V) -> None:
         """`memory[key] = value`, so that it can be taken back."""
-        self._steps.append((_restore, (memory, key, memory.get(key, _ABSENT))))
+        self._steps.append((memory, key, memory.get(key, _ABSENT)))
         memory[key] = value
 
     def drop(self, memory: dict[K, V], key: K) -> None:
         """Removes the key, if it is there, so that it can be put back."""
         if key in memory:
-            self._steps.append((_restore, (memory, key, memory.pop(key))))
+            self._steps.append((memory, key, memory.pop(key)))
 
     def add(self, memory: list[V], value: V) -> None:
         """`memory.append(value)`, so that it can be taken back."""
-        self._steps.append((memory.pop, ()))
+        self._steps.append((memory, None, _ADDED))
         memory.append(value)
 
     def mark(self) -> int:
@@ -39,12 +41,10 @@ class Journal:
     def undo(self, mark: int) -> None:
         """Takes back all that was done since the mark, the last step first."""
         while len(self._steps) > mark:
-            take_back, arguments = self._steps.pop()
-            take_back(*arguments)
-
-
-def _restore(memory: dict[K, Any], key: K, before: Any) -> None:
-    if before is _ABSENT:
-        del memory[key]
-    else:
-        memory[key] = before
+            memory, key, before = self._steps.pop()
+            if before is _ADDED:
+                memory.pop()
+            elif before is _ABSENT:
+                del memory[key]
+            else:
+                memory[key] = before

@@ -33,7 +33,9 @@ class Repository(ABC, Generic[K, V]):
 
     async def load(self, keys: Iterable[K]) -> None:
         """Reads those of these that are not known yet, so that `get` can answer."""
-        unknown = [key for key in dict.fromkeys(keys) if key not in self._known and key not in self._saved]
+        unknown = list(dict.fromkeys(keys))
+        if self._known or self._saved:
+            unknown = [key for key in unknown if key not in self._known and key not in self._saved]
         if unknown:
             found = await self.find(unknown)
             self._known.update(dict.fromkeys(unknown))

@@ -5,6 +5,7 @@ idempotency key, undoing a refused command, the commit) is here, once.
 """
 
 from abc import ABC, abstractmethod
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import ClassVar, Generic, NamedTuple, Protocol, TypeVar
@@ -63,11 +64,10 @@ class AccountUseCase(ABC, Generic[C, R, U]):
 
     async def claims(self, commands: Sequence[C], uow: U) -> Mapping[str, Collection[Meter]]:
         """By customer, the meters to lock. Overridden only where finding them takes a look into the storage."""
-        claims: dict[str, set[Meter]] = {}
+        features: defaultdict[str, set[str]] = defaultdict(set)
         for command in commands:
-            features = self.features_of(command)
-            claims.setdefault(command.customer_id, set()).update(Meter(command.customer_id, feature) for feature in features)
-        return claims
+            features[command.customer_id].update(self.features_of(command))
+        return {customer_id: [Meter(customer_id, feature) for feature in wanted] for customer_id, wanted in features.items()}
 
     async def load(self, commands: Sequence[C], uow: U) -> None:
         """Loads what `decide` needs besides accounts, under the lock, for all the commands together."""

@@ -80,7 +80,7 @@ class Feature:
 
     def positive_parts(self, quantity: Decimal) -> int:
         """As `parts`, for usage: raises InvalidQuantity also where less than one smallest part would be booked."""
-        parts = self.parts(quantity)
+        parts = self._counted(quantity)
         if parts <= 0:
             smallest = f"1/{self.resolution} {self.unit}" if self.resolution > 1 else f"1 {self.unit}"
             raise InvalidQuantity(self.key, f"at least {smallest} is expected")
@@ -92,8 +92,9 @@ class Feature:
 
     def parts_of_work(self, quantity: Decimal) -> int:
         """As `parts`, for work that is done and may have used nothing: raises InvalidQuantity also where it is negative, however little."""
-        parts = self.parts(quantity)
-        self._require_work(quantity)
+        parts = self._counted(quantity)
+        if parts <= 0:
+            self._require_work(quantity)
         return parts
 
     def fractions_of_work(self, quantity: Decimal) -> int:
@@ -123,7 +124,11 @@ class Feature:
             raise InvalidQuantity(self.key, "a finite number is expected")
         if quantity and quantity.adjusted() >= _MAGNITUDE_MAX:  # before any arithmetic: 1e999999999 must cost nothing
             raise InvalidQuantity(self.key, "too large")
-        counted = int(_PRODUCT.multiply(quantity, Decimal(self.resolution * per_part)).to_integral_value(ROUND_HALF_EVEN))
+        whole, per_unit = int(quantity), self.resolution * per_part
+        if quantity == whole:
+            counted = whole * per_unit
+        else:
+            counted = int(_PRODUCT.multiply(quantity, Decimal(per_unit)).to_integral_value(ROUND_HALF_EVEN))
         if abs(counted) > QUANTITY_PARTS_MAX * per_part:
             raise InvalidQuantity(self.key, "too large")
         return counted

@@ -173,10 +173,12 @@ class SqlAccounts(Accounts):
 
     def _taken(self) -> list[UsageRecord]:
         """What the accounts booked since it was asked for last."""
-        records = [record for account in self.locked.values() for record in account.records]
-        self._moved.update(dict.fromkeys(map(_METER, records)))
+        records: list[UsageRecord] = []
         for account in self.locked.values():
-            account.records.clear()
+            if account.records:
+                records += account.records
+                account.records.clear()
+        self._moved.update(dict.fromkeys(map(_METER, records)))
         return records
 
 
