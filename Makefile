@@ -32,14 +32,14 @@ check: setup ## format, lint, types, import contracts, unit tests
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/pytest tests/unit -q -p no:schemathesis
+	@$(BIN)/pytest tests/unit -q -p no:schemathesis --hypothesis-profile=quick
 
 format: setup ## format the code and mend what can be mended
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
 unit: setup ## the unit tests
-	@$(BIN)/pytest tests/unit -p no:schemathesis
+	@$(BIN)/pytest tests/unit -p no:schemathesis --hypothesis-profile=quick
 
 integration: setup ## the tests with a real PostgreSQL and real HTTP
 	@$(BIN)/pytest tests/integration -n 2 --dist worksteal
