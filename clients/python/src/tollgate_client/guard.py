@@ -14,8 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Mutable
 from datetime import datetime, timezone
 from typing import Any, ParamSpec, TypeVar, cast
 
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from fastapi import HTTPException, Request
 
 from tollgate_client import errors, models
 from tollgate_client._async.client import AsyncTollgate

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 from tollgate_client import errors, models
-from tollgate_client._async.primitives import Lock
+from tollgate_client._async.primitives import Lock, sleep
 from tollgate_client._requests import BATCH_SIZE_MAX
 
 Item = dict[str, Any]
@@ -50,6 +50,7 @@ class Batching:
         return models.Consumed.model_validate(result["body"])
 
     async def _lead(self) -> None:
+        await sleep(0)  # whoever asks at the same moment comes along
         batch = [self._queue.popleft() for _ in range(min(len(self._queue), BATCH_SIZE_MAX))]
         try:
             results = await self._send([waiting.item for waiting in batch])

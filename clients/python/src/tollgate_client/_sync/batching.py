@@ -7,7 +7,7 @@ from typing import Any
 
 from tollgate_client import errors, models
 from tollgate_client._requests import BATCH_SIZE_MAX
-from tollgate_client._sync.primitives import Lock
+from tollgate_client._sync.primitives import Lock, sleep
 
 Item = dict[str, Any]
 Result = dict[str, Any]
@@ -50,6 +50,7 @@ class Batching:
         return models.Consumed.model_validate(result["body"])
 
     def _lead(self) -> None:
+        sleep(0)  # whoever asks at the same moment comes along
         batch = [self._queue.popleft() for _ in range(min(len(self._queue), BATCH_SIZE_MAX))]
         try:
             results = self._send([waiting.item for waiting in batch])
