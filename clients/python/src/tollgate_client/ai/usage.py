@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import genai_prices
+from genai_prices.data_snapshot import get_snapshot
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,11 @@ def usage_of(response: Any, *, provider: str | None = None, model: str | None = 
     data = _data(response)
     found, flavor = _form(data) if provider is None else (provider, _form(data)[1] if _known(data) else "default")
     try:
-        extracted = genai_prices.extract_usage(data, provider_id=found, api_flavor=flavor)
+        read = get_snapshot().find_provider(None, found, None)
+        told, usage = read.extract_usage(data, api_flavor=flavor)
     except (LookupError, TypeError) as error:
         raise ValueError(f"what the response used cannot be read: {error}") from error
-    usage = extracted.usage
-    named = model or _named(data) or "unknown"
+    named = model or told or _named(data) or "unknown"
     return AiUsage(
         provider=found,
         model=named,
