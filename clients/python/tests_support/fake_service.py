@@ -7,6 +7,7 @@ from urllib.parse import unquote
 from uuid import uuid4
 
 import httpx
+
 from tollgate_client import AsyncTollgate, Tollgate
 
 WHEN = "2026-11-26T10:00:00Z"
