@@ -6,7 +6,7 @@ PORT ?= 8000
 DATA_DIR ?= .tollgate
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format unit integration lock clean bench bench-quick
+.PHONY: help setup run test check format unit integration clients lock clean bench bench-quick
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -43,6 +43,9 @@ unit: setup ## the unit tests
 
 integration: setup ## the tests with a real PostgreSQL and real HTTP
 	@$(BIN)/pytest tests/integration -n 2 --dist worksteal
+
+clients: setup ## build the clients, install them in empty environments, and use them against a running service
+	@$(BIN)/python -m clients.check
 
 lock: setup ## pin the newest versions of all dependencies, with hashes
 	@$(BIN)/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options --no-header --output-file requirements.lock pyproject.toml

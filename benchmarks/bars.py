@@ -39,6 +39,8 @@ BARS = (
     Bar(7, "messages, 1,000 counterparties / FastAPI's route", "messages", "fastapi messages", 1.6),
     Bar(8, "new sessions / FastAPI's route", "sessions", "fastapi sessions", 1.6),
     Bar(9, "a process's memory, in MB", "memory", None, 150, at_most=True),
+    Bar(10, "the Python client, concurrent callers in batches / one request each", "client batched", "client single", 5),
+    Bar(10, "local decisions a second of a lease", "client lease", None, 200_000),
 )
 """Where FastAPI is named, its own handler runs the same function and use case. Of a lone client's latency, the twentieth is noise."""
 
@@ -64,9 +66,9 @@ class Reached:
         return self.ratio <= bound if self.bar.at_most else self.ratio >= bound
 
     def line(self) -> str:
-        bound = f"{'at most' if self.bar.at_most else 'at least'} {self.bar.bound:.2f}"
+        bound = f"{'at most' if self.bar.at_most else 'at least'} {self.bar.bound:,.2f}"
         verdict = "ok" if self.ok else "within a tenth" if self.nearly else "FAILED"
-        return f"bar {self.bar.number}: {self.bar.title} {self.ratio:.2f} ({bound}) {verdict}"
+        return f"bar {self.bar.number}: {self.bar.title} {self.ratio:,.2f} ({bound}) {verdict}"
 
 
 def reached(rounds: Sequence[Mapping[str, float]]) -> list[Reached]:

@@ -94,6 +94,7 @@ class Contest:
             "sessions": server.load(["/api/v1/sessions"], seconds, bodies="session", customer="coach").per_second,
             "bulk events": self._events(run),
             "copy": self._copy(),
+            **server.client("hot", seconds),
         }
         rates["memory"] = server.resident_mb
         self._tight(number)

@@ -102,6 +102,17 @@ class Server:
             raise RuntimeError(f"{method} {paths[0]} answered {result.statuses}: {result.sample}")
         return result
 
+    def client(self, customer_id: str, seconds: float) -> dict[str, float]:
+        """What the Python client gets of it, in a process of its own."""
+        job = {"url": self.url, "key": ADMIN_KEY, "customer_id": customer_id, "seconds": seconds}
+        environment = {**os.environ, "PYTHONPATH": str(ROOT / "clients" / "python" / "src")}
+        command = [sys.executable, "-m", "benchmarks.client"]
+        done = subprocess.run(command, input=json.dumps(job), capture_output=True, text=True, cwd=ROOT, env=environment, check=False)
+        if done.returncode:
+            raise RuntimeError(done.stderr)
+        rates: dict[str, float] = json.loads(done.stdout)
+        return rates
+
 
 class Database:
     """One database, migrated and filled with the bench's customers."""

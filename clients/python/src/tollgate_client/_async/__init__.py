@@ -1,0 +1,1 @@
+"""The asynchronous client. Its synchronous twin, `_sync`, is generated from it: `python generate.py`."""

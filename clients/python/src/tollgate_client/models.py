@@ -1,0 +1,216 @@
+"""What the service answers, typed to the last field. Amounts are decimals, in the feature's unit; instants are UTC.
+
+Fields that a newer service adds are left out, so that an older client goes on working.
+"""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Model(BaseModel):
+    """An answer, or a part of one."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Balance(Model):
+    """Where a feature stands in the period that contains now. `limit` and `remaining` are None where it is unlimited."""
+
+    used: Decimal
+    held: Decimal
+    limit: Decimal | None
+    remaining: Decimal | None
+    resets_at: datetime | None
+
+
+class Record(Model):
+    """A ledger entry, in short."""
+
+    id: str
+    feature: str
+    quantity: Decimal
+    occurred_at: datetime
+
+
+class Consumed(Model):
+    """What was booked, and where its features stand after it.
+
+    `degraded`: the service was out of reach, and the usage was admitted all the same; it is booked when the service is back.
+    """
+
+    records: list[Record]
+    balances: dict[str, Balance]
+    over_limit: bool
+    degraded: bool = False
+
+
+class Checked(Model):
+    """Whether usage would be admitted; if not, why (an error code) and by which feature."""
+
+    allowed: bool
+    reason: str | None
+    binding: str | None
+    balances: dict[str, Balance]
+
+
+class Period(Model):
+    """Half-open: start <= t < end. None: open on that side."""
+
+    start: datetime | None
+    end: datetime | None
+
+
+class Share(Model):
+    """A part of a feature's usage, by dimension."""
+
+    dimension: str | None
+    used: Decimal
+
+
+class MeteredStatus(Model):
+    """A metered feature of a customer's plan."""
+
+    type: Literal["metered"] = "metered"
+    unit: str
+    used: Decimal
+    held: Decimal
+    limit: Decimal | None
+    remaining: Decimal | None
+    overage: Decimal
+    percent: Decimal | None
+    display: str
+    resets_at: datetime | None
+    breakdown: list[Share] | None = None
+
+
+class StaticStatus(Model):
+    """A number that a customer's plan grants."""
+
+    type: Literal["static"] = "static"
+    value: Decimal
+    display: str
+
+
+class BooleanStatus(Model):
+    """A switch of a customer's plan."""
+
+    type: Literal["boolean"] = "boolean"
+    enabled: bool
+    display: str
+
+
+FeatureStatus = Annotated[MeteredStatus | StaticStatus | BooleanStatus, Field(discriminator="type")]
+
+
+class Status(Model):
+    """A customer's plan, and where each of its features stands."""
+
+    customer_id: str
+    plan: str
+    plan_version: int
+    period: Period
+    features: dict[str, FeatureStatus]
+
+
+class Entry(Model):
+    """A ledger entry."""
+
+    id: UUID
+    feature: str
+    quantity: Decimal
+    occurred_at: datetime
+    recorded_at: datetime
+    source: str
+    reference: str | None
+    recorded_by: str | None
+    overage: Decimal
+    corrects: UUID | None
+    reason: str | None
+    event_id: str | None
+    dimension: str | None
+
+
+class Correction(Entry):
+    """A correcting ledger entry, and where the feature stands in the period of what it corrects."""
+
+    balance: Balance
+
+
+class ReservedAmount(Model):
+    """What is set aside, or was committed, of one feature."""
+
+    feature: str
+    quantity: Decimal
+
+
+ReservationState = Literal["held", "committed", "released", "expired"]
+
+
+class ListedReservation(Model):
+    """A reservation in a list."""
+
+    id: UUID
+    state: ReservationState
+    created_at: datetime
+    expires_at: datetime
+    finished_at: datetime | None
+    reference: str | None
+    late: bool
+    usage: list[ReservedAmount]
+
+
+class Reservation(ListedReservation):
+    """A reservation, and where its features stand."""
+
+    balances: dict[str, Balance]
+
+
+class Customer(Model):
+    """A customer, its plan and its calendar."""
+
+    customer_id: str
+    plan: str
+    plan_version: int
+    billing_anchor: datetime | None
+    billing_interval: str
+    time_zone: str
+    phone_region: str | None
+    period: Period
+
+
+class Plan(Model):
+    """A version of a plan. Entitlements are as they were sent: `{"type": "metered", "limit": 100, …}`."""
+
+    key: str
+    version: int
+    name: str
+    entitlements: dict[str, dict[str, Any]]
+
+
+class Feature(Model):
+    """A declared metered feature; `resolution` is how many smallest parts make one unit."""
+
+    key: str
+    unit: str
+    resolution: int
+
+
+class Rejected(Model):
+    """An event that was not booked, and why."""
+
+    index: int
+    id: str | None
+    error: str
+    message: str
+
+
+class Ingested(Model):
+    """How many events were booked or known already, and which ones were rejected."""
+
+    accepted: int
+    duplicates: int
+    rejected: list[Rejected]

@@ -1,0 +1,1 @@
+"""For the client's tests: a service that is played in memory."""
