@@ -1,9 +1,6 @@
 """Behind PgBouncer, which hands each transaction to whichever of its connections is free."""
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
-
-import pytest
 
 from infrastructure.sql.driver.connections import Connections
 from infrastructure.sql.driver.pool import create_engine
