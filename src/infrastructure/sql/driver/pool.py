@@ -8,6 +8,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from infrastructure.sql.driver import instants
+from infrastructure.sql.driver.pooler import Statements
 
 POOL_SIZE: Final = 8
 POOL_OVERFLOW: Final = 8
@@ -16,11 +17,16 @@ CONNECT_TIMEOUT_SECONDS: Final = 5
 STATEMENT_SECONDS_MAX: Final = 30.0
 
 
-def create_engine(url: str, statement_seconds_max: float | None = STATEMENT_SECONDS_MAX) -> AsyncEngine:
-    """A pool for a `postgresql://` URL. Connections are opened when they are first needed.
+def create_engine(
+    url: str, statement_seconds_max: float | None = STATEMENT_SECONDS_MAX, statements: Statements | None = Statements.NAMED
+) -> AsyncEngine:
+    """A pool for a `postgresql://` URL. Connections are opened when they are first needed. Statements are named unless told otherwise.
 
     No setting of a connection but those that PgBouncer knows how to hand on.
     """
+    unnamed = statements is Statements.UNNAMED
+    # Without a cache, the driver sends an unnamed statement and its execution in one message.
+    cache: dict[str, Any] = {"statement_cache_size": 0} if unnamed else {}
     dsn = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
 
     async def connect() -> Any:
@@ -30,6 +36,7 @@ def create_engine(url: str, statement_seconds_max: float | None = STATEMENT_SECO
             timeout=CONNECT_TIMEOUT_SECONDS,
             command_timeout=statement_seconds_max,
             server_settings={"application_name": "tollgate", "timezone": "UTC"},
+            **cache,
         )
         try:
             await instants.install(driver)
@@ -44,6 +51,7 @@ def create_engine(url: str, statement_seconds_max: float | None = STATEMENT_SECO
         pool_size=POOL_SIZE,
         max_overflow=POOL_OVERFLOW,
         pool_timeout=POOL_TIMEOUT_SECONDS,
+        connect_args={"prepared_statement_cache_size": 0, "prepared_statement_name_func": str} if unnamed else {},
     )
 
 

@@ -1,0 +1,56 @@
+"""What stands between the service and its database: nothing, or a pooler such as PgBouncer, and whether that keeps prepared statements."""
+
+from enum import StrEnum
+from typing import Final
+from uuid import uuid4
+
+import asyncpg
+from sqlalchemy.engine import make_url
+
+from infrastructure.sql.driver.statements import Driver
+
+CONNECT_SECONDS_MAX: Final = 5
+
+
+class Statements(StrEnum):
+    """How statements are sent."""
+
+    NAMED = "named"
+    """Prepared once a connection and then called by name: the quickest."""
+    UNNAMED = "unnamed"
+    """Parsed anew each time: for a pooler that hands every transaction to another connection and knows no prepared statements."""
+
+
+class Pooler(StrEnum):
+    """What answers at the database's address."""
+
+    NONE = "none"
+    KEEPS_STATEMENTS = "keeps_statements"
+    """PgBouncer 1.21 and later, with `max_prepared_statements` above 0."""
+    FORGETS_STATEMENTS = "forgets_statements"
+    """It hands names on as they are. This works where it pools whole sessions, and not where it pools transactions."""
+
+
+async def pooler_at(url: str) -> Pooler:
+    """Asks on a connection of its own, with statements that every pooler understands.
+
+    A pooler makes up the process id that a connection is greeted with. One that keeps prepared statements gives them names of its own.
+    Raises what the driver raises where the database is out of reach.
+    """
+    dsn = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    driver = await asyncpg.connect(dsn, timeout=CONNECT_SECONDS_MAX, command_timeout=CONNECT_SECONDS_MAX, statement_cache_size=0)
+    try:
+        async with driver.transaction():
+            if await driver.fetchval("SELECT pg_backend_pid()") == driver.get_server_pid():
+                return Pooler.NONE
+            return await _asked(driver)
+    finally:
+        await driver.close()
+
+
+async def _asked(driver: Driver) -> Pooler:
+    kept = await driver.prepare("SELECT 1", name=f"tollgate_{uuid4().hex}")
+    if not await driver.fetchval("SELECT EXISTS (SELECT FROM pg_prepared_statements WHERE name = $1)", kept.get_name()):
+        return Pooler.KEEPS_STATEMENTS
+    await driver.execute(f"DEALLOCATE {kept.get_name()}")
+    return Pooler.FORGETS_STATEMENTS
