@@ -1,10 +1,12 @@
 """The `tollgate` command."""
 
 import asyncio
+import json
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from importlib.metadata import version as installed
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn, TypeVar
 from uuid import UUID
 
 import typer
@@ -25,12 +27,18 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+HELP_TOO: Final = {"help_option_names": ["-h", "--help"]}
+
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Metering and plan limits on PostgreSQL."
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings=HELP_TOO,
+    help="Metering and plan limits on PostgreSQL. Only 'serve' creates a database, and only 'db upgrade' changes the schema of one.",
 )
-keys = typer.Typer(no_args_is_help=True, help="Service keys: create, list, revoke.")
-plans = typer.Typer(no_args_is_help=True, help="Plans as code: push, diff, show.")
-db = typer.Typer(no_args_is_help=True, help="The database's schema.")
+keys = typer.Typer(no_args_is_help=True, context_settings=HELP_TOO, help="Service keys: create, list, revoke.")
+plans = typer.Typer(no_args_is_help=True, context_settings=HELP_TOO, help="Plans as code: push, diff, show.")
+db = typer.Typer(no_args_is_help=True, context_settings=HELP_TOO, help="The database: its schema, and backups.")
 app.add_typer(keys, name="keys")
 app.add_typer(plans, name="plans")
 app.add_typer(db, name="db")
@@ -38,8 +46,18 @@ app.add_typer(db, name="db")
 # Names are shown as they are, and where no terminal sets a width, a table's lines stay whole for whatever reads them.
 out = Console(soft_wrap=True, highlight=False, markup=False, width=None if sys.stdout.isatty() else 1000)
 
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing where all went well.")]
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Where data is kept (TOLLGATE_DATA_DIR, default .tollgate).")]
 PlanFileArgument = Annotated[Path, typer.Argument(help="The plan file, such as plans.yaml.")]
+
+
+@app.callback(invoke_without_command=True)
+def whole(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    """Metering and plan limits on PostgreSQL. Only 'serve' creates a database, and only 'db upgrade' changes the schema of one."""
+    if version:
+        print(f"tollgate {installed('tollgate-service')}")
+        raise typer.Exit
 
 
 @app.command()
@@ -50,17 +68,24 @@ def serve(
     plans: Annotated[Path | None, typer.Option(help="A plan file to publish at the start (TOLLGATE_PLANS).")] = None,
     workers: Annotated[int, typer.Option(min=1, max=64, help="How many server processes.")] = 1,
     example_customer: Annotated[str | None, typer.Option(help="Create this customer, and print a token and a request for it.")] = None,
+    migrate: Annotated[bool, typer.Option("--migrate", help="Upgrade the schema of a configured database first.")] = False,
 ) -> None:
-    """Start the service; without TOLLGATE_DATABASE_URL with an embedded PostgreSQL."""
+    """Start the service; without TOLLGATE_DATABASE_URL with an embedded PostgreSQL, which it creates and upgrades in the data directory.
+
+    A configured database that is behind is refused, unless --migrate is given. Example: tollgate serve --port 8000 --plans plans.yaml
+    """
     from api.commands.serve import Options
     from api.commands.serve import serve as run
 
-    run(_settings(data_dir=data_dir, plans=plans), Options(host, port, workers, example_customer), _say)
+    run(_settings(data_dir=data_dir, plans=plans), Options(host, port, workers, example_customer, migrate), _say)
 
 
 @app.command()
 def demo() -> None:
-    """Start a service of its own, play the stories of the four reference products on it, and print what happened."""
+    """Start a service of its own, play the stories of the four reference products on it, and print what happened.
+
+    Reads plans.yaml. What it makes is in a temporary directory, which it removes. Example: tollgate demo
+    """
     from api.commands.demo import demo as play
 
     play(_settings(), out)
@@ -72,7 +97,10 @@ def token(
     ttl: Annotated[int, typer.Option(min=1, max=366 * 24 * 3600, help="Seconds until it expires.")] = 3600,
     data_dir: DataDir = None,
 ) -> None:
-    """Print a user token, signed with the configured secret."""
+    """Print a user token, signed with TOLLGATE_JWT_SECRET or the data directory's own secret. Changes nothing.
+
+    Example: tollgate token acme --ttl 600
+    """
     from api.commands.tokens import sign
 
     print(sign(_settings(data_dir=data_dir), customer, ttl))
@@ -83,20 +111,34 @@ def create_key(
     scope: Annotated[Scope, typer.Option(help="What the key may do.")],
     name: Annotated[str | None, typer.Option(help="Who uses it; shown in the ledger.")] = None,
     data_dir: DataDir = None,
+    as_json: Json = False,
 ) -> None:
-    """Create a service key and print it, this once."""
+    """Create a service key in the database and print it, this once.
+
+    Example: tollgate keys create --scope write --name backend
+    """
     from core.access.create_key import CreateKeyCommand
 
     command = CreateKeyCommand(scope=scope, name=name)
-    print(_with_container(data_dir, lambda container: container.create_key().execute(command)).text)
+    created = _with_container(data_dir, lambda container: container.create_key().execute(command))
+    print(json.dumps({"id": str(created.key.id), "key": created.text}) if as_json else created.text)
     print("Keep it: it is not shown again.", file=sys.stderr)
 
 
 @keys.command("list")
-def list_keys(data_dir: DataDir = None) -> None:
-    """List the service keys; never their secrets."""
+def list_keys(data_dir: DataDir = None, as_json: Json = False) -> None:
+    """List the service keys, revoked ones too; never their secrets. Changes nothing. Example: tollgate keys list --json"""
     table = Table("id", "name", "scope", "created", "revoked")
-    for key in _with_container(data_dir, lambda container: container.service_keys().all()):
+    found = _with_container(data_dir, lambda container: container.service_keys().all())
+    if as_json:
+        times = [(key, key.created_at.isoformat(), key.revoked_at and key.revoked_at.isoformat()) for key in found]
+        lines = [
+            {"id": str(key.id), "name": key.name, "scope": key.scope.value, "created_at": created, "revoked_at": revoked}
+            for key, created, revoked in times
+        ]
+        print(json.dumps(lines, indent=2))
+        return
+    for key in found:
         revoked = key.revoked_at.isoformat(timespec="seconds") if key.revoked_at else ""
         table.add_row(str(key.id), key.name or "", key.scope.value, key.created_at.isoformat(timespec="seconds"), revoked)
     out.print(table)
@@ -104,7 +146,10 @@ def list_keys(data_dir: DataDir = None) -> None:
 
 @keys.command("revoke")
 def revoke_key(id: Annotated[UUID, typer.Argument(help="The key's id, from 'keys list'.")], data_dir: DataDir = None) -> None:
-    """Revoke a service key; requests with it are refused from then on."""
+    """Revoke a service key; requests with it are refused from then on.
+
+    Example: tollgate keys revoke 01a2156c-2823-7000-8000-000000000000
+    """
     try:
         _with_container(data_dir, lambda container: container.revoke_key().execute(id))
     except ServiceKeyNotFound as error:
@@ -113,29 +158,45 @@ def revoke_key(id: Annotated[UUID, typer.Argument(help="The key's id, from 'keys
 
 
 @plans.command("push")
-def push_plans(file: PlanFileArgument, data_dir: DataDir = None) -> None:
-    """Publish what changed in the plan file; unchanged plans stay as they are."""
+def push_plans(file: PlanFileArgument, data_dir: DataDir = None, quiet: Quiet = False) -> None:
+    """Publish what changed in the plan file, a new version of each changed plan; what the file does not name stays as it is.
+
+    Example: tollgate plans push plans.yaml
+    """
     from api.commands import plans as commands
 
     for change in _with_container(data_dir, lambda container: commands.push(container, file)):
+        if quiet:
+            continue
         print(f"{change.key}: {change.kind}" + ("" if change.version is None else f", version {change.version}"))
 
 
 @plans.command("diff")
-def diff_plans(file: PlanFileArgument, data_dir: DataDir = None) -> None:
-    """Show what a push would change."""
+def diff_plans(file: PlanFileArgument, data_dir: DataDir = None, quiet: Quiet = False) -> None:
+    """Show what a push would change, and change nothing. Exit status 0: nothing to push. 1: there is something.
+
+    Example: tollgate plans diff plans.yaml
+    """
     from api.commands import plans as commands
 
-    for change in _with_container(data_dir, lambda container: commands.diff(container, file)):
-        versioned = change.kind != "unchanged" and change.version is not None
+    changes = _with_container(data_dir, lambda container: commands.diff(container, file))
+    for change in changes:
+        if quiet:
+            continue
+        versioned = change.kind in ("new", "changed") and change.version is not None
         print(f"{change.key}: {change.kind}" + (f", would be version {change.version}" if versioned else ""))
         for line in change.details:
             print(f"  {line}")
+    if any(change.kind in ("new", "changed") for change in changes):
+        raise typer.Exit(1)
 
 
 @plans.command("show")
 def show_plans(data_dir: DataDir = None) -> None:
-    """Show the newest version of every plan, and what events of mapped types are booked as."""
+    """Show the newest version of every plan, and what events of mapped types are booked as. Changes nothing.
+
+    Example: tollgate plans show
+    """
     from api.commands import plans as commands
 
     async def read(container: "Container") -> "tuple[Sequence[Plan], FeatureCatalog, Mapping[str, EventType]]":
@@ -162,7 +223,7 @@ def reconcile(
     repair: Annotated[bool, typer.Option("--repair", help="Rebuild counters and write missing ledger records.")] = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Compare product records, ledger and counters.
+    """Compare product records, ledger and counters. Changes nothing without --repair. Example: tollgate reconcile --customer acme
 
     Exit status 0: all agree. 1: drift was found (and, with --repair, repaired). 2: they could not be compared.
     """
@@ -178,9 +239,34 @@ def reconcile(
 
 @db.command("upgrade")
 def upgrade_database(data_dir: DataDir = None) -> None:
-    """Bring the database's schema up to date."""
-    _with_container(data_dir, lambda container: container.health().check())
+    """Bring the database's schema up to date: the one of TOLLGATE_DATABASE_URL, or of the data directory. Example: tollgate db upgrade"""
+    from api.commands import database
+
+    with database.database(_settings(data_dir=data_dir)) as settings:
+        asyncio.run(database.migrated(settings))
     print("The schema is up to date.")
+
+
+@db.command("dump")
+def dump_database(file: Annotated[Path, typer.Argument(help="The file to write, such as backup.dump.")], data_dir: DataDir = None) -> None:
+    """Write a backup of the database into a file, while the service may go on. An existing file is not overwritten.
+
+    Example: tollgate db dump backup.dump
+    """
+    from api.commands.backup import dump
+
+    print(dump(_settings(data_dir=data_dir), file))
+
+
+@db.command("restore")
+def restore_database(file: Annotated[Path, typer.Argument(help="What 'db dump' wrote.")], data_dir: DataDir = None) -> None:
+    """Put a backup into an empty database: all of it, or after any failure nothing. An embedded one is created where --data-dir is given.
+
+    Example: tollgate db restore backup.dump --data-dir restored
+    """
+    from api.commands.backup import restore
+
+    print(restore(_settings(data_dir=data_dir), file))
 
 
 def main() -> None:
@@ -188,7 +274,7 @@ def main() -> None:
     try:
         app()
     except CommandFailed as error:
-        _fail(str(error))
+        _fail(str(error), error.status)
     except DomainError as error:
         _fail(error.message)
     except ConcurrentUpdate:

@@ -102,7 +102,8 @@ def user_tokens(settings: Settings, client: httpx.AsyncClient | None, clock: Clo
     """Tokens of our own signing, of an identity provider's, of both, or none at all."""
     published = PublishedKeys(settings.jwks_url, client, clock) if settings.jwks_url and client else None
     secret = revealed(settings.jwt_secret)
-    return JwtUserTokens(clock, secret=secret, published_keys=published, audience=settings.jwt_audience)
+    old = [secret.get_secret_value() for secret in settings.jwt_secrets_old]
+    return JwtUserTokens(clock, secret=secret, old_secrets=old, published_keys=published, audience=settings.jwt_audience)
 
 
 def local_disk(settings: Settings, new_id: Callable[[], UUID]) -> LocalDiskUploads:
@@ -136,10 +137,12 @@ class Container(containers.DeclarativeContainer):
     clock = providers.Object(utc_now)
     new_id = providers.Object(new_id)
 
-    engine = providers.Singleton(create_engine, settings.provided.database_url, settings.provided.statement_seconds_max)
+    engine = providers.Singleton(
+        create_engine, settings.provided.database_url, settings.provided.statement_seconds_max, settings.provided.statements
+    )
     connections = providers.Singleton(Connections, engine)
     http_client = providers.Singleton(http_client, settings)
-    health = providers.Singleton(SqlHealth, engine)
+    health = providers.Singleton(SqlHealth, engine, settings.provided.schema_newer)
 
     plan_options = providers.Object(OPTIONS)
     plan_catalog = providers.Singleton(PlanCatalog, BUILT_IN, plan_options)
@@ -150,7 +153,8 @@ class Container(containers.DeclarativeContainer):
     revoke_key = alone(RevokeKey, unit_of_work, clock)
     user_tokens = providers.Singleton(user_tokens, settings, http_client, clock)
     bootstrap_key = providers.Callable(revealed, settings.provided.admin_key)
-    authenticator = providers.Singleton(Authenticator, service_keys, user_tokens, bootstrap_key)
+    old_bootstrap_key = providers.Callable(revealed, settings.provided.admin_key_old)
+    authenticator = providers.Singleton(Authenticator, service_keys, user_tokens, bootstrap_key, old_bootstrap_key)
 
     customer_reader = providers.Singleton(SqlCustomerReader, connections)
     phone_regions = providers.Singleton(LibraryPhoneRegions)

@@ -23,7 +23,7 @@ from core.conversations.conversation import ConversationNotFound
 from core.conversations.message import InvalidPhoneNumber, InvalidSentAt, MessageConflict
 from core.customers.phone_region import InvalidPhoneRegion
 from core.customers.put_customer import InvalidBillingAnchor, InvalidTimeZone
-from core.errors import BrokenCommand, ConcurrentUpdate, DomainError, Overloaded, StorageUnavailable
+from core.errors import BrokenCommand, ConcurrentUpdate, DomainError, Overloaded, SchemaNewer, StorageUnavailable
 from core.learning.assessment import AssessmentConflict
 from core.learning.learning_plan import LearningPlanNotFound
 from core.learning.practice_session import PracticeSessionConflict, PracticeSessionNotFound, PracticeSessionSaved
@@ -104,6 +104,7 @@ TABLE: Final[Mapping[type[DomainError], Told]] = {
     BrokenCommand: Told(500, "internal_error"),
     IdentityProviderUnavailable: Told(503, "identity_provider_unavailable", {"Retry-After": "5"}),
     Overloaded: Told(503, "overloaded", {"Retry-After": "1"}),
+    SchemaNewer: Told(503, "schema_newer", {"Retry-After": "60"}),
     StorageUnavailable: Told(503, "storage_unavailable", {"Retry-After": "2"}),
 }
 """Every error that the domain can raise. A test walks them all."""

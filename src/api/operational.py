@@ -23,7 +23,7 @@ async def healthz() -> dict[str, str]:
     return {"status": "ok"}
 
 
-@router.get("/readyz", responses=refusals("storage_unavailable"))
+@router.get("/readyz", responses=refusals("storage_unavailable", "schema_newer"))
 async def readyz(request: Request) -> dict[str, str]:
     """The database answers, too; 503 where it does not."""
     container = container_of(request)

@@ -1,10 +1,23 @@
 """What can be set from outside, by environment variables that start with TOLLGATE_."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+SECRET_BYTES_MIN: Final = 32
+
+
+def _long_enough(secret: SecretStr) -> SecretStr:
+    if len(secret.get_secret_value().encode()) < SECRET_BYTES_MIN:
+        raise ValueError(
+            f"a secret has at least {SECRET_BYTES_MIN} bytes: make one with python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
+        )
+    return secret
+
+
+Secret = Annotated[SecretStr, AfterValidator(_long_enough)]
 
 
 class Settings(BaseSettings):
@@ -16,19 +29,32 @@ class Settings(BaseSettings):
     data_dir: Path = Path(".tollgate")
     plans: Path | None = None
     admin_key: SecretStr | None = Field(None, description="a service key with the scope admin that needs no creation")
-    jwt_secret: SecretStr | None = Field(None, description="verifies user tokens signed with HS256")
+    admin_key_old: SecretStr | None = Field(None, description="another such key, while one takes the other's place")
+    jwt_secret: Secret | None = Field(None, description="signs user tokens, and verifies those signed with HS256")
+    jwt_secrets_old: Annotated[tuple[Secret, ...], NoDecode] = Field((), description="separated by commas: they verify, and sign nothing")
     jwks_url: str | None = Field(None, description="publishes the keys of user tokens signed with RS256 or ES256")
     jwt_audience: str | None = None
     statement_seconds_max: float | None = Field(30, description="how long one SQL statement of a request may take")
+    statements: Literal["named", "unnamed"] | None = Field(
+        None, description="named or unnamed; absent: what the pooler in front of the database takes"
+    )
+    schema_newer: bool = Field(False, description="set by `tollgate serve` for its server processes")
     public_url: str = Field("http://127.0.0.1:8000", description="how callers reach the service; upload URLs begin with it")
-    upload_secret: SecretStr | None = Field(None, description="signs upload URLs; absent: one that is kept in the data directory")
+    upload_secret: Secret | None = Field(None, description="signs upload URLs; absent: one that is kept in the data directory")
+
+    @field_validator("jwt_secrets_old", mode="before")
+    @classmethod
+    def _separated(cls, value: Any) -> Any:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
     @field_validator("public_url")
     @classmethod
     def _without_slash(cls, value: str) -> str:
         return value.rstrip("/")
 
-    @field_validator("database_url", "jwks_url", "jwt_audience", "admin_key", "jwt_secret", "upload_secret", mode="before")
+    @field_validator(
+        "database_url", "jwks_url", "jwt_audience", "admin_key", "admin_key_old", "jwt_secret", "upload_secret", "statements", mode="before"
+    )
     @classmethod
     def _empty_is_absent(cls, value: Any) -> Any:
         return value or None

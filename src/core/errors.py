@@ -50,6 +50,12 @@ class StorageUnavailable(DomainError):
         return {"outcome": "unknown"} if self.outcome_unknown else {}
 
 
+class SchemaNewer(DomainError):
+    """The database was upgraded for a later release than this one when the process began."""
+
+    message = "The database's schema is newer than this release: install the release that has upgraded it."
+
+
 class Overloaded(DomainError):
     """More requests are waiting than the service will queue. Nothing was booked."""
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -11,6 +12,7 @@ from typing import Any, Final
 import httpx
 import jwt
 from jwt.exceptions import InvalidSubjectError
+from jwt.types import Options
 
 from core.access.ports import IdentityProviderUnavailable, UserTokens
 from core.access.principal import Unauthenticated
@@ -34,6 +36,7 @@ KEY_SET_SIZE_BYTES_MAX: Final = 256 * 1024
 _OWN_ALGORITHM: Final = "HS256"
 _PUBLISHED_ALGORITHMS: Final = ("RS256", "ES256")
 _NUMERIC_DATE_MAX: Final = 253_402_300_799  # the end of the year 9999, which also tells milliseconds from seconds
+_SIGNATURE_ONLY: Final[Options] = {"require": [], "verify_aud": False, "verify_sub": False, "verify_exp": False}
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 _ID: Final = "1–255 characters, no control characters among them, and no white space at either end"
 _OTHER_AUDIENCE: Final = (
@@ -128,11 +131,13 @@ class JwtUserTokens(UserTokens):
         clock: Clock,
         *,
         secret: str | None = None,
+        old_secrets: Sequence[str] = (),
         published_keys: PublishedKeys | None = None,
         audience: str | None = None,
     ) -> None:
         self._clock = clock
         self._secret = _hmac_key(secret) if secret else None
+        self._old_secrets = [_hmac_key(old) for old in old_secrets]
         self._published_keys = published_keys
         self._audience = audience or None
         # Times are left to `_Claims` and the injected clock, and are no part of what is remembered.
@@ -170,10 +175,22 @@ class JwtUserTokens(UserTokens):
         return self._own_claims(token)
 
     def _verify_own(self, token: str) -> _Claims:
-        if self._secret is None:
+        if self._secret is None and not self._old_secrets:
             no_tokens = "This service accepts no user tokens (neither TOLLGATE_JWT_SECRET nor TOLLGATE_JWKS_URL is set): use a service key."
             raise Unauthenticated(_NOT_VALID if self._published_keys else no_tokens)
-        return self._verify(token, self._secret, _OWN_ALGORITHM)
+        secrets = self._old_secrets if self._secret is None else [self._secret, *self._old_secrets]
+        signed_by = next((secret for secret in secrets if self._is_signed(token, secret)), secrets[0])
+        return self._verify(token, signed_by, _OWN_ALGORITHM)
+
+    def _is_signed(self, token: str, secret: bytes) -> bool:
+        """Asked only where there are several: one alone tells by itself what is wrong with a token."""
+        if len(self._old_secrets) + (self._secret is not None) == 1:
+            return True
+        try:
+            self._jwt.decode_complete(token, secret, [_OWN_ALGORITHM], options=_SIGNATURE_ONLY)
+        except jwt.InvalidTokenError:
+            return False
+        return True
 
     def _verify(self, token: str, key: jwt.PyJWK | bytes, algorithm: str) -> _Claims:
         """What is told below the first line is told of genuine tokens only: the signature is checked before any claim."""

@@ -1,5 +1,6 @@
 """The `tollgate` command beside a service, on a database of its own."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -31,19 +32,23 @@ def told(*arguments: object, service: Service, status: int = 0) -> str:
     done = tollgate(*arguments, "--data-dir", service.data_dir, database_url=service.database.url, jwt_secret=JWT_SECRET)
     assert done.returncode == status, done.stderr
     assert "Traceback" not in done.stderr
-    return done.stdout if status == 0 else done.stderr
+    return done.stdout + done.stderr
 
 
 def test_plans_are_compared_pushed_and_shown(service: Service, plan_file: Path) -> None:
-    assert "own: new, would be version 1" in told("plans", "diff", plan_file, service=service)
+    assert "own: new, would be version 1" in told("plans", "diff", plan_file, service=service, status=1)
     refused(service.admin.get("/api/v1/plans/own"), 404, "plan_not_found")
     assert told("plans", "push", plan_file, service=service) == "own: new, version 1\n"
     plan_file.write_text(OWN % 20 + "  pro2: {entitlements: {sessions: {type: metered, limit: 7}}}\n")
-    difference = told("plans", "diff", plan_file, service=service)
+    difference = told("plans", "diff", plan_file, service=service, status=1)
     assert difference.splitlines()[0] == "own: changed, would be version 2"
     assert "sessions: 10 sessions per billing_period (hard) -> 20 sessions per billing_period (hard)" in difference
     pushes = [told("plans", "push", plan_file, service=service) for _ in range(2)]
     assert pushes == ["own: changed, version 2\npro2: new, version 1\n", "own: unchanged, version 2\npro2: unchanged, version 1\n"]
+    nothing_to_push = told("plans", "diff", plan_file, service=service)
+    assert "own: unchanged" in nothing_to_push
+    assert "free: left as it is" in nothing_to_push
+    assert told("plans", "diff", plan_file, "--quiet", service=service) == ""
     shown = told("plans", "show", service=service)
     assert "api_calls" in shown
     assert "20 sessions per billing_period (hard)" in shown
@@ -58,10 +63,11 @@ def test_a_mistaken_plan_file_is_told_by_file_and_line_and_nothing_of_it_is_push
 
 
 def test_a_key_is_shown_once_listed_and_revoked(service: Service) -> None:
-    text = told("keys", "create", "--scope", "read", "--name", "dash[/]board", service=service).strip()
+    text = json.loads(told("keys", "create", "--scope", "read", "--name", "dash[/]board", "--json", service=service))["key"]
     client = service.key(text)
     assert client.get("/api/v1/plans").status_code == 200
     refused(client.put("/api/v1/plans/own", json={"name": "Own", "entitlements": {}}), 403, "forbidden")
+    assert "dash[/]board" in [key["name"] for key in json.loads(told("keys", "list", "--json", service=service))]
     listed = told("keys", "list", service=service)
     assert "dash[/]board" in listed
     assert text.rpartition("_")[2] not in listed
@@ -88,8 +94,8 @@ def test_a_token_without_a_secret_to_sign_it_is_refused_in_a_line(service: Servi
 def test_a_token_is_not_signed_by_the_secret_of_a_service_that_was_never_started(tmp_path: Path) -> None:
     nowhere = tmp_path / "nowhere"
     done = tollgate("token", new_id(), data_dir=nowhere)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith(f"tollgate: No service has run with the data directory {nowhere}: ")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("tollgate: Nothing here: set TOLLGATE_DATABASE_URL or pass --data-dir.")
     assert not nowhere.exists()
 
 

@@ -1,29 +1,36 @@
-"""Which database a command works on, and for how long it runs."""
+"""Which database a command works on, for how long it runs, and who may create or change it.
+
+Only `serve` creates an embedded database. Only `db upgrade`, and a `serve` that is told so, changes the schema of a configured one.
+"""
 
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
-
 from api.commands import CommandFailed
+from api.commands.reach import engine_for, reached
 from api.container import Container, closed
 from api.settings import Settings
-from core.errors import StorageUnavailable
 from infrastructure.embedded.data_directory import DataDirectory, DataDirectoryError
 from infrastructure.embedded.postgres import EmbeddedPostgres, EmbeddedPostgresError
-from infrastructure.sql.driver.errors import storage_errors
-from infrastructure.sql.driver.pool import create_engine
-from infrastructure.sql.upkeep.migrate import upgrade
+from infrastructure.sql.upkeep.migrate import Standing, standing, upgrade
+
+NOTHING_HERE = "Nothing here: set TOLLGATE_DATABASE_URL or pass --data-dir. (No service has kept its data in {}.)"
+UPGRADE = "run 'tollgate db upgrade'"
+NEWER = "The database's schema is newer than this release: install the release that has upgraded it."
 
 
 @contextmanager
-def database(settings: Settings) -> Iterator[Settings]:
-    """The settings with a database that answers: the configured one, the running service's, or one started for this command."""
+def database(settings: Settings, *, creates: bool = False) -> Iterator[Settings]:
+    """The settings with a database that answers: the configured one, the running service's, or one started for this command.
+
+    Raises CommandFailed with status 2 where there is none; nothing is created then.
+    """
     if settings.database_url:
         yield settings
         return
+    if not creates and not (settings.data_dir / "postgres" / "PG_VERSION").exists():
+        raise CommandFailed(NOTHING_HERE.format(settings.data_dir), status=2)
     try:
         directory = DataDirectory(settings.data_dir)
         postgres = EmbeddedPostgres(directory.path)
@@ -53,39 +60,43 @@ def with_database(settings: Settings, url: str) -> Settings:
 
 
 async def migrated(settings: Settings) -> None:
-    """Brings the database up to date. Raises CommandFailed where it is out of reach."""
-    assert settings.database_url
-    try:
-        engine = create_engine(settings.database_url, None)
-    except (ArgumentError, ValueError) as error:  # ValueError: a port that is no number
-        raise CommandFailed("TOLLGATE_DATABASE_URL is not a URL such as postgresql://user:password@host:5432/name") from error
-    try:
-        with storage_errors():
-            await upgrade(engine)
-    except (StorageUnavailable, SQLAlchemyError) as error:
-        raise CommandFailed(f"The database at {_shown(settings.database_url)} is out of reach: {_reason(error)}") from error
-    finally:
-        await engine.dispose()
+    """Brings the database up to date. Raises CommandFailed where it is out of reach, or newer than this release."""
+    async with engine_for(settings) as engine, reached(settings):
+        if await standing(engine) is Standing.NEWER:
+            raise CommandFailed(NEWER)
+        await upgrade(engine)
+
+
+async def stands(settings: Settings) -> Standing:
+    """How the database's schema compares with this release. Raises CommandFailed where it is out of reach."""
+    async with engine_for(settings) as engine, reached(settings):
+        return await standing(engine)
+
+
+async def require_current(settings: Settings) -> None:
+    """Raises CommandFailed where the schema is not this release's."""
+    found = await stands(settings)
+    if found is Standing.NEWER:
+        raise CommandFailed(NEWER)
+    if found is not Standing.CURRENT:
+        has = "has no schema of Tollgate's" if found is Standing.EMPTY else "has an older schema"
+        raise CommandFailed(f"The database {has}: {UPGRADE}.")
 
 
 @asynccontextmanager
 async def container(settings: Settings) -> AsyncIterator[Container]:
-    """A container over a migrated database, for one command."""
-    await migrated(settings)
+    """A container over a database whose schema is this release's, for one command."""
+    await require_current(settings)
+    async with opened(settings) as made:
+        yield made
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Container]:
+    """A container over a database as it is."""
     # A command may take longer than a request: it reconciles many customers, or a long history.
     made = Container(settings=settings.model_copy(update={"statement_seconds_max": None}))
     try:
         yield made
     finally:
         await closed(made)
-
-
-def _shown(url: str) -> str:
-    return make_url(url).render_as_string(hide_password=True)
-
-
-def _reason(error: Exception) -> str:
-    cause: BaseException = error
-    while cause.__cause__ is not None:
-        cause = cause.__cause__
-    return (str(cause).splitlines() or [type(cause).__name__])[0]

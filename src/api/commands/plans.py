@@ -19,7 +19,7 @@ class Change:
     """What a push did, or would do, to a plan or to the meters of an event type, which have no version."""
 
     key: str
-    kind: Literal["new", "changed", "unchanged"]
+    kind: Literal["new", "changed", "unchanged", "left as it is"]
     version: int | None
     details: tuple[str, ...] = ()
 
@@ -54,14 +54,22 @@ async def push(container: Container, path: Path) -> list[Change]:
 async def diff(container: Container, path: Path) -> list[Change]:
     """What a push would do. Raises CommandFailed."""
     file = await _read(container, path)
-    catalog = FeatureCatalog([*await container.plan_reader().features(), *file.features])
-    changes = []
+    declared = await container.plan_reader().features()
+    catalog = FeatureCatalog([*declared, *file.features])
+    changes = [
+        Change(f"feature {feature.key!r}", "new", None, (f"+ unit {feature.unit}, resolution {feature.resolution}",))
+        for feature in file.features
+        if declared.get(feature.key) is None
+    ]
     for draft in file.plans:
         before = await container.plan_reader().latest(draft.key)
         version = before.version + 1 if before else 1
         after = Plan(draft.key, version, draft.name, draft.resolve(catalog))
         changes.append(_change(before, before if before and after.same_content(before) else after, catalog))
-    return changes + await _meter_changes(container, file)
+    changes += await _meter_changes(container, file)
+    named = {draft.key for draft in file.plans}
+    left = [plan for plan in await container.plan_reader().all_latest() if plan.key not in named]
+    return changes + [Change(plan.key, "left as it is", plan.version, ("not in the file",)) for plan in left]
 
 
 async def _meter_changes(container: Container, file: PlanFile) -> list[Change]:

@@ -17,7 +17,8 @@ from jwt import PyJWTError
 from pydantic import SecretStr
 from uvicorn.supervisors import Multiprocess
 
-from api.commands import CommandFailed, database, plans
+from api.commands import CommandFailed, database, plans, pooling
+from api.commands.database import opened
 from api.commands.tokens import sign
 from api.container import Container
 from api.operational import MULTIPROCESS
@@ -26,6 +27,7 @@ from core.customers.put_customer import PutCustomerCommand
 from core.metering.account import CustomerNotFound
 from infrastructure.embedded.data_directory import DataDirectory, DataDirectoryError
 from infrastructure.embedded.postgres import EmbeddedPostgresError
+from infrastructure.sql.upkeep.migrate import Standing
 
 BACKLOG: Final = 2048
 SHUTDOWN_SECONDS_MAX: Final = 20
@@ -42,6 +44,7 @@ class Options:
     port: int
     workers: int
     example_customer: str | None
+    migrate: bool = False
 
 
 def serve(settings: Settings, options: Options, say: Callable[[str], None]) -> None:
@@ -51,12 +54,16 @@ def serve(settings: Settings, options: Options, say: Callable[[str], None]) -> N
         with ExitStack() as stack:
             directory = stack.enter_context(DataDirectory(settings.data_dir))
             listener = stack.enter_context(_listening(options.host, options.port))
-            key_is_ours = settings.database_url is None and settings.admin_key is None
+            is_embedded = settings.database_url is None
+            key_is_ours = is_embedded and settings.admin_key is None
             if settings.database_url is None:
                 settings = _with_secrets(settings, directory)
                 say("Starting PostgreSQL …")
                 settings = database.with_database(settings, stack.enter_context(database.embedded(directory)))
+            else:
+                settings = asyncio.run(pooling.require_statements(settings, say))
             settings = _with_public_url(settings, listener)
+            settings = asyncio.run(_with_schema(settings, say, migrate=options.migrate or is_embedded))
             asyncio.run(_prepare(settings, options))
             _to_environment(settings)
             if options.workers > 1:
@@ -112,9 +119,26 @@ def _address(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
+async def _with_schema(settings: Settings, say: Callable[[str], None], *, migrate: bool) -> Settings:
+    """Upgrades the schema where that is wanted. One that is newer than this release is served, and is not ready: it may be on its way out.
+
+    Raises CommandFailed where the schema is older, and may not be upgraded here.
+    """
+    if await database.stands(settings) is Standing.NEWER:
+        say(f"{database.NEWER} Until then /readyz answers 503.")
+        return settings.model_copy(update={"schema_newer": True})
+    if migrate:
+        await database.migrated(settings)
+    else:
+        await database.require_current(settings)
+    return settings
+
+
 async def _prepare(settings: Settings, options: Options) -> None:
-    async with database.container(settings) as container:
+    async with opened(settings) as container:
         _require_usable(container)
+        if settings.schema_newer:
+            return
         if settings.plans is not None:
             await plans.push(container, settings.plans)
         if options.example_customer:
@@ -150,6 +174,8 @@ def _to_environment(settings: Settings) -> None:
         "ADMIN_KEY": revealed(settings.admin_key),
         "JWT_SECRET": revealed(settings.jwt_secret),
         "PUBLIC_URL": settings.public_url,
+        "STATEMENTS": settings.statements,
+        "SCHEMA_NEWER": "true" if settings.schema_newer else None,
     }
     os.environ.update({f"TOLLGATE_{name}": value for name, value in values.items() if value})
 

@@ -1,6 +1,7 @@
 """User tokens, signed with the configured secret."""
 
 from api.commands import CommandFailed
+from api.commands.database import NOTHING_HERE
 from api.container import utc_now
 from api.settings import Settings, revealed
 from infrastructure.embedded.data_directory import DataDirectory, DataDirectoryError
@@ -12,8 +13,7 @@ def sign(settings: Settings, customer_id: str, ttl_seconds: int) -> str:
     secret = revealed(settings.jwt_secret)
     if secret is None and settings.database_url is None and settings.jwks_url is None:
         if not (settings.data_dir / "jwt_secret").exists():
-            hint = "start one there, or name its directory with TOLLGATE_DATA_DIR"
-            raise CommandFailed(f"No service has run with the data directory {settings.data_dir}: {hint}.")
+            raise CommandFailed(NOTHING_HERE.format(settings.data_dir), status=2)
         try:
             secret = DataDirectory(settings.data_dir).secret("jwt_secret")
         except DataDirectoryError as error:

@@ -13,21 +13,25 @@ _BOOTSTRAP: Final = Principal.service(BOOTSTRAP_NAME, Scope.ADMIN)
 class Authenticator:
     """A credential is one of three things; anything else is refused:
 
-    - the bootstrap key, which comes from the settings and has the scope `admin`; without one, or with an empty one, there is no such key;
+    - a bootstrap key, which comes from the settings and has the scope `admin`: there may be two, so that one can take the other's place;
+      without one, or with an empty one, there is no such key;
     - a service key (`tg_…`), which is looked up each time, so that a revoked one is refused from then on;
     - a user token, whose subject is the customer.
     """
 
-    def __init__(self, service_keys: ServiceKeyReader, user_tokens: UserTokens, bootstrap_key: str | None = None) -> None:
+    def __init__(self, service_keys: ServiceKeyReader, user_tokens: UserTokens, *bootstrap_keys: str | None) -> None:
         self._service_keys = service_keys
         self._user_tokens = user_tokens
-        self._bootstrap_digest = digest(bootstrap_key) if bootstrap_key else None
+        self._bootstrap_digests = [digest(key) for key in bootstrap_keys if key]
 
     async def authenticate(self, credential: str) -> Principal:
         """Raises Unauthenticated; IdentityProviderUnavailable and StorageUnavailable where that cannot be found out."""
         # Digests are compared, since comparing the texts in constant time would still give away the length.
-        if self._bootstrap_digest is not None and hmac.compare_digest(self._bootstrap_digest, digest(credential)):
-            return _BOOTSTRAP
+        if self._bootstrap_digests:
+            given = digest(credential)
+            for known in self._bootstrap_digests:
+                if hmac.compare_digest(known, given):
+                    return _BOOTSTRAP
         if credential.startswith(KEY_PREFIX):
             return await self._service(credential)
         return Principal.user(await self._user_tokens.verify(credential))

@@ -18,13 +18,13 @@ STATEMENT_SECONDS_MAX: Final = 30.0
 
 
 def create_engine(
-    url: str, statement_seconds_max: float | None = STATEMENT_SECONDS_MAX, statements: Statements | None = Statements.NAMED
+    url: str, statement_seconds_max: float | None = STATEMENT_SECONDS_MAX, statements: str | None = Statements.NAMED
 ) -> AsyncEngine:
     """A pool for a `postgresql://` URL. Connections are opened when they are first needed. Statements are named unless told otherwise.
 
     No setting of a connection but those that PgBouncer knows how to hand on.
     """
-    unnamed = statements is Statements.UNNAMED
+    unnamed = statements == Statements.UNNAMED
     # Without a cache, the driver sends an unnamed statement and its execution in one message.
     cache: dict[str, Any] = {"statement_cache_size": 0} if unnamed else {}
     dsn = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
