@@ -32,7 +32,7 @@ def told(*arguments: object, service: Service, status: int = 0) -> str:
     done = tollgate(*arguments, "--data-dir", service.data_dir, database_url=service.database.url, jwt_secret=JWT_SECRET)
     assert done.returncode == status, done.stderr
     assert "Traceback" not in done.stderr
-    return done.stdout + done.stderr
+    return done.stdout if status == 0 else done.stdout + done.stderr
 
 
 def test_plans_are_compared_pushed_and_shown(service: Service, plan_file: Path) -> None:

@@ -33,7 +33,7 @@ def postgres(data_dir: Path) -> Iterator[EmbeddedPostgres]:
 
 @pytest.fixture(scope="module")
 def service(postgres: EmbeddedPostgres) -> Iterator[Service]:
-    with Service(postgres.start()) as service:
+    with Service(postgres.start(), arguments=["--migrate"]) as service:
         yield service
 
 

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 TUTORIAL = ROOT / "docs" / "architecture" / "add-your-own-limited-resource.md"
 STEP = re.compile(r"^`(?P<path>[^`\n]+)`\n|^```(?P<kind>python|diff)\n(?P<content>.*?)^```$", re.MULTILINE | re.DOTALL)
 MIGRATIONS = Path("src/infrastructure/sql/migrations/versions")
-COPIED = ("README.md", "CONTRIBUTING.md", "Makefile", "plans.yaml", "pyproject.toml", "docs", "src", "tests")
+COPIED = ("README.md", "CONTRIBUTING.md", "Makefile", "plans.yaml", "pyproject.toml", "docs", "src", "tests", "clients", "examples")
 
 NEW_FILES_MAX = 4
 CHANGED_FILES_MAX = 4
@@ -68,7 +68,7 @@ def tree() -> Iterator[Path]:
 def made(copy: Path) -> Path:
     for name in COPIED:
         if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "node_modules", "dist"))
         else:
             shutil.copy(ROOT / name, copy / name)
     if (known := ROOT / ".mypy_cache").is_dir():
