@@ -6,7 +6,7 @@ PORT ?= 8000
 DATA_DIR ?= .tollgate
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format unit integration clients lock clean bench bench-quick
+.PHONY: help setup run test check format unit integration clients deploy-check lock clean bench bench-quick
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -46,6 +46,9 @@ integration: setup ## the tests with a real PostgreSQL and real HTTP
 
 clients: setup ## build the clients, install them in empty environments, and use them against a running service
 	@$(BIN)/python -m clients.check
+
+deploy-check: setup ## as root, with debootstrap and socat: prove what is in deploy/ without a container engine
+	@$(BIN)/python deploy/check.py
 
 lock: setup ## pin the newest versions of all dependencies, with hashes
 	@$(BIN)/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options --no-header --output-file requirements.lock pyproject.toml

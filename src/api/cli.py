@@ -4,6 +4,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from datetime import timedelta
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn, TypeVar
@@ -21,6 +22,7 @@ from core.errors import ConcurrentUpdate, DomainError, Overloaded
 
 if TYPE_CHECKING:
     from api.container import Container
+    from core.access.create_key import CreatedKey
     from core.metering.event_types import EventType
     from core.plans.features import FeatureCatalog
     from core.plans.plan import Plan
@@ -36,7 +38,7 @@ app = typer.Typer(
     context_settings=HELP_TOO,
     help="Metering and plan limits on PostgreSQL. Only 'serve' creates a database, and only 'db upgrade' changes the schema of one.",
 )
-keys = typer.Typer(no_args_is_help=True, context_settings=HELP_TOO, help="Service keys: create, list, revoke.")
+keys = typer.Typer(no_args_is_help=True, context_settings=HELP_TOO, help="Service keys: create, list, rotate, revoke.")
 plans = typer.Typer(no_args_is_help=True, context_settings=HELP_TOO, help="Plans as code: push, diff, show.")
 db = typer.Typer(no_args_is_help=True, context_settings=HELP_TOO, help="The database: its schema, and backups.")
 app.add_typer(keys, name="keys")
@@ -110,6 +112,7 @@ def token(
 def create_key(
     scope: Annotated[Scope, typer.Option(help="What the key may do.")],
     name: Annotated[str | None, typer.Option(help="Who uses it; shown in the ledger.")] = None,
+    expires_in_days: Annotated[int | None, typer.Option(min=1, max=3660, help="When it ends by itself.")] = None,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
@@ -119,8 +122,33 @@ def create_key(
     """
     from core.access.create_key import CreateKeyCommand
 
-    command = CreateKeyCommand(scope=scope, name=name)
-    created = _with_container(data_dir, lambda container: container.create_key().execute(command))
+    async def create(container: "Container") -> "CreatedKey":
+        ends = None if expires_in_days is None else container.clock()() + timedelta(days=expires_in_days)
+        return await container.create_key().execute(CreateKeyCommand(scope=scope, name=name, expires_at=ends))
+
+    created = _with_container(data_dir, create)
+    print(json.dumps({"id": str(created.key.id), "key": created.text}) if as_json else created.text)
+    print("Keep it: it is not shown again.", file=sys.stderr)
+
+
+@keys.command("rotate")
+def rotate_key(
+    id: Annotated[UUID, typer.Argument(help="The key's id, from 'keys list'.")],
+    grace_seconds: Annotated[int, typer.Option(min=0, max=90 * 24 * 3600, help="How long the old key goes on working.")] = 24 * 3600,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Create a key with the name and scope of another, which ends after the grace, and print it, this once.
+
+    Example: tollgate keys rotate 01a2156c-2823-7000-8000-000000000000 --grace-seconds 3600
+    """
+    from core.access.rotate_key import RotateKeyCommand
+
+    command = RotateKeyCommand(id=id, grace=timedelta(seconds=grace_seconds))
+    try:
+        created = _with_container(data_dir, lambda container: container.rotate_key().execute(command))
+    except ServiceKeyNotFound as error:
+        raise CommandFailed(f"No valid service key {id}: 'tollgate keys list' shows them.") from error
     print(json.dumps({"id": str(created.key.id), "key": created.text}) if as_json else created.text)
     print("Keep it: it is not shown again.", file=sys.stderr)
 
@@ -128,19 +156,18 @@ def create_key(
 @keys.command("list")
 def list_keys(data_dir: DataDir = None, as_json: Json = False) -> None:
     """List the service keys, revoked ones too; never their secrets. Changes nothing. Example: tollgate keys list --json"""
-    table = Table("id", "name", "scope", "created", "revoked")
+    table = Table("id", "name", "scope", "created", "expires", "last used", "revoked")
     found = _with_container(data_dir, lambda container: container.service_keys().all())
     if as_json:
-        times = [(key, key.created_at.isoformat(), key.revoked_at and key.revoked_at.isoformat()) for key in found]
-        lines = [
-            {"id": str(key.id), "name": key.name, "scope": key.scope.value, "created_at": created, "revoked_at": revoked}
-            for key, created, revoked in times
+        names = ("created_at", "expires_at", "last_used_at", "revoked_at")
+        told = [
+            {"id": str(key.id), "name": key.name, "scope": key.scope.value, **{name: getattr(key, name) for name in names}} for key in found
         ]
-        print(json.dumps(lines, indent=2))
+        print(json.dumps(told, indent=2, default=lambda at: at.isoformat()))
         return
     for key in found:
-        revoked = key.revoked_at.isoformat(timespec="seconds") if key.revoked_at else ""
-        table.add_row(str(key.id), key.name or "", key.scope.value, key.created_at.isoformat(timespec="seconds"), revoked)
+        times = (key.created_at, key.expires_at, key.last_used_at, key.revoked_at)
+        table.add_row(str(key.id), key.name or "", key.scope.value, *(at.isoformat(timespec="seconds") if at else "" for at in times))
     out.print(table)
 
 

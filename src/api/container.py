@@ -16,6 +16,7 @@ from core.access.authenticate import Authenticator
 from core.access.create_key import CreateKey
 from core.access.ports import UserTokens
 from core.access.revoke_key import RevokeKey
+from core.access.rotate_key import RotateKey
 from core.clock import Clock
 from core.conversations.record_message import RecordMessage
 from core.customers.put_customer import ChangeCustomer, PutCustomer
@@ -62,6 +63,7 @@ from infrastructure.sql.driver.pool import create_engine
 from infrastructure.sql.engine.account_reader import SqlAccountReader
 from infrastructure.sql.engine.customers import SqlCustomerReader
 from infrastructure.sql.engine.event_types import SqlEventTypeReader
+from infrastructure.sql.engine.key_uses import SqlKeyUses
 from infrastructure.sql.engine.ledger_reader import SqlLedgerReader
 from infrastructure.sql.engine.plans import PlanCatalog, SqlPlanReader
 from infrastructure.sql.engine.reservations import SqlReservationReader
@@ -150,11 +152,15 @@ class Container(containers.DeclarativeContainer):
 
     service_keys = providers.Singleton(GatheredServiceKeys, providers.Singleton(SqlServiceKeyReader, connections))
     create_key = alone(CreateKey, unit_of_work, clock, new_id)
+    rotate_key = alone(RotateKey, unit_of_work, clock, new_id)
     revoke_key = alone(RevokeKey, unit_of_work, clock)
+    key_uses = providers.Singleton(SqlKeyUses, connections, clock)
     user_tokens = providers.Singleton(user_tokens, settings, http_client, clock)
     bootstrap_key = providers.Callable(revealed, settings.provided.admin_key)
     old_bootstrap_key = providers.Callable(revealed, settings.provided.admin_key_old)
-    authenticator = providers.Singleton(Authenticator, service_keys, user_tokens, bootstrap_key, old_bootstrap_key)
+    authenticator = providers.Singleton(
+        Authenticator, service_keys, user_tokens, clock, key_uses.provided.note, bootstrap_key, old_bootstrap_key
+    )
 
     customer_reader = providers.Singleton(SqlCustomerReader, connections)
     phone_regions = providers.Singleton(LibraryPhoneRegions)
@@ -218,14 +224,16 @@ class Container(containers.DeclarativeContainer):
 async def running(container: Container) -> AsyncIterator[None]:
     """A process from start to end: what was accepted is carried out before the connections are closed."""
     container.uploads().sweep(TEMPORARY_FILES_KEPT_FOR)
-    sweeping = asyncio.create_task(container.sweeper().run())
+    beside = [asyncio.create_task(work) for work in (container.sweeper().run(), container.key_uses().run())]
     try:
         yield
     finally:
-        sweeping.cancel()
+        for work in beside:
+            work.cancel()
         for provider in container.traverse([providers.Singleton]):
             if provider.provides is GroupCommit:
                 await provider().drain()
+        await container.key_uses().write()
         await closed(container)
 
 

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from api.wire import decimal_number, instant, money
 from core.access.ports import IdentityProviderUnavailable
 from core.access.principal import Forbidden, Unauthenticated
-from core.access.service_keys import InvalidKeyName, ServiceKeyNotFound
+from core.access.service_keys import InvalidExpiry, InvalidKeyName, ServiceKeyNotFound
 from core.conversations.conversation import ConversationNotFound
 from core.conversations.message import InvalidPhoneNumber, InvalidSentAt, MessageConflict
 from core.customers.phone_region import InvalidPhoneRegion
@@ -92,6 +92,7 @@ TABLE: Final[Mapping[type[DomainError], Told]] = {
     InvalidBillingAnchor: Told(422, "invalid_billing_anchor"),
     InvalidEvent: Told(422, "invalid_event"),
     InvalidFeature: Told(422, "invalid_feature"),
+    InvalidExpiry: Told(422, "invalid_expiry"),
     InvalidKeyName: Told(422, "invalid_key_name"),
     InvalidOccurredAt: Told(422, "invalid_occurred_at"),
     InvalidPhoneNumber: Told(422, "invalid_phone_number"),

@@ -17,12 +17,14 @@ MULTIPROCESS: Final = "PROMETHEUS_MULTIPROC_DIR"
 router = APIRouter(tags=["operations"], route_class=FrameRoute)
 
 
+@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz")
 async def healthz() -> dict[str, str]:
     """The process lives."""
     return {"status": "ok"}
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", responses=refusals("storage_unavailable", "schema_newer"))
 async def readyz(request: Request) -> dict[str, str]:
     """The database answers, too; 503 where it does not."""

@@ -106,6 +106,10 @@ CONTRACT = [
     Operation("GET", "/api/v1/plans/{key}", Scope.READ, False),
     Operation("PUT", "/api/v1/plans/{key}", Scope.ADMIN, False, PLAN),
     Operation("PUT", "/api/v1/features/{key}", Scope.ADMIN, False, {"unit": "call", "resolution": 60}),
+    Operation("POST", "/api/v1/keys", Scope.ADMIN, False, {"scope": "read", "name": "own", "expires_at": None}),
+    Operation("GET", "/api/v1/keys", Scope.ADMIN, False),
+    Operation("POST", "/api/v1/keys/{id}/rotate", Scope.ADMIN, False, {"grace_seconds": 60}),
+    Operation("DELETE", "/api/v1/keys/{id}", Scope.ADMIN, False),
     Operation("GET", "/metrics", Scope.READ, False),
     Operation("POST", "/api/v1/sessions", Scope.WRITE, True, NEW_SESSION),
     Operation("GET", "/api/v1/sessions", Scope.READ, True),
@@ -138,7 +142,12 @@ CONTRACT = [
 
 app = create_app(Container(settings=Settings(database_url="postgresql://nowhere")))
 document = app.openapi()
-ROUTES = {f"{method} {route.path_format}": route for route in app.routes if isinstance(route, APIRoute) for method in route.methods or ()}
+ROUTES = {
+    f"{method} {route.path_format}": route
+    for route in app.routes
+    if isinstance(route, APIRoute) and route.include_in_schema
+    for method in route.methods or ()
+}
 
 
 def rule_of(operation: Operation) -> AccessRule:

@@ -24,6 +24,7 @@ LEFT_OUT = {
     "operations": "a reference product's",
     "sessions": "a reference product's",
     "uploads": "a reference product's",
+    "keys": "for operators",
     "healthz": "for probes",
     "readyz": "for probes",
     "metrics": "for Prometheus",

@@ -7,6 +7,7 @@ from starlette.types import Receive, Scope, Send
 
 from api.frame.dispatch import Dispatch
 from api.frame.route import answer
+from api.frame.stamp import stamped
 
 _SEEN_BY_TELEMETRY: Final = ("tracing", "metrics", "logs")
 
@@ -25,6 +26,8 @@ class Service(FastAPI):
         self._dispatch: Dispatch | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            send = stamped(scope, send)
         if scope["type"] == "http" and not self._is_observed and not self.user_middleware:
             if self._dispatch is None:  # at the first request, when all routes are declared
                 self._dispatch = Dispatch(self.router.routes)

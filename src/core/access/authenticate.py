@@ -1,11 +1,18 @@
 """Find out from a credential who is calling."""
 
 import hmac
-from typing import Final
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final, TypeAlias
+from uuid import UUID
 
 from core.access.ports import ServiceKeyReader, UserTokens
 from core.access.principal import Principal, Unauthenticated
 from core.access.service_keys import BOOTSTRAP_NAME, KEY_PREFIX, Scope, digest, key_id_of
+from core.clock import Clock
+
+KeyUsed: TypeAlias = Callable[[UUID, datetime], None]
+"""Is told which key was used, and when; it has to be quick."""
 
 _BOOTSTRAP: Final = Principal.service(BOOTSTRAP_NAME, Scope.ADMIN)
 
@@ -19,8 +26,12 @@ class Authenticator:
     - a user token, whose subject is the customer.
     """
 
-    def __init__(self, service_keys: ServiceKeyReader, user_tokens: UserTokens, *bootstrap_keys: str | None) -> None:
+    def __init__(
+        self, service_keys: ServiceKeyReader, user_tokens: UserTokens, clock: Clock, used: KeyUsed, *bootstrap_keys: str | None
+    ) -> None:
         self._service_keys = service_keys
+        self._clock = clock
+        self._used = used
         self._user_tokens = user_tokens
         self._bootstrap_digests = [digest(key) for key in bootstrap_keys if key]
 
@@ -39,6 +50,8 @@ class Authenticator:
     async def _service(self, text: str) -> Principal:
         id = key_id_of(text)
         key = (await self._service_keys.find([id])).get(id) if id else None
-        if key is None or not key.matches(text):
-            raise Unauthenticated("The service key is unknown or was revoked: ask an administrator for a new one.")
+        now = self._clock()
+        if key is None or not key.matches(text, now):
+            raise Unauthenticated("The service key is unknown, expired or revoked: ask an administrator for a new one.")
+        self._used(key.id, now)
         return Principal.service(key.name or str(key.id), key.scope)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from core.access.ports import AccessUnitOfWork
@@ -15,6 +16,7 @@ class CreateKeyCommand:
 
     scope: Scope
     name: str | None = None
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +36,8 @@ class CreateKey:
         self._new_id = new_id
 
     async def execute(self, command: CreateKeyCommand) -> CreatedKey:
-        """Raises InvalidKeyName."""
-        key, text = generate(self._new_id(), command.scope, self._clock(), command.name)
+        """Raises InvalidKeyName and InvalidExpiry."""
+        key, text = generate(self._new_id(), command.scope, self._clock(), command.name, command.expires_at)
         async with self._unit_of_work() as uow:
             uow.service_keys.save(key)
             await uow.commit()

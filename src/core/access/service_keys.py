@@ -49,6 +49,18 @@ class InvalidKeyName(DomainError):
         return {"name": self.name}
 
 
+class InvalidExpiry(DomainError):
+    """A key was to end before it began."""
+
+    def __init__(self, expires_at: datetime) -> None:
+        super().__init__(expires_at)
+        self.expires_at = expires_at
+        self.message = "A key ends in the future: expires_at has passed."
+
+    def facts(self) -> Mapping[str, object]:
+        return {"expires_at": self.expires_at}
+
+
 class ServiceKeyNotFound(NotFoundError):
     """There is no such key."""
 
@@ -65,25 +77,37 @@ class ServiceKey:
     secret_hash: bytes
     created_at: datetime
     revoked_at: datetime | None = None
+    expires_at: datetime | None = None
+    last_used_at: datetime | None = None
 
-    def matches(self, text: str) -> bool:
-        """Whether this is the key's text, and the key is still valid."""
-        return hmac.compare_digest(self.secret_hash, digest(text)) and self.revoked_at is None
+    def matches(self, text: str, at: datetime) -> bool:
+        """Whether this is the key's text, and the key is valid then."""
+        return hmac.compare_digest(self.secret_hash, digest(text)) and self.is_valid(at)
+
+    def is_valid(self, at: datetime) -> bool:
+        """Neither revoked nor expired."""
+        return self.revoked_at is None and (self.expires_at is None or at < self.expires_at)
+
+    def expiring(self, at: datetime) -> "ServiceKey":
+        """The key, ending then at the latest."""
+        return replace(self, expires_at=at if self.expires_at is None else min(at, self.expires_at))
 
     def revoked(self, at: datetime) -> "ServiceKey":
         """The key, ended for good. One that was revoked before keeps its time."""
         return replace(self, revoked_at=self.revoked_at or at)
 
 
-def generate(id: UUID, scope: Scope, at: datetime, name: str | None = None) -> tuple[ServiceKey, str]:
+def generate(id: UUID, scope: Scope, at: datetime, name: str | None = None, expires_at: datetime | None = None) -> tuple[ServiceKey, str]:
     """A new key, and its text: `tg_<id>_<secret>`, which only its owner knows from here on.
 
-    Raises InvalidKeyName.
+    Raises InvalidKeyName and InvalidExpiry.
     """
+    if expires_at is not None and expires_at <= at:
+        raise InvalidExpiry(expires_at)
     if name is not None and (not 1 <= len(name) <= NAME_LENGTH_MAX or not is_label(name) or name == BOOTSTRAP_NAME):
         raise InvalidKeyName(name)
     text = f"{KEY_PREFIX}{id.hex}_{secrets.token_urlsafe(_SECRET_BYTES)}"
-    return ServiceKey(id=id, name=name, scope=scope, secret_hash=digest(text), created_at=at), text
+    return ServiceKey(id=id, name=name, scope=scope, secret_hash=digest(text), created_at=at, expires_at=expires_at), text
 
 
 def key_id_of(text: str) -> UUID | None:

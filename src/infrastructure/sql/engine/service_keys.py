@@ -23,13 +23,15 @@ service_key: Final = Table(
     Column("secret_hash", LargeBinary, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("revoked_at", DateTime(timezone=True)),
+    Column("expires_at", DateTime(timezone=True)),
+    Column("last_used_at", DateTime(timezone=True)),
 )
 
 _LOCK: Final = HotStatement("SELECT * FROM service_key WHERE id = :id FOR UPDATE")
 _OLDEST_FIRST: Final = HotStatement("SELECT * FROM service_key ORDER BY created_at, id")
 
 
-_ROWS: Final = Rows.alike(service_key, ServiceKey, changing=("revoked_at",))
+_ROWS: Final = Rows.alike(service_key, ServiceKey, changing=("revoked_at", "expires_at"))
 
 
 async def _find(driver: Driver, ids: Sequence[UUID]) -> list[ServiceKey]:

@@ -1,6 +1,6 @@
 import hmac
-from datetime import UTC, datetime
-from uuid import uuid4
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
 
 import pytest
 from pytest_mock import MockerFixture
@@ -21,8 +21,14 @@ class FakeUserTokens(UserTokens):
         return "alice"
 
 
-def authenticator(keys: FakeServiceKeyReader | None = None, bootstrap_key: str | None = None) -> Authenticator:
-    return Authenticator(keys or FakeServiceKeyReader(), FakeUserTokens(), bootstrap_key)
+USED: list[tuple[UUID, datetime]] = []
+
+
+def authenticator(keys: FakeServiceKeyReader | None = None, *bootstrap_keys: str | None) -> Authenticator:
+    USED.clear()
+    return Authenticator(
+        keys or FakeServiceKeyReader(), FakeUserTokens(), lambda: NOW, lambda key, at: USED.append((key, at)), *bootstrap_keys
+    )
 
 
 @pytest.mark.parametrize("scope", Scope)
@@ -73,30 +79,54 @@ async def test_a_user_token_speaks_for_its_customer() -> None:
 
 async def test_what_is_no_key_and_no_token_is_refused() -> None:
     with pytest.raises(Unauthenticated):
-        await authenticator(bootstrap_key="open sesame").authenticate("close sesame")
+        await authenticator(None, "open sesame").authenticate("close sesame")
 
 
 @pytest.mark.parametrize("bootstrap_key", ["open sesame", "tg_admin"])
 async def test_the_bootstrap_key_has_the_scope_admin(bootstrap_key: str) -> None:
-    assert await authenticator(bootstrap_key=bootstrap_key).authenticate(bootstrap_key) == Principal.service("bootstrap", Scope.ADMIN)
+    assert await authenticator(None, bootstrap_key).authenticate(bootstrap_key) == Principal.service("bootstrap", Scope.ADMIN)
 
 
 @pytest.mark.parametrize("bootstrap_key", [None, ""])
 async def test_without_a_bootstrap_key_no_credential_is_one(bootstrap_key: str | None) -> None:
     with pytest.raises(Unauthenticated):
-        await authenticator(bootstrap_key=bootstrap_key).authenticate("")
+        await authenticator(None, bootstrap_key).authenticate("")
 
 
 @pytest.mark.parametrize("credential", ["open", "open sesame ", "OPEN SESAME", "open sesame\0", "öpen sesame", "\ud800"])
 async def test_what_resembles_the_bootstrap_key_is_refused(credential: str) -> None:
     with pytest.raises(Unauthenticated):
-        await authenticator(bootstrap_key="open sesame").authenticate(credential)
+        await authenticator(None, "open sesame").authenticate(credential)
 
 
 async def test_the_bootstrap_key_is_compared_in_constant_time(mocker: MockerFixture) -> None:
-    service = authenticator(bootstrap_key="open sesame")
+    service = authenticator(None, "open sesame")
     compare = mocker.spy(hmac, "compare_digest")
 
     await service.authenticate("open sesame")
 
     compare.assert_called_once_with(digest("open sesame"), digest("open sesame"))
+
+
+async def test_the_use_of_a_key_is_noted_and_of_nothing_else() -> None:
+    key, text = generate(uuid4(), Scope.READ, NOW)
+    service = authenticator(FakeServiceKeyReader([key]), "tg_bootstrap")
+    await service.authenticate(text)
+    await service.authenticate("tg_bootstrap")
+    with pytest.raises(Unauthenticated):
+        await service.authenticate(text[:-1])
+    assert [(key.id, NOW)] == USED
+
+
+async def test_an_expired_key_is_refused_as_a_revoked_one_is() -> None:
+    key, text = generate(uuid4(), Scope.READ, NOW - timedelta(days=2), expires_at=NOW)
+    with pytest.raises(Unauthenticated, match="unknown, expired or revoked"):
+        await authenticator(FakeServiceKeyReader([key])).authenticate(text)
+
+
+async def test_two_bootstrap_keys_work_beside_each_other() -> None:
+    service = authenticator(None, "tg_new", None, "tg_old")
+    for text in ("tg_new", "tg_old"):
+        assert (await service.authenticate(text)).name == "key:bootstrap"
+    with pytest.raises(Unauthenticated):
+        await service.authenticate("tg_other")

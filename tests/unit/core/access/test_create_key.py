@@ -26,7 +26,7 @@ async def test_a_created_key_is_stored_and_its_text_opens_it(create_key: CreateK
 
     assert await keys.all() == [created.key]
     assert (created.key.id, created.key.scope, created.key.name, created.key.created_at) == (ID, Scope.WRITE, "deploy", NOW)
-    assert created.key.matches(created.text)
+    assert created.key.matches(created.text, NOW)
 
 
 async def test_a_key_may_have_no_name(create_key: CreateKey) -> None:

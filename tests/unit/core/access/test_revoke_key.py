@@ -20,7 +20,7 @@ def keys() -> FakeServiceKeyReader:
 async def test_a_revoked_key_holds_no_more_and_the_others_do(keys: FakeServiceKeyReader) -> None:
     revoked = await RevokeKey(keys.unit_of_work, lambda: NOW).execute(KEY.id)
 
-    assert not revoked.matches(TEXT)
+    assert not revoked.matches(TEXT, NOW)
     assert await keys.all() == [revoked, OTHER]
 
 

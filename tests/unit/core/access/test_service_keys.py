@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, strategies
 from pytest_mock import MockerFixture
 
-from core.access.service_keys import InvalidKeyName, Scope, generate, key_id_of
+from core.access.service_keys import InvalidExpiry, InvalidKeyName, Scope, generate, key_id_of
 
 ID = UUID("019ab000-0000-7000-8000-000000000001")
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
@@ -33,7 +33,7 @@ def test_a_generated_key_matches_its_text_and_keeps_only_a_hash_of_it() -> None:
     assert (key.id, key.name, key.scope, key.created_at, key.revoked_at) == (ID, "deploy", Scope.WRITE, NOW, None)
     assert key.secret_hash == sha256(text.encode()).digest()
     assert text.removeprefix(f"tg_{ID.hex}_") not in repr(key)
-    assert key.matches(text)
+    assert key.matches(text, NOW)
 
 
 def test_the_text_of_a_key_starts_with_tg_and_carries_the_id() -> None:
@@ -52,24 +52,24 @@ def test_another_text_does_not_match() -> None:
     key, text = generate(ID, Scope.WRITE, NOW)
     last = "A" if text[-1] != "A" else "B"
 
-    assert not key.matches(text[:-1] + last)
-    assert not key.matches(text + "A")
-    assert not key.matches(text.upper())
-    assert not key.matches("")
-    assert not key.matches(generate(ID, Scope.WRITE, NOW)[1])
+    assert not key.matches(text[:-1] + last, NOW)
+    assert not key.matches(text + "A", NOW)
+    assert not key.matches(text.upper(), NOW)
+    assert not key.matches("", NOW)
+    assert not key.matches(generate(ID, Scope.WRITE, NOW)[1], NOW)
 
 
 def test_a_secret_holds_for_its_own_id_only() -> None:
     key, text = generate(ID, Scope.WRITE, NOW)
     other, _ = generate(uuid4(), Scope.ADMIN, NOW)
 
-    assert not other.matches(text.replace(key.id.hex, other.id.hex))
+    assert not other.matches(text.replace(key.id.hex, other.id.hex), NOW)
 
 
 def test_a_revoked_key_does_not_match() -> None:
     key, text = generate(ID, Scope.WRITE, NOW)
 
-    assert not replace(key, revoked_at=NOW).matches(text)
+    assert not replace(key, revoked_at=NOW).matches(text, NOW)
 
 
 def test_a_key_that_was_revoked_before_keeps_its_time() -> None:
@@ -83,7 +83,7 @@ def test_keys_are_compared_in_constant_time(mocker: MockerFixture) -> None:
     key, text = generate(ID, Scope.WRITE, NOW)
     compare = mocker.spy(hmac, "compare_digest")
 
-    key.matches(text)
+    key.matches(text, NOW)
 
     compare.assert_called_once_with(key.secret_hash, sha256(text.encode()).digest())
 
@@ -130,4 +130,23 @@ def test_no_text_whatever_brings_the_parser_or_the_comparison_down(text: str) ->
     key, _ = generate(ID, Scope.READ, NOW)
 
     assert key_id_of(f"tg_{text}") is None
-    assert not key.matches(text)
+    assert not key.matches(text, NOW)
+
+
+def test_a_key_ends_when_it_is_to_end() -> None:
+    ends = NOW + timedelta(hours=1)
+    key, text = generate(ID, Scope.READ, NOW, expires_at=ends)
+    assert key.matches(text, ends - timedelta(microseconds=1))
+    assert not key.matches(text, ends)
+
+
+def test_a_key_does_not_end_before_it_begins() -> None:
+    with pytest.raises(InvalidExpiry, match="in the future"):
+        generate(ID, Scope.READ, NOW, expires_at=NOW)
+
+
+def test_an_end_that_is_set_is_never_put_off() -> None:
+    key, _ = generate(ID, Scope.READ, NOW)
+    soon, later = NOW + timedelta(hours=1), NOW + timedelta(hours=2)
+    assert key.expiring(later).expires_at == later
+    assert key.expiring(soon).expiring(later).expires_at == soon
