@@ -18,7 +18,7 @@ from starlette.responses import Response
 from api.wire import decimal_number, instant, money
 from core.access.ports import IdentityProviderUnavailable
 from core.access.principal import Forbidden, Unauthenticated
-from core.access.service_keys import InvalidExpiry, InvalidKeyName, ServiceKeyNotFound
+from core.access.service_keys import InvalidExpiry, InvalidKeyName, KeyNotShownAgain, ServiceKeyNotFound
 from core.conversations.conversation import ConversationNotFound
 from core.conversations.message import InvalidPhoneNumber, InvalidSentAt, MessageConflict
 from core.customers.phone_region import InvalidPhoneRegion
@@ -62,6 +62,7 @@ TABLE: Final[Mapping[type[DomainError], Told]] = {
     InvalidUploadUrl: Told(403, "invalid_upload_url"),
     ConversationNotFound: Told(404, "conversation_not_found"),
     CustomerNotFound: Told(404, "customer_not_found"),
+    KeyNotShownAgain: Told(409, "key_not_shown_again"),
     LearningPlanNotFound: Told(404, "learning_plan_not_found"),
     OwnedNotFound: Told(404, "{kind}_not_found"),
     PlanNotFound: Told(404, "plan_not_found"),

@@ -85,3 +85,15 @@ def test_a_key_is_rotated_on_the_command_line(service: Service) -> None:
     assert service.key(text).get("/api/v1/plans").status_code == 401
     assert service.key(rotated.stdout.strip()).get("/api/v1/plans").status_code == 200
     assert tollgate("keys", "rotate", id, **arguments).returncode == 1
+
+
+@pytest.mark.parametrize("rotates", [False, True])
+def test_a_repeat_creates_no_second_key_and_shows_none_again(service: Service, rotates: bool) -> None:
+    known = service.admin.post("/api/v1/keys", json={"scope": "read"}).json()["id"]
+    path, body = (f"/api/v1/keys/{known}/rotate", {"grace_seconds": 60}) if rotates else ("/api/v1/keys", {"scope": "read"})
+    headers = {"Idempotency-Key": new_id()}
+    assert service.admin.post(path, json=body, headers=headers).status_code == 201
+    before = len(service.admin.get("/api/v1/keys").json()["items"])
+    refused(service.admin.post(path, json=body, headers=headers), 409, "key_not_shown_again")
+    assert len(service.admin.get("/api/v1/keys").json()["items"]) == before
+    refused(service.admin.post("/api/v1/keys", json={"scope": "admin"}, headers=headers), 422, "idempotency_key_reused")

@@ -194,7 +194,7 @@ export interface paths {
         put?: never;
         /**
          * Create Key
-         * @description Create a service key. Its text is answered once, and stored hashed; so no Idempotency-Key brings it again.
+         * @description Create a service key. Its text is answered once, and stored hashed: a repeat with the same Idempotency-Key is refused.
          */
         post: operations["create_key_api_v1_keys_post"];
         delete?: never;
@@ -3746,6 +3746,15 @@ export interface operations {
                     "application/json": components["schemas"]["Refusal"];
                 };
             };
+            /** @description `key_not_shown_again` */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
             /** @description `request_too_large` */
             413: {
                 headers: {
@@ -3841,6 +3850,15 @@ export interface operations {
             };
             /** @description `service_key_not_found` */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `key_not_shown_again` */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -61,6 +61,12 @@ class InvalidExpiry(DomainError):
         return {"expires_at": self.expires_at}
 
 
+class KeyNotShownAgain(DomainError):
+    """A request to create a key was repeated. The first one created it, and nothing that is stored could show its text again."""
+
+    message = "This request has created a key already, and a key's text is shown once: list the keys, revoke that one, and create another."
+
+
 class ServiceKeyNotFound(NotFoundError):
     """There is no such key."""
 

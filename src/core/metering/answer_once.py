@@ -35,20 +35,22 @@ class AnswerOnce:
             return given if theirs is None else theirs, True
         return given, False
 
-    async def claim(self, caller: str, key: str, fingerprint: bytes) -> None:
+    async def claim(self, caller: str, key: str, fingerprint: bytes) -> bool:
         """Ties the key to this input, where every part of the request is answered under a key of its own.
 
-        The claim alone has no effect, and a repeat with the same input goes on. Raises IdempotencyKeyReused.
+        The claim alone has no effect; whether it is the first one, and no repeat with the same input. Raises IdempotencyKeyReused.
         """
         owner = _owner(caller)
         if await self._stored(owner, key, fingerprint) is not None:
-            return
+            return False
         try:
             async with self._unit_of_work() as uow:
                 uow.replies.save(StoredReply(customer_id=owner, key=key, fingerprint=fingerprint, reply=b"", answered_at=self._clock()))
                 await uow.commit()
         except ConcurrentUpdate:
             await self._stored(owner, key, fingerprint)
+            return False
+        return True
 
     async def _stored(self, owner: str, key: str, fingerprint: bytes) -> bytes | None:
         async with self._unit_of_work() as uow:
