@@ -51,10 +51,10 @@ class Stage:
         users = (line.split(":") for line in (self.root / "etc/passwd").read_text().splitlines())
         return next((fields[5] for fields in users if fields[2] == self.user), "/")
 
-    def run(self, *command: str, environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+    def run(self, *command: str) -> subprocess.Popen[bytes]:
         """Starts a program in the root, as the stage's user."""
         chroot = (CHROOT, f"--userspec={self.user}:{self.user}", str(self.root), "/bin/sh", "-c", 'cd "$0" && exec "$@"', self.workdir)
-        return subprocess.Popen((*chroot, *command), env={**self.environment, "HOME": self.home(), **(environment or {})})
+        return subprocess.Popen((*chroot, *command), env={**self.environment, "HOME": self.home()})
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from api.commands import CommandFailed
 from api.settings import Settings
+from core.access.rotate_key import GRACE_DEFAULT, GRACE_MAX, RotateKeyCommand
 from core.access.service_keys import Scope, ServiceKeyNotFound
 from core.errors import ConcurrentUpdate, DomainError, Overloaded
 
@@ -126,15 +127,15 @@ def create_key(
         ends = None if expires_in_days is None else container.clock()() + timedelta(days=expires_in_days)
         return await container.create_key().execute(CreateKeyCommand(scope=scope, name=name, expires_at=ends))
 
-    created = _with_container(data_dir, create)
-    print(json.dumps({"id": str(created.key.id), "key": created.text}) if as_json else created.text)
-    print("Keep it: it is not shown again.", file=sys.stderr)
+    _show_once(_with_container(data_dir, create), as_json=as_json)
 
 
 @keys.command("rotate")
 def rotate_key(
     id: Annotated[UUID, typer.Argument(help="The key's id, from 'keys list'.")],
-    grace_seconds: Annotated[int, typer.Option(min=0, max=90 * 24 * 3600, help="How long the old key goes on working.")] = 24 * 3600,
+    grace_seconds: Annotated[
+        int, typer.Option(min=0, max=int(GRACE_MAX.total_seconds()), help="How long the old key goes on working.")
+    ] = int(GRACE_DEFAULT.total_seconds()),
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
@@ -142,15 +143,12 @@ def rotate_key(
 
     Example: tollgate keys rotate 01a2156c-2823-7000-8000-000000000000 --grace-seconds 3600
     """
-    from core.access.rotate_key import RotateKeyCommand
-
     command = RotateKeyCommand(id=id, grace=timedelta(seconds=grace_seconds))
     try:
         created = _with_container(data_dir, lambda container: container.rotate_key().execute(command))
     except ServiceKeyNotFound as error:
         raise CommandFailed(f"No valid service key {id}: 'tollgate keys list' shows them.") from error
-    print(json.dumps({"id": str(created.key.id), "key": created.text}) if as_json else created.text)
-    print("Keep it: it is not shown again.", file=sys.stderr)
+    _show_once(created, as_json=as_json)
 
 
 @keys.command("list")
@@ -192,9 +190,8 @@ def push_plans(file: PlanFileArgument, data_dir: DataDir = None, quiet: Quiet = 
     """
     from api.commands import plans as commands
 
-    for change in _with_container(data_dir, lambda container: commands.push(container, file)):
-        if quiet:
-            continue
+    changes = _with_container(data_dir, lambda container: commands.push(container, file))
+    for change in () if quiet else changes:
         print(f"{change.key}: {change.kind}" + ("" if change.version is None else f", version {change.version}"))
 
 
@@ -207,9 +204,7 @@ def diff_plans(file: PlanFileArgument, data_dir: DataDir = None, quiet: Quiet = 
     from api.commands import plans as commands
 
     changes = _with_container(data_dir, lambda container: commands.diff(container, file))
-    for change in changes:
-        if quiet:
-            continue
+    for change in () if quiet else changes:
         versioned = change.kind in ("new", "changed") and change.version is not None
         print(f"{change.key}: {change.kind}" + (f", would be version {change.version}" if versioned else ""))
         for line in change.details:
@@ -311,6 +306,11 @@ def main() -> None:
 def _fail(message: str, status: int = 1) -> NoReturn:
     print(f"tollgate: {message}", file=sys.stderr)
     sys.exit(status)
+
+
+def _show_once(created: "CreatedKey", *, as_json: bool) -> None:
+    print(json.dumps({"id": str(created.key.id), "key": created.text}) if as_json else created.text)
+    print("Keep it: it is not shown again.", file=sys.stderr)
 
 
 def _say(text: str) -> None:

@@ -31,7 +31,7 @@ def is_prose(text: str) -> bool:
 
 def is_id(text: str) -> bool:
     """Whether it can be an id: a label without white space at either end, which some would trim, and then mean another one."""
-    return 0 < len(text) <= LABEL_LENGTH_MAX and text == text.strip() and (text.isprintable() or is_label(text))
+    return 0 < len(text) <= LABEL_LENGTH_MAX and text == text.strip() and is_label(text)
 
 
 def mended_label(text: str, length_max: int = LABEL_LENGTH_MAX) -> str:

@@ -137,7 +137,7 @@ class JwtUserTokens(UserTokens):
     ) -> None:
         self._clock = clock
         self._secret = _hmac_key(secret) if secret else None
-        self._old_secrets = [_hmac_key(old) for old in old_secrets]
+        self._secrets = [*([self._secret] if self._secret else []), *map(_hmac_key, old_secrets)]
         self._published_keys = published_keys
         self._audience = audience or None
         # Times are left to `_Claims` and the injected clock, and are no part of what is remembered.
@@ -175,17 +175,14 @@ class JwtUserTokens(UserTokens):
         return self._own_claims(token)
 
     def _verify_own(self, token: str) -> _Claims:
-        if self._secret is None and not self._old_secrets:
+        if not self._secrets:
             no_tokens = "This service accepts no user tokens (neither TOLLGATE_JWT_SECRET nor TOLLGATE_JWKS_URL is set): use a service key."
             raise Unauthenticated(_NOT_VALID if self._published_keys else no_tokens)
-        secrets = self._old_secrets if self._secret is None else [self._secret, *self._old_secrets]
-        signed_by = next((secret for secret in secrets if self._is_signed(token, secret)), secrets[0])
+        last = self._secrets[-1]  # which tells by itself what is wrong with a token
+        signed_by = next((secret for secret in self._secrets[:-1] if self._is_signed(token, secret)), last)
         return self._verify(token, signed_by, _OWN_ALGORITHM)
 
     def _is_signed(self, token: str, secret: bytes) -> bool:
-        """Asked only where there are several: one alone tells by itself what is wrong with a token."""
-        if len(self._old_secrets) + (self._secret is not None) == 1:
-            return True
         try:
             self._jwt.decode_complete(token, secret, [_OWN_ALGORITHM], options=_SIGNATURE_ONLY)
         except jwt.InvalidTokenError:

@@ -11,13 +11,14 @@ from api.commands import CommandFailed
 from api.commands.reach import engine_for, reached
 from api.container import Container, closed
 from api.settings import Settings
+from core.errors import SchemaNewer
 from infrastructure.embedded.data_directory import DataDirectory, DataDirectoryError
 from infrastructure.embedded.postgres import EmbeddedPostgres, EmbeddedPostgresError
 from infrastructure.sql.upkeep.migrate import Standing, standing, upgrade
 
 NOTHING_HERE = "Nothing here: set TOLLGATE_DATABASE_URL or pass --data-dir. (No service has kept its data in {}.)"
 UPGRADE = "run 'tollgate db upgrade'"
-NEWER = "The database's schema is newer than this release: install the release that has upgraded it."
+NEWER = SchemaNewer.message
 
 
 @contextmanager
@@ -73,9 +74,8 @@ async def stands(settings: Settings) -> Standing:
         return await standing(engine)
 
 
-async def require_current(settings: Settings) -> None:
+def require_current(found: Standing) -> None:
     """Raises CommandFailed where the schema is not this release's."""
-    found = await stands(settings)
     if found is Standing.NEWER:
         raise CommandFailed(NEWER)
     if found is not Standing.CURRENT:
@@ -86,7 +86,7 @@ async def require_current(settings: Settings) -> None:
 @asynccontextmanager
 async def container(settings: Settings) -> AsyncIterator[Container]:
     """A container over a database whose schema is this release's, for one command."""
-    await require_current(settings)
+    require_current(await stands(settings))
     async with opened(settings) as made:
         yield made
 

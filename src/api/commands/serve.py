@@ -18,7 +18,6 @@ from pydantic import SecretStr
 from uvicorn.supervisors import Multiprocess
 
 from api.commands import CommandFailed, database, plans, pooling
-from api.commands.database import opened
 from api.commands.tokens import sign
 from api.container import Container
 from api.operational import MULTIPROCESS
@@ -124,18 +123,19 @@ async def _with_schema(settings: Settings, say: Callable[[str], None], *, migrat
 
     Raises CommandFailed where the schema is older, and may not be upgraded here.
     """
-    if await database.stands(settings) is Standing.NEWER:
+    found = await database.stands(settings)
+    if found is Standing.NEWER:
         say(f"{database.NEWER} Until then /readyz answers 503.")
         return settings.model_copy(update={"schema_newer": True})
-    if migrate:
+    if not migrate:
+        database.require_current(found)
+    elif found is not Standing.CURRENT:
         await database.migrated(settings)
-    else:
-        await database.require_current(settings)
     return settings
 
 
 async def _prepare(settings: Settings, options: Options) -> None:
-    async with opened(settings) as container:
+    async with database.opened(settings) as container:
         _require_usable(container)
         if settings.schema_newer:
             return

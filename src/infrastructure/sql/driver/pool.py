@@ -4,16 +4,15 @@ from functools import lru_cache
 from typing import Any, Final
 
 import asyncpg
-from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from infrastructure.sql.driver import instants
+from infrastructure.sql.driver.address import CONNECT_TIMEOUT_SECONDS, dsn_of
 from infrastructure.sql.driver.pooler import Statements
 
 POOL_SIZE: Final = 8
 POOL_OVERFLOW: Final = 8
 POOL_TIMEOUT_SECONDS: Final = 5
-CONNECT_TIMEOUT_SECONDS: Final = 5
 STATEMENT_SECONDS_MAX: Final = 30.0
 
 
@@ -27,7 +26,7 @@ def create_engine(
     unnamed = statements == Statements.UNNAMED
     # Without a cache, the driver sends an unnamed statement and its execution in one message.
     cache: dict[str, Any] = {"statement_cache_size": 0} if unnamed else {}
-    dsn = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    dsn = dsn_of(url)
 
     async def connect() -> Any:
         """By the driver itself, which knows what may stand in such a URL: `?sslmode=require`, `?host=/socket/directory`, …"""

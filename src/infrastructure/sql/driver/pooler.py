@@ -1,15 +1,10 @@
 """What stands between the service and its database: nothing, or a pooler such as PgBouncer, and whether that keeps prepared statements."""
 
 from enum import StrEnum
-from typing import Final
 from uuid import uuid4
 
-import asyncpg
-from sqlalchemy.engine import make_url
-
+from infrastructure.sql.driver.address import lone_connection
 from infrastructure.sql.driver.statements import Driver
-
-CONNECT_SECONDS_MAX: Final = 5
 
 
 class Statements(StrEnum):
@@ -37,15 +32,10 @@ async def pooler_at(url: str) -> Pooler:
     A pooler makes up the process id that a connection is greeted with. One that keeps prepared statements gives them names of its own.
     Raises what the driver raises where the database is out of reach.
     """
-    dsn = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
-    driver = await asyncpg.connect(dsn, timeout=CONNECT_SECONDS_MAX, command_timeout=CONNECT_SECONDS_MAX, statement_cache_size=0)
-    try:
-        async with driver.transaction():
-            if await driver.fetchval("SELECT pg_backend_pid()") == driver.get_server_pid():
-                return Pooler.NONE
-            return await _asked(driver)
-    finally:
-        await driver.close()
+    async with lone_connection(url) as driver, driver.transaction():
+        if await driver.fetchval("SELECT pg_backend_pid()") == driver.get_server_pid():
+            return Pooler.NONE
+        return await _asked(driver)
 
 
 async def _asked(driver: Driver) -> Pooler:

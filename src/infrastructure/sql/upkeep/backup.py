@@ -12,7 +12,8 @@ from typing import Final, NamedTuple
 import asyncpg
 from sqlalchemy.engine import make_url
 
-CONNECT_SECONDS_MAX: Final = 5
+from infrastructure.sql.driver.address import lone_connection
+
 _DEBIAN: Final = Path("/usr/lib/postgresql")
 """Where Debian's packages put the programs of each version: `15/bin`."""
 _VERSION: Final = "alembic_version"
@@ -33,16 +34,12 @@ class Target(NamedTuple):
 
 async def look_at(url: str) -> Target:
     """Raises BackupError where the database is out of reach, or has no schema that the user may work in."""
-    dsn = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
     try:
-        driver = await asyncpg.connect(dsn, timeout=CONNECT_SECONDS_MAX, statement_cache_size=0)
-        try:
+        async with lone_connection(url) as driver:
             schema = await driver.fetchval("SELECT current_schema()")
             names = [row["tablename"] for row in await driver.fetch("SELECT tablename FROM pg_tables WHERE schemaname = $1", schema)]
             revision = await driver.fetchval(f"SELECT max(version_num) FROM {_VERSION}") if _VERSION in names else None
             major = driver.get_server_version().major
-        finally:
-            await driver.close()
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise BackupError(f"The database cannot be asked: {str(error) or 'no answer in time'}.") from error
     if schema is None:

@@ -12,7 +12,7 @@ from langchain_core.outputs import ChatGeneration, LLMResult
 from tollgate_client import errors
 from tollgate_client._async.client import AsyncTollgate
 from tollgate_client._sync.client import Tollgate
-from tollgate_client.ai.metering import Metering, dimension_of
+from tollgate_client.ai.metering import Metering
 from tollgate_client.ai.usage import AiUsage, priced
 
 logger = logging.getLogger("tollgate_client")
@@ -43,12 +43,9 @@ class TollgateHandler(BaseCallbackHandler):
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **more: Any) -> None:
         if (held := self._held.pop(run_id, None)) is None:
             return
+        used, dimension = self._metering.booked(usage_of_result(response), held[1])
         try:
-            if (usage := usage_of_result(response)) is None:
-                self._client.commit(self._customer_id, held[0])
-            else:
-                used = self._metering.used(usage)
-                self._client.commit(self._customer_id, held[0], used, dimension=dimension_of(held[1], usage.model))
+            self._client.commit(self._customer_id, held[0], used, dimension=dimension)
         except errors.TollgateError:
             logger.exception("usage of %s was not booked", self._customer_id)
 
@@ -91,12 +88,9 @@ class AsyncTollgateHandler(AsyncCallbackHandler):
     async def on_llm_end(self, response: LLMResult, *, run_id: UUID, **more: Any) -> None:
         if (held := self._held.pop(run_id, None)) is None:
             return
+        used, dimension = self._metering.booked(usage_of_result(response), held[1])
         try:
-            if (usage := usage_of_result(response)) is None:
-                await self._client.commit(self._customer_id, held[0])
-            else:
-                used = self._metering.used(usage)
-                await self._client.commit(self._customer_id, held[0], used, dimension=dimension_of(held[1], usage.model))
+            await self._client.commit(self._customer_id, held[0], used, dimension=dimension)
         except errors.TollgateError:
             logger.exception("usage of %s was not booked", self._customer_id)
 

@@ -13,7 +13,7 @@ from litellm.integrations.custom_logger import CustomLogger
 
 from tollgate_client import errors
 from tollgate_client._async.client import AsyncTollgate
-from tollgate_client.ai.metering import Metering, dimension_of
+from tollgate_client.ai.metering import Metering
 from tollgate_client.ai.usage import AiUsage, priced
 
 logger = logging.getLogger("tollgate_client")
@@ -44,13 +44,9 @@ class TollgateCallback(CustomLogger):
     async def async_log_success_event(self, kwargs: dict[str, Any], response_obj: Any, start_time: Any, end_time: Any) -> None:
         if (held := self._held.pop(_call(kwargs) or "", None)) is None:
             return
-        usage = _usage(kwargs, response_obj)
+        used, dimension = self._metering.booked(_usage(kwargs, response_obj), _tags(kwargs))
         try:
-            if usage is None:
-                await self._client.commit(*held)
-            else:
-                dimension = dimension_of(_tags(kwargs), usage.model)
-                await self._client.commit(*held, self._metering.used(usage), dimension=dimension)
+            await self._client.commit(*held, used, dimension=dimension)
         except errors.TollgateError:
             logger.exception("usage of %s was not booked", held[0])
 

@@ -38,6 +38,10 @@ class Metering:
             actual[self.cost] = Decimal(0) if not usage.tokens else self.hold_cost if usage.cost is None else usage.cost
         return actual
 
+    def booked(self, usage: AiUsage | None, tags: Iterable[str]) -> tuple[dict[str, Quantity] | None, str | None]:
+        """What a commit says: amounts and dimension; nothing where the model did not tell, and then what was held is booked."""
+        return (None, None) if usage is None else (self.used(usage), dimension_of(tags, usage.model))
+
 
 def dimension_of(tags: Iterable[str], model: str) -> str:
     """Several tags as one dimension, in one order; without any, the model."""

@@ -9,6 +9,9 @@ from typing import Any
 import genai_prices
 from genai_prices.data_snapshot import get_snapshot
 
+PRICES = f"genai-prices {genai_prices.__version__}"
+"""The price list of this process."""
+
 
 @dataclass(frozen=True)
 class AiUsage:
@@ -44,7 +47,13 @@ def usage_of(response: Any, *, provider: str | None = None, model: str | None = 
     ValueError where it is not an answer of a model, or says nothing of usage.
     """
     data = _data(response)
-    found, flavor = _form(data) if provider is None else (provider, _form(data)[1] if _known(data) else "default")
+    try:
+        told_by, flavor = _form(data)
+    except ValueError:
+        if provider is None:
+            raise
+        told_by, flavor = provider, "default"
+    found = provider or told_by
     try:
         read = get_snapshot().find_provider(None, found, None)
         told, usage = read.extract_usage(data, api_flavor=flavor)
@@ -58,7 +67,7 @@ def usage_of(response: Any, *, provider: str | None = None, model: str | None = 
         output_tokens=int(usage.output_tokens or 0),
         cached_tokens=int(usage.cache_read_tokens or 0),
         cost=price_of(usage, named, found, at),
-        prices=f"genai-prices {genai_prices.__version__}",
+        prices=PRICES,
     )
 
 
@@ -74,9 +83,7 @@ def priced(provider: str | None, model: str, input_tokens: int, output_tokens: i
     """For tokens that something else has counted."""
     usage = genai_prices.Usage(input_tokens=input_tokens, output_tokens=output_tokens, cache_read_tokens=cached_tokens or None)
     cost = price_of(usage, model, provider)
-    return AiUsage(
-        provider or "unknown", model, input_tokens, output_tokens, cached_tokens, cost, f"genai-prices {genai_prices.__version__}"
-    )
+    return AiUsage(provider or "unknown", model, input_tokens, output_tokens, cached_tokens, cost, PRICES)
 
 
 def _data(response: Any) -> dict[str, Any]:
@@ -88,14 +95,6 @@ def _data(response: Any) -> dict[str, Any]:
             if isinstance(data, Mapping):
                 return dict(data)
     raise ValueError(f"a model's response is expected, not {type(response).__name__}")
-
-
-def _known(data: Mapping[str, Any]) -> bool:
-    try:
-        _form(data)
-    except ValueError:
-        return False
-    return True
 
 
 def _form(data: Mapping[str, Any]) -> tuple[str, str]:
