@@ -76,6 +76,7 @@ from infrastructure.sql.products.sessions import SqlSessionReader
 from infrastructure.sql.registry import EVIDENCE, READERS, REPOSITORIES
 from infrastructure.sql.upkeep.drift import SqlDriftReader
 from infrastructure.sql.upkeep.health import SqlHealth
+from infrastructure.sql.upkeep.lost_connections import LostConnections
 from infrastructure.sql.upkeep.sweep import SqlSweeper
 from infrastructure.storage.local_disk import LocalDiskUploads
 from infrastructure.user_tokens import JwtUserTokens, PublishedKeys
@@ -144,7 +145,8 @@ class Container(containers.DeclarativeContainer):
     )
     connections = providers.Singleton(Connections, engine)
     http_client = providers.Singleton(http_client, settings)
-    health = providers.Singleton(SqlHealth, engine, settings.provided.schema_newer)
+    health = providers.Singleton(SqlHealth, connections, settings.provided.schema_newer)
+    lost_connections = providers.Singleton(LostConnections, connections, health, settings.provided.database_url)
 
     plan_options = providers.Object(OPTIONS)
     plan_catalog = providers.Singleton(PlanCatalog, BUILT_IN, plan_options)
@@ -189,7 +191,7 @@ class Container(containers.DeclarativeContainer):
     drift_reader = providers.Singleton(SqlDriftReader, connections, EVIDENCE)
     repair_usage = in_groups(RepairUsage, unit_of_work, clock)
     reconcile = providers.Factory(Reconcile, drift_reader, account_reader, repair_usage)
-    sweeper = providers.Singleton(SqlSweeper, engine, clock)
+    sweeper = providers.Singleton(SqlSweeper, connections, clock)
 
     uploads = providers.Singleton(local_disk, settings, new_id)
     session_reader = providers.Singleton(SqlSessionReader, connections)
@@ -224,7 +226,9 @@ class Container(containers.DeclarativeContainer):
 async def running(container: Container) -> AsyncIterator[None]:
     """A process from start to end: what was accepted is carried out before the connections are closed."""
     container.uploads().sweep(TEMPORARY_FILES_KEPT_FOR)
-    beside = [asyncio.create_task(work) for work in (container.sweeper().run(), container.key_uses().run())]
+    beside = [
+        asyncio.create_task(work) for work in (container.sweeper().run(), container.key_uses().run(), container.lost_connections().run())
+    ]
     try:
         yield
     finally:

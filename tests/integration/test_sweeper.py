@@ -62,7 +62,7 @@ async def test_old_keys_and_holds_go_and_young_ones_stay(engine: Engine, databas
 
 async def test_more_than_a_bite_goes_in_several_transactions(engine: Engine, database: Any, mocker: Any) -> None:
     await keys(database, 2 * BITE_ROWS + 1, NOW - 2 * KEPT_FOR)
-    bites = mocker.spy(engine.container.engine().sync_engine.dialect, "do_commit")
+    bites = mocker.spy(engine.container.connections(), "ask")
     assert await engine.container.sweeper().sweep() == 2 * BITE_ROWS + 1
     assert await left(database, "idempotency_key") == 0
     assert bites.call_count >= 3

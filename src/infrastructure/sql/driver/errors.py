@@ -22,12 +22,15 @@ LOST_RACES: Final = {
     "uq_usage_record_event",  # somebody else booked the event, as one of another feature
 }
 """The unique constraints that only a lost race violates, by name. Any other violation is a mistake of ours: running it again is no help."""
-_AWAY: Final = ("08", "25006", "25P", "28", "3D", "53", "55000", "57", "58", "XX")
+READ_ONLY: Final = "25006"
+_AWAY: Final = ("08", READ_ONLY, "25P", "28", "3D", "53", "55000", "57", "58", "XX")
 """SQLSTATE classes of a server that is gone, going, full or failing, or lets nobody in; 25006: it has become a read-only standby."""
 
 _DRIVER_LOST: Final = (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 CONNECTION_LOST: Final = (SQLAlchemyError, asyncpg.PostgresError, *_DRIVER_LOST)
 """What working on a connection raises that is gone."""
+
+_GONE: Final = ("08", READ_ONLY, "57P01", "57P02")
 
 
 @contextmanager
@@ -51,6 +54,13 @@ def storage_errors(*, committing: bool = False) -> Iterator[None]:
         if isinstance(error, ValueError):  # the driver's word for a parameter that no column takes
             raise
         raise StorageUnavailable(outcome_unknown=committing) from error
+
+
+def server_gone(error: BaseException) -> bool:
+    """Whether no other connection that was made until now is of any use either: the server has ended, or has become a standby."""
+    if isinstance(error, DBAPIError | asyncpg.PostgresError):
+        return sqlstate(error).startswith(_GONE)
+    return isinstance(error, asyncpg.InternalClientError | ConnectionError)
 
 
 def sqlstate(error: DBAPIError | asyncpg.PostgresError) -> str:

@@ -1,5 +1,6 @@
 """The connection pool to PostgreSQL."""
 
+import asyncio
 from functools import lru_cache
 from typing import Any, Final
 
@@ -9,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from infrastructure.sql.driver import instants
 from infrastructure.sql.driver.address import CONNECT_TIMEOUT_SECONDS, dsn_of
 from infrastructure.sql.driver.pooler import Statements
+from infrastructure.sql.driver.server_connection import ServerConnection
 
 POOL_SIZE: Final = 8
 POOL_OVERFLOW: Final = 8
@@ -30,18 +32,19 @@ def create_engine(
 
     async def connect() -> Any:
         """By the driver itself, which knows what may stand in such a URL: `?sslmode=require`, `?host=/socket/directory`, …"""
-        driver = await asyncpg.connect(
-            dsn,
-            timeout=CONNECT_TIMEOUT_SECONDS,
-            command_timeout=statement_seconds_max,
-            server_settings={"application_name": "tollgate", "timezone": "UTC"},
-            **cache,
-        )
-        try:
-            await instants.install(driver)
-        except BaseException:
-            driver.terminate()
-            raise
+        async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
+            driver = await asyncpg.connect(
+                dsn,
+                connection_class=ServerConnection,
+                command_timeout=statement_seconds_max,
+                server_settings={"application_name": "tollgate", "timezone": "UTC"},
+                **cache,
+            )
+            try:
+                await instants.install(driver)
+            except BaseException:
+                driver.terminate()
+                raise
         return driver
 
     return create_async_engine(

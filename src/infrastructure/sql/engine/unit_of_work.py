@@ -5,9 +5,10 @@ from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 from uuid import UUID
 
+from core.errors import StorageUnavailable
 from core.metering.journal import Journal
 from core.metering.owned import Owned, OwnedRepository
-from infrastructure.sql.driver.connections import Connections
+from infrastructure.sql.driver.connections import PROMPT_SECONDS_MAX, Connections
 from infrastructure.sql.driver.errors import CONNECTION_LOST, storage_errors
 from infrastructure.sql.driver.rows import write
 from infrastructure.sql.driver.statements import Driver
@@ -42,9 +43,8 @@ class SqlUnitOfWork:
         self._makers = repositories
 
     async def __aenter__(self) -> Self:
-        self._committed = False
-        with storage_errors():
-            self._live, _ = await self._connections.take(lambda live: live.driver.execute(BEGIN))
+        self._committing = self._committed = False
+        self._live, _ = await self._connections.take(lambda live: live.driver.execute(BEGIN, timeout=PROMPT_SECONDS_MAX), prompt=True)
         self.journal = Journal()
         self._repositories: dict[str | type[Any], Any] = {}
         self.reservations: SqlReservations = self._made("reservations")
@@ -82,29 +82,36 @@ class SqlUnitOfWork:
         for repository in self._repositories.values():
             changes += repository.changes()
         await write(self._live.driver, changes)
-        with storage_errors(committing=True):
-            await self._live.driver.execute("COMMIT")
+        self._committing = True
+        await self._live.driver.execute("COMMIT")
         self._committed = True
         self.plans.committed()
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        failed: BaseException | None = None
         try:
             await self.accounts.abandon()
+            if error is not None:
+                with storage_errors(committing=self._committing and not self._committed):
+                    raise error
+        except StorageUnavailable as away:
+            failed = None if away is error else away.__cause__  # what was raised as such is about a disk
+            raise
         finally:
-            await self._release()
-        if error is not None:
-            with storage_errors():
-                raise error
+            if failed is None:
+                await self._release()
+            else:
+                self._connections.fail(self._live, failed)
 
     async def _release(self) -> None:
         """Gives the connection back, out of its transaction; one that cannot be got out of it is thrown away."""
         if not self._committed:
             try:
-                await self._live.driver.execute("ROLLBACK")
-            except CONNECTION_LOST:
-                await self._connections.discard(self._live)
+                await self._live.driver.execute("ROLLBACK", timeout=PROMPT_SECONDS_MAX)
+            except CONNECTION_LOST as error:
+                self._connections.lose(self._live, error, prompt=True)
                 return
             except BaseException:
-                await self._connections.discard(self._live)
+                self._connections.discard(self._live)
                 raise
         await self._connections.give_back(self._live)

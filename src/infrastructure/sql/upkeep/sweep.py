@@ -3,15 +3,13 @@
 import asyncio
 import logging
 import random
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
-
-from sqlalchemy import TextClause, text
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.clock import Clock
 from core.metering.idempotency import KEPT_FOR
-from infrastructure.sql.driver.errors import storage_errors
+from infrastructure.sql.driver.connections import Connections
+from infrastructure.sql.driver.statements import HotStatement
 
 BITE_ROWS: Final = 500
 EVERY_SECONDS: Final = 60.0
@@ -19,20 +17,20 @@ HOLDS_KEPT_FOR: Final = timedelta(hours=1)
 
 logger = logging.getLogger("tollgate")
 
-_HOLDS: Final = text(
+_HOLDS: Final = HotStatement(
     """
     DELETE FROM usage_hold WHERE (customer_id, feature, reservation_id) IN (
         SELECT customer_id, feature, reservation_id FROM usage_hold WHERE expires_at < :before ORDER BY expires_at LIMIT :rows
         FOR UPDATE SKIP LOCKED
-    )
+    ) RETURNING 1
     """
 )
-_KEYS: Final = text(
+_KEYS: Final = HotStatement(
     """
     DELETE FROM idempotency_key WHERE (customer_id, key) IN (
         SELECT customer_id, key FROM idempotency_key WHERE created_at < :before ORDER BY created_at LIMIT :rows
         FOR UPDATE SKIP LOCKED
-    )
+    ) RETURNING 1
     """
 )
 
@@ -40,8 +38,8 @@ _KEYS: Final = text(
 class SqlSweeper:
     """Runs beside the service. Nothing depends on it but the size of the tables."""
 
-    def __init__(self, engine: AsyncEngine, clock: Clock) -> None:
-        self._engine = engine
+    def __init__(self, connections: Connections, clock: Clock) -> None:
+        self._connections = connections
         self._clock = clock
 
     async def run(self) -> None:
@@ -58,12 +56,10 @@ class SqlSweeper:
         now = self._clock()
         return await self._bites(_HOLDS, now - HOLDS_KEPT_FOR) + await self._bites(_KEYS, now - KEPT_FOR)
 
-    async def _bites(self, statement: TextClause, before: object) -> int:
+    async def _bites(self, statement: HotStatement, before: datetime) -> int:
         swept = 0
         while True:
-            with storage_errors():
-                async with self._engine.begin() as connection:
-                    rows = (await connection.execute(statement, {"before": before, "rows": BITE_ROWS})).rowcount
-            swept += rows
-            if rows < BITE_ROWS:
+            rows = await self._connections.ask(lambda driver: statement.fetch(driver, {"before": before, "rows": BITE_ROWS}))
+            swept += len(rows)
+            if len(rows) < BITE_ROWS:
                 return swept
