@@ -14,7 +14,7 @@ from dependency_injector import containers, providers
 from api.settings import Settings, revealed
 from core.access.authenticate import Authenticator
 from core.access.create_key import CreateKey
-from core.access.ports import UserTokens
+from core.access.ports import ServiceKeyReader, UserTokens
 from core.access.revoke_key import RevokeKey
 from core.access.rotate_key import RotateKey
 from core.clock import Clock
@@ -41,6 +41,8 @@ from core.operations.budget import ReadBudget
 from core.operations.check_budget import CheckBudget
 from core.operations.finish_operation import FinishOperation
 from core.operations.start_operation import StartOperation
+from core.outage.book_admitted import BookAdmitted
+from core.outage.last_known import LastKnown
 from core.plans.publish_plan import DeclareFeature, PublishPlan
 from core.products import BUILT_IN, BUILT_IN_STATIC, OPTIONS
 from core.reconciliation.reconcile import Reconcile
@@ -57,6 +59,11 @@ from infrastructure.batching.retries import Executing, Retried
 from infrastructure.embedded.data_directory import DataDirectory
 from infrastructure.ids import new_id
 from infrastructure.measured import Measured
+from infrastructure.outage.admit import AdmitOnOutage
+from infrastructure.outage.journal import OutageJournal
+from infrastructure.outage.recovery import Recovery
+from infrastructure.outage.remembered_keys import RememberedServiceKeys
+from infrastructure.outage.state import Outage
 from infrastructure.phone_numbers import LibraryPhoneNumbers, LibraryPhoneRegions
 from infrastructure.sql.driver.connections import Connections
 from infrastructure.sql.driver.pool import create_engine
@@ -66,9 +73,9 @@ from infrastructure.sql.engine.event_types import SqlEventTypeReader
 from infrastructure.sql.engine.key_uses import SqlKeyUses
 from infrastructure.sql.engine.ledger_reader import SqlLedgerReader
 from infrastructure.sql.engine.plans import PlanCatalog, SqlPlanReader
+from infrastructure.sql.engine.remembering import RememberingUnitOfWork
 from infrastructure.sql.engine.reservations import SqlReservationReader
 from infrastructure.sql.engine.service_keys import SqlServiceKeyReader
-from infrastructure.sql.engine.unit_of_work import SqlUnitOfWork
 from infrastructure.sql.products.conversations import SqlConversationReader
 from infrastructure.sql.products.learning import SqlLearningPlanReader
 from infrastructure.sql.products.operations import SqlOperationReader
@@ -86,7 +93,7 @@ R = TypeVar("R")
 P = ParamSpec("P")
 V = TypeVar("V", bound=Owned)
 
-UnitsOfWork: TypeAlias = "providers.Factory[SqlUnitOfWork]"
+UnitsOfWork: TypeAlias = "providers.Factory[RememberingUnitOfWork]"
 
 TEMPORARY_FILES_KEPT_FOR: Final = timedelta(hours=6)
 
@@ -114,6 +121,17 @@ def local_disk(settings: Settings, new_id: Callable[[], UUID]) -> LocalDiskUploa
     directory = DataDirectory(settings.data_dir)
     secret = revealed(settings.upload_secret) or directory.secret("upload_secret")
     return LocalDiskUploads(Path(directory.path, "uploads"), secret.encode(), settings.public_url, new_id)
+
+
+def outage_journal(settings: Settings, clock: Clock, new_id: Callable[[], UUID]) -> OutageJournal:
+    """One for each process, in a directory that the processes of a machine share."""
+    age_max = timedelta(seconds=settings.journal_seconds_max)
+    return OutageJournal(settings.journal_directory, settings.journal_bytes_max, age_max, clock, new_id)
+
+
+def remembered_keys(keys: ServiceKeyReader, outage: Outage, clock: Clock, settings: Settings) -> RememberedServiceKeys:
+    """Keys are known without the database for as long as decisions are made without it."""
+    return RememberedServiceKeys(keys, outage, clock, timedelta(seconds=settings.journal_seconds_max))
 
 
 def in_groups(
@@ -150,9 +168,18 @@ class Container(containers.DeclarativeContainer):
 
     plan_options = providers.Object(OPTIONS)
     plan_catalog = providers.Singleton(PlanCatalog, BUILT_IN, plan_options)
-    unit_of_work = providers.Factory(SqlUnitOfWork, connections, plan_catalog, new_id, providers.Object(REPOSITORIES))
+    outage = providers.Singleton(Outage)
+    last_known = providers.Singleton(LastKnown)
+    outage_journal = providers.Singleton(outage_journal, settings, clock, new_id)
+    unit_of_work = providers.Factory(RememberingUnitOfWork, connections, plan_catalog, new_id, providers.Object(REPOSITORIES), last_known)
 
-    service_keys = providers.Singleton(GatheredServiceKeys, providers.Singleton(SqlServiceKeyReader, connections))
+    service_keys = providers.Singleton(
+        remembered_keys,
+        providers.Singleton(GatheredServiceKeys, providers.Singleton(SqlServiceKeyReader, connections)),
+        outage,
+        clock,
+        settings,
+    )
     create_key = alone(CreateKey, unit_of_work, clock, new_id)
     rotate_key = alone(RotateKey, unit_of_work, clock, new_id)
     revoke_key = alone(RevokeKey, unit_of_work, clock)
@@ -177,7 +204,18 @@ class Container(containers.DeclarativeContainer):
     ledger_reader = providers.Singleton(SqlLedgerReader, connections)
     reservation_reader = providers.Singleton(SqlReservationReader, connections)
     check_usage = providers.Factory(CheckUsage, account_reader, clock)
-    consume_usage = in_groups(ConsumeUsage, unit_of_work, clock)
+    consume_usage = providers.Singleton(
+        AdmitOnOutage,
+        in_groups(ConsumeUsage, unit_of_work, clock),
+        outage,
+        last_known,
+        outage_journal,
+        plan_catalog.provided.features,
+        clock,
+        new_id,
+    )
+    book_admitted = in_groups(BookAdmitted, unit_of_work, clock)
+    recovery = providers.Singleton(Recovery, outage, last_known, outage_journal, book_admitted, plan_reader.provided.on_outage, clock)
     event_type_reader = providers.Singleton(SqlEventTypeReader, connections)
     map_event_types = alone(MapEventTypes, unit_of_work)
     ingest_events = in_groups(IngestEvents, unit_of_work, clock)
@@ -226,9 +264,9 @@ class Container(containers.DeclarativeContainer):
 async def running(container: Container) -> AsyncIterator[None]:
     """A process from start to end: what was accepted is carried out before the connections are closed."""
     container.uploads().sweep(TEMPORARY_FILES_KEPT_FOR)
-    beside = [
-        asyncio.create_task(work) for work in (container.sweeper().run(), container.key_uses().run(), container.lost_connections().run())
-    ]
+    await container.recovery().learn()
+    runners = (container.sweeper(), container.key_uses(), container.lost_connections(), container.recovery())
+    beside = [asyncio.create_task(runner.run()) for runner in runners]
     try:
         yield
     finally:
@@ -238,6 +276,7 @@ async def running(container: Container) -> AsyncIterator[None]:
             if provider.provides is GroupCommit:
                 await provider().drain()
         await container.key_uses().write()
+        container.outage_journal().close()
         await closed(container)
 
 

@@ -4,17 +4,28 @@ import os
 from typing import Final
 
 from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from api.dependencies import container_of, reader
 from api.docs import refusals
+from api.errors import told
 from api.frame.route import FrameRoute
+from api.wire import Answer
+from core.errors import DomainError
 
 MULTIPROCESS: Final = "PROMETHEUS_MULTIPROC_DIR"
 """The directory in which server processes share what they measure; set by `tollgate serve`."""
 
 router = APIRouter(tags=["operations"], route_class=FrameRoute)
+
+
+class ReadyAnswer(Answer):
+    """The database answers."""
+
+    status: str
+    waiting: int
 
 
 @router.head("/healthz", include_in_schema=False)
@@ -25,12 +36,17 @@ async def healthz() -> dict[str, str]:
 
 
 @router.head("/readyz", include_in_schema=False)
-@router.get("/readyz", responses=refusals("storage_unavailable", "schema_newer"))
-async def readyz(request: Request) -> dict[str, str]:
-    """The database answers, too; 503 where it does not."""
+@router.get("/readyz", response_model=ReadyAnswer, responses=refusals("storage_unavailable", "schema_newer"))
+async def readyz(request: Request) -> Response:
+    """The database answers, too; 503 where it does not. `waiting`: decisions that were admitted without it and are not booked yet."""
     container = container_of(request)
-    await container.health().check()
-    return {"status": "ready"}
+    waiting = (await container.outage_journal().everywhere()).decisions
+    try:
+        await container.health().check()
+    except DomainError as error:
+        refusal = told(error)
+        return JSONResponse({"detail": {**refusal.detail, "waiting": waiting}}, refusal.status, refusal.headers)
+    return JSONResponse({"status": "ready", "waiting": waiting})
 
 
 @router.get("/metrics", dependencies=[Depends(reader)], response_class=Response)

@@ -38,9 +38,21 @@ class Settings(BaseSettings):
     statements: Literal["named", "unnamed"] | None = Field(
         None, description="named or unnamed; absent: what the pooler in front of the database takes"
     )
+    journal_dir: Path | None = Field(
+        None, description="where admitted decisions are kept until the database is back; absent: in the data directory"
+    )
+    journal_bytes_max: int = Field(64 * 1024 * 1024, ge=1, description="of one process's journal; beyond it nothing is admitted")
+    journal_seconds_max: int = Field(
+        3600, ge=1, le=7 * 24 * 3600, description="for how long decisions are admitted, and keys known, without the database"
+    )
     schema_newer: bool = Field(False, description="set by `tollgate serve` for its server processes")
     public_url: str = Field("http://127.0.0.1:8000", description="how callers reach the service; upload URLs begin with it")
     upload_secret: Secret | None = Field(None, description="signs upload URLs; absent: one that is kept in the data directory")
+
+    @property
+    def journal_directory(self) -> Path:
+        """The one that is set, or the one in the data directory."""
+        return self.journal_dir or self.data_dir / "journal"
 
     @field_validator("jwt_secrets_old", mode="before")
     @classmethod
@@ -53,7 +65,16 @@ class Settings(BaseSettings):
         return value.rstrip("/")
 
     @field_validator(
-        "database_url", "jwks_url", "jwt_audience", "admin_key", "admin_key_old", "jwt_secret", "upload_secret", "statements", mode="before"
+        "database_url",
+        "jwks_url",
+        "jwt_audience",
+        "admin_key",
+        "admin_key_old",
+        "jwt_secret",
+        "upload_secret",
+        "statements",
+        "journal_dir",
+        mode="before",
     )
     @classmethod
     def _empty_is_absent(cls, value: Any) -> Any:

@@ -250,12 +250,21 @@ def test_a_feature_is_declared_once_and_for_all(service: Service, key: str) -> N
     path = f"/api/v1/features/{key}"
     refused(put_plan(service, "with-own-feature", **{key: METERED}), 422, "invalid_plan")
     declared = service.admin.put(path, json={"unit": "GB", "resolution": 1000})
-    assert (declared.status_code, declared.json()) == (201, {"key": key, "unit": "GB", "resolution": 1000})
+    assert (declared.status_code, declared.json()) == (201, {"key": key, "unit": "GB", "resolution": 1000, "on_outage": "refuse"})
     assert service.admin.put(path, json={"unit": "GB", "resolution": 1000}).status_code == 200
     for change in ({"unit": "GB"}, {"unit": "MB", "resolution": 1000}):
         detail = refused(service.admin.put(path, json=change), 409, "feature_conflict")
         assert (detail["feature"], detail["unit"], detail["resolution"]) == (key, "GB", 1000)
     assert put_plan(service, f"{key}-plan", **{key: METERED | {"limit": 0.125}}).json()["entitlements"][key]["limit"] == 0.125
+
+
+def test_what_is_done_on_an_outage_may_be_chosen_anew_of_a_built_in_feature_too(service: Service, key: str) -> None:
+    for path, unit in ((f"/api/v1/features/{key}", {"unit": "call"}), ("/api/v1/features/minutes", {"unit": "minute", "resolution": 60})):
+        for said, holds in (({}, "refuse"), ({"on_outage": "admit"}, "admit"), ({}, "admit"), ({"on_outage": "refuse"}, "refuse")):
+            answered = service.admin.put(path, json=unit | said)
+            assert answered.status_code in (200, 201)
+            assert answered.json()["on_outage"] == holds
+    form(service.admin.put(f"/api/v1/features/{key}", json={"unit": "call", "on_outage": "maybe"}))
 
 
 def test_a_built_in_feature_cannot_be_declared_otherwise(service: Service) -> None:

@@ -1,5 +1,6 @@
 """Plans as code: push, diff and show."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -9,6 +10,7 @@ from api.container import Container
 from core.errors import DomainError
 from core.metering.event_types import EventMeter
 from core.plans.features import Feature, FeatureCatalog
+from core.plans.on_outage import OnOutage
 from core.plans.periods import Reset
 from core.plans.plan import Boolean, Entitlement, Metered, Plan, Static
 from infrastructure.plan_files.reader import PlanFile, PlanFileError, read_plan_file
@@ -16,7 +18,7 @@ from infrastructure.plan_files.reader import PlanFile, PlanFileError, read_plan_
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a push did, or would do, to a plan or to the meters of an event type, which have no version."""
+    """What a push did, or would do, to a plan; or to a feature or the meters of an event type, which have no version."""
 
     key: str
     kind: Literal["new", "changed", "unchanged", "left as it is"]
@@ -36,9 +38,9 @@ async def push(container: Container, path: Path) -> list[Change]:
     """Declares the features and publishes what changed. Raises CommandFailed."""
     file = await _read(container, path)
     try:
+        changes = _choices(await container.plan_reader().on_outage(), file)
         for feature in file.features:
-            await container.declare_feature().execute(feature)
-        changes = []
+            await container.declare_feature().execute(feature, file.on_outage.get(feature.key))
         for draft in file.plans:
             before = await container.plan_reader().latest(draft.key)
             published = await container.publish_plan().execute(draft)
@@ -61,6 +63,7 @@ async def diff(container: Container, path: Path) -> list[Change]:
         for feature in file.features
         if declared.get(feature.key) is None
     ]
+    changes += _choices(await container.plan_reader().on_outage(), file)
     for draft in file.plans:
         before = await container.plan_reader().latest(draft.key)
         version = before.version + 1 if before else 1
@@ -70,6 +73,16 @@ async def diff(container: Container, path: Path) -> list[Change]:
     named = {draft.key for draft in file.plans}
     left = [plan for plan in await container.plan_reader().all_latest() if plan.key not in named]
     return changes + [Change(plan.key, "left as it is", plan.version, ("not in the file",)) for plan in left]
+
+
+def _choices(chosen: Mapping[str, OnOutage], file: PlanFile) -> list[Change]:
+    """What the file says of outages, where that is not what is chosen already."""
+    before = {key: chosen.get(key, OnOutage.REFUSE) for key in file.on_outage}
+    return [
+        Change(f"feature {key!r}", "changed", None, (f"on_outage: {before[key].value} -> {wanted.value}",))
+        for key, wanted in file.on_outage.items()
+        if wanted is not before[key]
+    ]
 
 
 async def _meter_changes(container: Container, file: PlanFile) -> list[Change]:

@@ -1,6 +1,7 @@
 """Compare product records, ledger and counters, and repair them."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import Progress
@@ -11,10 +12,13 @@ from api.container import Container
 from core.errors import DomainError
 from core.plans.features import plural
 from core.reconciliation.drift import Drift
+from infrastructure.outage.dead_letters import DEAD_LETTERS
+from infrastructure.outage.journal import Waiting
 
 
 async def reconcile(container: Container, customer: str | None, *, repair: bool, out: Console) -> bool:
     """Prints what disagrees, repairs it if asked to, and says whether there was anything. Raises CommandFailed."""
+    _tell_journalled(await container.outage_journal().everywhere(), container.settings().journal_directory, out)
     use_case = container.reconcile()
     found: list[Drift] = []
     written = 0
@@ -41,6 +45,15 @@ async def reconcile(container: Container, customer: str | None, *, repair: bool,
     else:
         out.print(f"{counters} drifted: repair with 'tollgate reconcile --repair'.")
     return True
+
+
+def _tell_journalled(waiting: Waiting, directory: Path, out: Console) -> None:
+    """What was admitted on an outage and is not in the ledger: that is no drift, and a repair does not book it."""
+    if waiting.decisions:
+        wait = "waits" if waiting.decisions == 1 else "wait"
+        out.print(f"{_counted(waiting.decisions, 'admitted decision')} {wait} in {directory} to be booked by the service.")
+    if waiting.rejected:
+        out.print(f"{_counted(waiting.rejected, 'admitted decision')} could not be booked: see {directory / DEAD_LETTERS}.")
 
 
 def _counted(number: int, what: str) -> str:

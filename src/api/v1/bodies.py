@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NotRequired
 
 from pydantic import Field, TypeAdapter, model_validator
 from typing_extensions import TypedDict
@@ -126,6 +126,11 @@ class UsageAnswer(TypedDict):
     records: list[RecordAnswer]
     balances: dict[str, BalanceAnswer]
     over_limit: Annotated[bool, Field(description="whether something of it lies above a limit")]
+    degraded: NotRequired[
+        Annotated[
+            bool, Field(description="true: admitted by the last known balance while the database is away, and booked when it is back")
+        ]
+    ]
 
 
 _USAGE_ANSWER: Final = TypeAdapter(UsageAnswer)
@@ -172,7 +177,10 @@ def consumed(result: Consumed) -> Reply:
         )
         for record in result.records
     ]
-    return written(UsageAnswer(records=records, balances=balances(result.balances), over_limit=result.over_limit))
+    answer = UsageAnswer(records=records, balances=balances(result.balances), over_limit=result.over_limit)
+    if result.degraded:
+        answer["degraded"] = True
+    return written(answer)
 
 
 def written(answer: UsageAnswer) -> Reply:

@@ -8,13 +8,14 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Request, Response
 from pydantic import Field, TypeAdapter, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
+from api.container import Container
 from api.dependencies import ServiceWriter, container_of
 from api.errors import mistakes, told
 from api.frame.route import FrameRoute
 from api.replies import REPLAYED, Reply, fingerprint, idempotency_key, understood
 from api.v1.bodies import BULK_BYTES_MAX, ITEMS_MAX, PASSING, UsageBody, consumed, to_command
 from api.wire import Answer, CustomerId, Wire
-from core.errors import DomainError
+from core.errors import DomainError, StorageUnavailable
 from core.metering.consume_usage import Consumed, ConsumeUsageCommand
 from core.metering.idempotency import Once, Replay
 from core.metering.use_case import Call
@@ -84,7 +85,7 @@ async def consume_batch(request: Request, body: BatchBody, who: ServiceWriter) -
     items: list[BatchItem | Malformed] = list(body.items)
     whole = fingerprint(request, *map(_understood, items)) if key else b""
     if key:
-        await container.answer_once().claim(who.name, key, whole)
+        await _claim(container, who.name, key, whole)
     calls = [_to_call(item, index, who.name, key, whole) for index, item in enumerate(items) if isinstance(item, BatchItem)]
     outcomes = await container.consume_usage().execute(calls) if calls else ()
     troubles = [outcome for outcome in outcomes if isinstance(outcome, PASSING)]
@@ -95,6 +96,15 @@ async def consume_batch(request: Request, body: BatchBody, who: ServiceWriter) -
     content = b'{"results":[' + b",".join(map(_result, results)) + b"]}"
     replayed = key is not None and any(isinstance(outcome, Replay) for outcome in outcomes)
     return Response(content, headers={REPLAYED: "true"} if replayed else None, media_type="application/json")
+
+
+async def _claim(container: Container, caller: str, key: str, whole: bytes) -> None:
+    """While the database is away and features admit, the keys of the items alone stand for the whole request, which each of them names."""
+    try:
+        await container.answer_once().claim(caller, key, whole)
+    except StorageUnavailable:
+        if not container.outage().admits:
+            raise
 
 
 def _to_call(item: BatchItem, index: int, recorded_by: str, key: str | None, whole: bytes) -> Call[ConsumeUsageCommand]:

@@ -14,6 +14,7 @@ from api.replies import Reply
 from api.wire import Answer, Cursor, ExactNumber, Key, Limit, Number, Page, Wire, decimal_number, number
 from core.plans.drafts import EntitlementDraft, MeteredDraft, PlanDraft, is_key
 from core.plans.features import Feature, FeatureCatalog
+from core.plans.on_outage import OnOutage
 from core.plans.periods import Reset
 from core.plans.plan import Boolean, Enforcement, Entitlement, Metered, Plan, PlanNotFound, Static
 from core.products import OPTIONS
@@ -77,6 +78,9 @@ class FeatureBody(Wire):
 
     unit: str = Field(min_length=1, max_length=200)
     resolution: int = Field(1, strict=True)
+    on_outage: OnOutage | None = Field(
+        None, description="while the database is away: refuse, or admit by the last known balance and book later; null: as it was chosen"
+    )
 
 
 class FeatureAnswer(Answer):
@@ -85,6 +89,7 @@ class FeatureAnswer(Answer):
     key: str
     unit: str
     resolution: int
+    on_outage: OnOutage
 
 
 @router.put(
@@ -132,10 +137,11 @@ async def get_plan(request: Request, key: Annotated[Key, Path()]) -> PlanAnswer:
     responses={201: {"model": FeatureAnswer, "description": "The feature is new."}, **refusals("invalid_feature", "feature_conflict")},
 )
 async def put_feature(request: Request, key: Annotated[Key, Path()], body: FeatureBody) -> Reply:
-    """Declare a metered feature, so that plans may name it. Its unit and resolution never change."""
+    """Declare a metered feature, so that plans may name it. Its unit and resolution never change; `on_outage` may, a built-in one's too."""
     container = container_of(request)
-    feature, is_new = await container.declare_feature().execute(Feature(key, body.unit, body.resolution))
-    answer = FeatureAnswer(key=feature.key, unit=feature.unit, resolution=feature.resolution)
+    feature, is_new = await container.declare_feature().execute(Feature(key, body.unit, body.resolution), body.on_outage)
+    chosen = (await container.plan_reader().on_outage()).get(key, OnOutage.REFUSE)
+    answer = FeatureAnswer(key=feature.key, unit=feature.unit, resolution=feature.resolution, on_outage=chosen)
     return Reply.of(answer, 201 if is_new else 200)
 
 

@@ -113,6 +113,10 @@ class Account(Balances):
                 raise InvalidOccurredAt(occurred_at, earliest, latest)
         return self._book(feature, quantity, occurred_at, origin, event_id, dimension=dimension)
 
+    def book(self, id: UUID, usage: Usage, origin: Origin, occurred_at: datetime) -> UsageRecord:
+        """Books what was admitted or recorded before and is known by its id already, as overage if need be, however late it is by now."""
+        return self._book(usage.feature, usage.quantity, occurred_at, origin, dimension=usage.dimension, id=id)
+
     def correct(self, known: CorrectedRecord, quantity: int, reason: str, origin: Origin) -> UsageRecord:
         """Books a compensating record beside the one that was wrong, in that one's period.
 
@@ -225,6 +229,7 @@ class Account(Balances):
         corrects: UUID | None = None,
         reason: str | None = None,
         dimension: str | None = None,
+        id: UUID | None = None,
     ) -> UsageRecord:
         before = self.balance(feature)
         current = occurred_at in before.period
@@ -237,7 +242,7 @@ class Account(Balances):
         else:
             self._journal.put(self._others, (feature, after.period), after)
         record = UsageRecord(
-            self.new_id(),
+            id or self.new_id(),
             self.customer_id,
             feature,
             quantity,

@@ -31,10 +31,14 @@ class ConsumeUsageCommand(NamedTuple):
 
 
 class Consumed(NamedTuple):
-    """What was booked, and where its features stand after it."""
+    """What was booked, and where its features stand after it.
+
+    `degraded`: it was admitted by the last known balances, while the database was away, and is booked once that is back.
+    """
 
     records: Sequence[UsageRecord]
     balances: Mapping[str, Balance]
+    degraded: bool = False
 
     @property
     def over_limit(self) -> bool:
@@ -59,17 +63,22 @@ class ConsumeUsage(AccountUseCase[ConsumeUsageCommand, Consumed, UnitOfWork]):
                     yield Meter(command.customer_id, feature), command.occurred_at
 
     def decide(self, command: ConsumeUsageCommand, account: Account, uow: UnitOfWork) -> Consumed:
-        if command.mode is Mode.ENFORCE:
-            usage = account.usage(command.amounts)
-            _require_now(command.occurred_at, account.now)
-            records = account.consume_all(usage, command.origin)
-        else:
-            usage = account.work(command.amounts)
-            records = [
-                account.record(item.feature, item.quantity, command.origin, occurred_at=command.occurred_at, dimension=item.dimension)
-                for item in usage
-            ]
-        return Consumed(records, account.balances(item.feature for item in usage))
+        return consume(command, account)
+
+
+def consume(command: ConsumeUsageCommand, account: Account) -> Consumed:
+    """The decision itself, on whatever account. Raises what `Account.consume_all` and `Account.record` do, and PeriodNotLoaded."""
+    if command.mode is Mode.ENFORCE:
+        usage = account.usage(command.amounts)
+        _require_now(command.occurred_at, account.now)
+        records = account.consume_all(usage, command.origin)
+    else:
+        usage = account.work(command.amounts)
+        records = [
+            account.record(item.feature, item.quantity, command.origin, occurred_at=command.occurred_at, dimension=item.dimension)
+            for item in usage
+        ]
+    return Consumed(records, account.balances(item.feature for item in usage))
 
 
 def _require_now(occurred_at: datetime | None, now: datetime) -> None:

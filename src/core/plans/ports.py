@@ -1,16 +1,17 @@
 """What the plan catalogue asks of the outside."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
 from core.plans.features import Feature, FeatureCatalog
+from core.plans.on_outage import OnOutage
 from core.plans.plan import Plan
 
 
 class PlanReader(ABC):
-    """Published plans and declared features. Nothing here is ever changed, only added."""
+    """Published plans and declared features, which are never changed, only added; and what is done of each feature on an outage."""
 
     @abstractmethod
     async def latest(self, key: str) -> Plan | None:
@@ -24,6 +25,10 @@ class PlanReader(ABC):
     async def features(self) -> FeatureCatalog:
         """All declared features, the products' own included."""
 
+    @abstractmethod
+    async def on_outage(self) -> Mapping[str, OnOutage]:
+        """By feature, what was chosen for it; the others are refused."""
+
 
 class Plans(PlanReader):
     """The same inside a unit of work, which can add to it."""
@@ -35,6 +40,10 @@ class Plans(PlanReader):
     @abstractmethod
     async def declare(self, feature: Feature) -> Feature:
         """Adds the feature, or returns the one that is declared under its key."""
+
+    @abstractmethod
+    async def choose(self, feature: str, on_outage: OnOutage) -> None:
+        """Puts this choice in the place of the last one."""
 
 
 class PlansUnitOfWork(Protocol):

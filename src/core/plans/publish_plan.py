@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from core.errors import DomainError
 from core.plans.drafts import EXPECTED_KEY, PlanDraft, is_key, is_name
 from core.plans.features import RESOLUTION_MAX, Feature
+from core.plans.on_outage import OnOutage
 from core.plans.plan import FeatureConflict, Plan, PlanVersionConflict
 from core.plans.ports import Plans, PlansUnitOfWork
 
@@ -67,15 +68,21 @@ class PublishPlan:
 
 
 class DeclareFeature:
-    """Declare a metered feature. Declaring it again as it is changes nothing; its unit and resolution never change."""
+    """Declare a metered feature. Declaring it again as it is changes nothing; its unit and resolution never change.
+
+    What is done on an outage may be chosen anew at any time, for the products' own features too.
+    """
 
     def __init__(self, unit_of_work: Callable[[], PlansUnitOfWork], reserved: Collection[str]) -> None:
         """`reserved`: keys of numbers that products ask of plans."""
         self._unit_of_work = unit_of_work
         self._reserved = reserved
 
-    async def execute(self, feature: Feature) -> tuple[Feature, bool]:
-        """The feature, and whether it is new. Raises FeatureConflict, FeatureInUse and InvalidFeature."""
+    async def execute(self, feature: Feature, on_outage: OnOutage | None = None) -> tuple[Feature, bool]:
+        """The feature, and whether it is new. `on_outage`: None keeps what was chosen.
+
+        Raises FeatureConflict, FeatureInUse and InvalidFeature.
+        """
         if not (is_key(feature.key) and is_name(feature.unit)):
             raise InvalidFeature(f"{EXPECTED_KEY[0].upper()}{EXPECTED_KEY[1:]}, and a printable unit, are expected.")
         if feature.key in self._reserved:
@@ -87,6 +94,8 @@ class DeclareFeature:
             if known is None:
                 await _require_unused(feature.key, uow.plans)
             declared = known or await uow.plans.declare(feature)
+            if on_outage is not None and declared == feature:
+                await uow.plans.choose(feature.key, on_outage)
             await uow.commit()
         if declared != feature:
             raise FeatureConflict(feature.key, declared.unit, declared.resolution)

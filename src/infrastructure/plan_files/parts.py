@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from core.metering.event_types import EXPECTED_PATH, is_path
 from core.plans.drafts import EXPECTED_LIMIT, EXPECTED_NAME
 from core.plans.features import RESOLUTION_MAX
+from core.plans.on_outage import OnOutage
 from core.plans.options import Choice, Option, Part, Switch, WholeNumber
 from core.plans.periods import Reset
 from core.plans.plan import Enforcement
@@ -54,14 +55,15 @@ class WholeFile(FilePart):
 
 
 class FeaturePart(FilePart):
-    """A declared feature."""
+    """A declared feature. One that is declared already, such as a product's own, may leave its unit out."""
 
     shape = "a feature such as {unit: call}"
 
-    unit: str = Field(description=EXPECTED_NAME)
+    unit: str | None = Field(default=None, description=EXPECTED_NAME)
     resolution: Decimal = Field(
         default=Decimal(1), ge=1, le=RESOLUTION_MAX, multiple_of=1, description=f"a whole number from 1 to {RESOLUTION_MAX}"
     )
+    on_outage: OnOutage | None = Field(default=None, strict=False, description=f"one of {', '.join(OnOutage)}")
 
 
 class MeterPart(FilePart):

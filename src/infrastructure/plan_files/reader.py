@@ -2,7 +2,7 @@
 
 import reprlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import TypeVar
@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 from core.metering.event_types import METERS_MAX, EventMeter, EventType
 from core.plans.drafts import EXPECTED_KEY, EXPECTED_NAME, EntitlementDraft, MeteredDraft, PlanDraft, did_you_mean, is_key, is_name
 from core.plans.features import Feature, FeatureCatalog
+from core.plans.on_outage import OnOutage
 from core.plans.options import Option
 from core.plans.plan import Boolean, Static
 from core.text import SHORT_LABEL_LENGTH_MAX, is_label
@@ -47,6 +48,7 @@ class PlanFile:
     features: tuple[Feature, ...]
     plans: tuple[PlanDraft, ...]
     event_types: tuple[EventType, ...] = ()
+    on_outage: Mapping[str, OnOutage] = field(default_factory=dict)
 
 
 def read_plan_file(path: Path, declared: Iterable[Feature], options: Iterable[type[Option]]) -> PlanFile:
@@ -78,6 +80,7 @@ class _Reader:
         self._catalog = catalog
         self._options = {option: option_part(option) for option in options}
         self._metered = metered_part(self._options)
+        self._on_outage: dict[str, OnOutage] = {}
         self._unclear: set[str] = set()  # features whose declaration is itself mistaken: what a limit of them means is not known
         self.mistakes = [
             (duplicate.line, f"{_dotted(duplicate.location)}: expected only once, and is on line {duplicate.first_line} already")
@@ -91,7 +94,7 @@ class _Reader:
         features = [self._feature(key, value) for key, value in _entries(root, "features")]
         plans = [self._plan(key, value) for key, value in _entries(root, "plans")]
         types = [self._event_type(key, value) for key, value in _entries(root, "meters")]
-        return PlanFile(tuple(feature for feature in features if feature), tuple(plans), tuple(types))
+        return PlanFile(tuple(feature for feature in features if feature), tuple(plans), tuple(types), self._on_outage)
 
     def _feature(self, key: str, value: object) -> Feature | None:
         location = ("features", key)
@@ -101,10 +104,19 @@ class _Reader:
         if part is None:
             self._unclear.add(key)
             return None
-        feature = Feature(key, part.unit, int(part.resolution))
+        known = self._catalog.get(key)
+        unit, resolution = part.unit, int(part.resolution)
+        if unit is None and known is not None:
+            unit, resolution = known.unit, resolution if "resolution" in part.model_fields_set else known.resolution
+        if unit is None:
+            self._add((*location, "unit"), f"expected {EXPECTED_NAME}, got nothing")
+            self._unclear.add(key)
+            return None
+        feature = Feature(key, unit, resolution)
         if not is_name(feature.unit):
             self._add((*location, "unit"), f"expected {EXPECTED_NAME}, got {_shown(feature.unit)}")
-        known = self._catalog.get(key)
+        if part.on_outage is not None:
+            self._on_outage[key] = part.on_outage
         if known is None:
             self._catalog.add(feature)
         elif known != feature:

@@ -1,10 +1,11 @@
 """The plan catalogue in memory, faithful to the SQL adapter: versions and features are added, seen once committed, never changed."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
 from core.plans.features import Feature, FeatureCatalog
+from core.plans.on_outage import OnOutage
 from core.plans.plan import Plan, PlanVersionConflict
 from core.plans.ports import Plans
 from core.products import BUILT_IN
@@ -16,6 +17,7 @@ class PlanStore:
     def __init__(self, plans: Iterable[Plan] = (), features: Iterable[Feature] = ()) -> None:
         self.plans = {(plan.key, plan.version): plan for plan in plans}
         self.declared = {feature.key: feature for feature in features}
+        self.on_outage: dict[str, OnOutage] = {}
 
     def unit_of_work(self) -> "FakePlansUnitOfWork":
         return FakePlansUnitOfWork(self)
@@ -28,6 +30,7 @@ class FakePlans(Plans):
         self._store = store
         self._published: dict[tuple[str, int], Plan] = {}
         self._added: dict[str, Feature] = {}
+        self._chosen: dict[str, OnOutage] = {}
 
     async def latest(self, key: str) -> Plan | None:
         versions = [plan for plan in self._versions() if plan.key == key]
@@ -48,6 +51,12 @@ class FakePlans(Plans):
     async def declare(self, feature: Feature) -> Feature:
         return self._store.declared.get(feature.key) or self._added.setdefault(feature.key, feature)
 
+    async def on_outage(self) -> Mapping[str, OnOutage]:
+        return {**self._store.on_outage, **self._chosen}
+
+    async def choose(self, feature: str, on_outage: OnOutage) -> None:
+        self._chosen[feature] = on_outage
+
     def _versions(self) -> list[Plan]:
         return [*self._store.plans.values(), *self._published.values()]
 
@@ -55,6 +64,7 @@ class FakePlans(Plans):
         """What the commit does."""
         self._store.plans |= self._published
         self._store.declared |= self._added
+        self._store.on_outage |= self._chosen
 
 
 class FakePlansUnitOfWork:

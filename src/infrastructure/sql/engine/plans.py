@@ -10,6 +10,7 @@ from sqlalchemy import BigInteger, Column, Integer, PrimaryKeyConstraint, Table,
 from sqlalchemy.dialects.postgresql import JSON
 
 from core.plans.features import Feature, FeatureCatalog
+from core.plans.on_outage import OnOutage
 from core.plans.options import Option
 from core.plans.periods import Reset
 from core.plans.plan import Boolean, Enforcement, Entitlement, Metered, Plan, PlanVersionConflict, Static
@@ -37,6 +38,9 @@ plan_version: Final = Table(
     PrimaryKeyConstraint("plan_key", "version"),
 )
 
+feature_on_outage: Final = Table(
+    "feature_on_outage", metadata, Column("feature", Text, primary_key=True), Column("on_outage", Text, nullable=False)
+)
 
 _LATEST: Final = HotStatement("SELECT * FROM plan_version WHERE plan_key = :key ORDER BY version DESC LIMIT 1")
 _ALL_LATEST: Final = HotStatement("SELECT DISTINCT ON (plan_key) * FROM plan_version ORDER BY plan_key, version DESC")
@@ -47,6 +51,13 @@ _PUBLISH: Final = HotStatement(
     """
 )
 _FEATURES: Final = HotStatement("SELECT key, unit, resolution FROM feature")
+_ON_OUTAGE: Final = HotStatement("SELECT feature, on_outage FROM feature_on_outage")
+_CHOOSE: Final = HotStatement(
+    """
+    INSERT INTO feature_on_outage (feature, on_outage) VALUES (:feature, :on_outage)
+    ON CONFLICT (feature) DO UPDATE SET on_outage = EXCLUDED.on_outage
+    """
+)
 
 
 class PlanCatalog:
@@ -97,6 +108,9 @@ class SqlPlans(Plans):
     async def features(self) -> FeatureCatalog:
         return await self._catalog.learn_features(self._driver, None)
 
+    async def on_outage(self) -> Mapping[str, OnOutage]:
+        return {row["feature"]: OnOutage(row["on_outage"]) for row in await _ON_OUTAGE.fetch(self._driver, {})}
+
     async def publish(self, plan: Plan) -> None:
         parameters = dict(zip(("key", "version", "name", "entitlements"), _from_plan(plan), strict=True))
         if not await _PUBLISH.fetch(self._driver, parameters):
@@ -107,6 +121,9 @@ class SqlPlans(Plans):
         (declared,) = await _DECLARED.find(self._driver, [(feature.key,)])
         self._declared.append(declared)
         return declared
+
+    async def choose(self, feature: str, on_outage: OnOutage) -> None:
+        await _CHOOSE.fetch(self._driver, {"feature": feature, "on_outage": on_outage.value})
 
     def committed(self) -> None:
         """What was declared stands: from now on the process counts it."""
@@ -129,6 +146,9 @@ class SqlPlanReader(PlanReader):
 
     async def features(self) -> FeatureCatalog:
         return await self._connections.ask(lambda driver: SqlPlans(driver, self._catalog).features())
+
+    async def on_outage(self) -> Mapping[str, OnOutage]:
+        return await self._connections.ask(lambda driver: SqlPlans(driver, self._catalog).on_outage())
 
 
 def _to_json(entitlement: Entitlement) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import pytest
 
 from core.plans.drafts import NAME_LENGTH_MAX
 from core.plans.features import RESOLUTION_MAX, Feature
+from core.plans.on_outage import OnOutage
 from core.plans.plan import Boolean, FeatureConflict, Metered, Plan
 from core.plans.publish_plan import DeclareFeature, FeatureInUse, InvalidFeature
 from core.products import BUILT_IN_STATIC
@@ -20,8 +21,8 @@ def store() -> PlanStore:
     return PlanStore()
 
 
-async def declare(store: PlanStore, feature: Feature) -> tuple[Feature, bool]:
-    return await DeclareFeature(store.unit_of_work, BUILT_IN_STATIC).execute(feature)
+async def declare(store: PlanStore, feature: Feature, on_outage: OnOutage | None = None) -> tuple[Feature, bool]:
+    return await DeclareFeature(store.unit_of_work, BUILT_IN_STATIC).execute(feature, on_outage)
 
 
 async def test_a_new_feature_is_declared_as_it_is(store: PlanStore) -> None:
@@ -118,3 +119,28 @@ async def test_a_key_that_only_an_older_version_granted_can_be_metered(store: Pl
     store.plans["pro", 1] = Plan("pro", 1, "Pro", {"exports": Boolean(True)})
     store.plans["pro", 2] = Plan("pro", 2, "Pro", {"sessions": Metered(3)})
     assert (await declare(store, Feature("exports", "export")))[1]
+
+
+async def test_what_is_done_on_an_outage_is_chosen_with_the_feature_and_may_be_chosen_anew(store: PlanStore) -> None:
+    await declare(store, SEATS, OnOutage.ADMIT)
+    assert store.on_outage == {"seats": OnOutage.ADMIT}
+    assert await declare(store, SEATS, OnOutage.REFUSE) == (SEATS, False)
+    assert store.on_outage == {"seats": OnOutage.REFUSE}
+
+
+async def test_a_declaration_that_does_not_say_it_keeps_what_was_chosen(store: PlanStore) -> None:
+    await declare(store, SEATS, OnOutage.ADMIT)
+    await declare(store, SEATS)
+    assert store.on_outage == {"seats": OnOutage.ADMIT}
+
+
+async def test_it_may_be_chosen_for_the_products_own_features_too(store: PlanStore) -> None:
+    await declare(store, MINUTES, OnOutage.ADMIT)
+    assert store.on_outage == {"minutes": OnOutage.ADMIT}
+
+
+async def test_a_conflicting_declaration_chooses_nothing(store: PlanStore) -> None:
+    await declare(store, SEATS)
+    with pytest.raises(FeatureConflict):
+        await declare(store, Feature("seats", "chair"), OnOutage.ADMIT)
+    assert store.on_outage == {}

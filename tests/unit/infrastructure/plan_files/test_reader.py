@@ -255,7 +255,9 @@ def test_what_only_old_yaml_takes_for_a_number_is_none(limit: str) -> None:
         ("calls: {unit: call, resolution: 2.5}", "calls.resolution: expected a whole number from 1 to 1000000000, got 2.5"),
         ("calls: {unit: call, resolution: 1e10}", "calls.resolution: expected a whole number from 1 to 1000000000, got 1E+10"),
         ("calls: {unit: call, resolution: true}", "calls.resolution: expected a whole number from 1 to 1000000000, got true"),
-        ("calls: {unit: call, units: 2}", "calls.units: unknown field, expected one of unit, resolution; did you mean 'unit'?"),
+        ("calls: {unit: call, units: 2}", "calls.units: unknown field, expected one of unit, resolution, on_outage; did you mean 'unit'?"),
+        ("calls: {unit: call, on_outage: maybe}", "calls.on_outage: expected one of refuse, admit, got 'maybe'"),
+        ("calls: {on_outage: admit}", "calls.unit: expected 1 to 200 printable characters, got nothing"),
         ("calls: call", "calls: expected a feature such as {unit: call}, got 'call'"),
         ("calls:", "calls: expected a feature such as {unit: call}, got nothing"),
         ("4calls: {unit: call}", "4calls: expected a key of 1 to 64 of a-z, 0-9, '_', '.' and '-', starting with a letter"),
@@ -350,7 +352,7 @@ def test_all_mistakes_of_a_file_are_told_at_once_in_the_order_of_its_lines() -> 
               sessions: {type: metered, limit: 10}
         plan: {}
     """) == [
-        "plans.yaml:2: features.calls.resolutoin: unknown field, expected one of unit, resolution; did you mean 'resolution'?",
+        "plans.yaml:2: features.calls.resolutoin: unknown field, expected one of unit, resolution, on_outage; did you mean 'resolution'?",
         "plans.yaml:5: plans.free.nmae: unknown field, expected one of name, entitlements; did you mean 'name'?",
         "plans.yaml:7: plans.free.entitlements.calls.reset: expected one of billing_period, month, week, day, never, got 'yearly'",
         "plans.yaml:8: plans.free.entitlements.sesions: expected a declared metered feature; did you mean 'sessions'?",
