@@ -573,7 +573,7 @@ export interface paths {
         get?: never;
         /**
          * Put Feature
-         * @description Declare a metered feature, so that plans may name it. Its unit and resolution never change.
+         * @description Declare a metered feature, so that plans may name it. Its unit and resolution never change; `on_outage` may, a built-in one's too.
          */
         put: operations["put_feature_api_v1_features__key__put"];
         post?: never;
@@ -950,7 +950,7 @@ export interface paths {
         };
         /**
          * Readyz
-         * @description The database answers, too; 503 where it does not.
+         * @description The database answers, too; 503 where it does not. `waiting`: decisions that were admitted without it and are not booked yet.
          */
         get: operations["readyz_readyz_get"];
         put?: never;
@@ -1529,6 +1529,7 @@ export interface components {
             unit: string;
             /** Resolution */
             resolution: number;
+            on_outage: components["schemas"]["OnOutage"];
         };
         /**
          * FeatureBody
@@ -1542,6 +1543,8 @@ export interface components {
              * @default 1
              */
             resolution: number;
+            /** @description while the database is away: refuse, or admit by the last known balance and book later; null: as it was chosen */
+            on_outage?: components["schemas"]["OnOutage"] | null;
         };
         /**
          * FeatureStatus
@@ -2051,6 +2054,14 @@ export interface components {
             size_bytes: number;
         };
         /**
+         * OnOutage
+         * @description The operator's choice, by feature; one that was never chosen for is refused.
+         *
+         *     `refuse`: nothing is admitted that is not booked. `admit`: what fits into the last known balance is admitted, and booked later.
+         * @enum {string}
+         */
+        OnOutage: "refuse" | "admit";
+        /**
          * OperationAnswer
          * @description An operation with all of its steps, in order.
          */
@@ -2270,6 +2281,16 @@ export interface components {
              * @example 29/30
              */
             display: string;
+        };
+        /**
+         * ReadyAnswer
+         * @description The database answers.
+         */
+        ReadyAnswer: {
+            /** Status */
+            status: string;
+            /** Waiting */
+            waiting: number;
         };
         /**
          * RecordAnswer
@@ -2604,6 +2625,11 @@ export interface components {
              * @description whether something of it lies above a limit
              */
             over_limit: boolean;
+            /**
+             * Degraded
+             * @description true: admitted by the last known balance while the database is away, and booked when it is back
+             */
+            degraded?: boolean;
         };
         /**
          * UsageBody
@@ -7514,9 +7540,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": {
-                        [key: string]: string;
-                    };
+                    "application/json": components["schemas"]["ReadyAnswer"];
                 };
             };
             /** @description `schema_newer`, `storage_unavailable` */
