@@ -75,7 +75,11 @@ class Process:
         return self.now
 
     async def consume(self, quantity: int = 1, key: str | None = None, **fields: Any) -> Any:
-        (outcome,) = await self.consume_usage.execute([call(quantity, key, **fields)])
+        """The outcome; what is raised is one."""
+        try:
+            (outcome,) = await self.consume_usage.execute([call(quantity, key, **fields)])
+        except StorageUnavailable as away:
+            return away
         return outcome
 
     def crash(self) -> None:
