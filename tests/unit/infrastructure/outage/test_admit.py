@@ -83,10 +83,17 @@ async def test_a_balance_whose_period_has_ended_counts_from_zero(process: Proces
     assert (await process.consume(9)).degraded
     process.now = PERIOD.end
     assert isinstance(await process.consume(11), LimitExceeded)
-    process.storage.is_away = False
-    await process.recovery.look()
-    process.storage.is_away = True
     assert (await process.consume(10)).degraded
+    assert isinstance(await process.consume(1), LimitExceeded)
+    await back(process)
+    assert [record.quantity for record in process.storage.store.ledger if record.occurred_at in PERIOD] == [1, 9]
+
+
+async def test_what_is_booked_is_not_counted_twice_in_the_next_outage(process: Process, storage: Storage) -> None:
+    assert (await process.consume(5)).degraded
+    await back(process)
+    storage.is_away = True
+    assert (await process.consume(4)).degraded
     assert isinstance(await process.consume(1), LimitExceeded)
 
 
@@ -121,17 +128,34 @@ async def test_a_journal_that_is_full_or_old_admits_nothing_more(storage: Storag
     assert isinstance(await process.consume(1), Consumed)
 
 
-async def test_a_journal_that_cannot_be_written_admits_nothing(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+async def full(process: Process, monkeypatch: pytest.MonkeyPatch) -> Process:
+    """Of a limit of 10 it has admitted 5; then its disk was full."""
     assert isinstance(await process.consume(5, "a"), Consumed)
 
-    def full(descriptor: int) -> None:
+    def fail(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("os.fdatasync", full)
-    assert isinstance(await process.consume(1, "b"), StorageUnavailable)
-    monkeypatch.undo()
-    await back(process)
-    assert used(process.storage) == 6
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fdatasync", fail)
+        refused = await process.consume(4, "b")
+    assert isinstance(refused, StorageUnavailable)
+    assert not refused.outcome_unknown
+    return process
+
+
+async def test_what_cannot_be_written_is_neither_booked_nor_counted(full: Process) -> None:
+    assert isinstance(await full.consume(4, "b"), StorageUnavailable)
+    await back(full)
+    assert used(full.storage) == 6
+    full.storage.is_away = True
+    assert isinstance(await full.consume(4, "b"), Consumed)
+
+
+async def test_what_was_refused_is_not_booked_by_the_next_process_either(full: Process) -> None:
+    full.crash()
+    await back(Process(full.storage, full.journal.directory))
+    assert used(full.storage) == 6
 
 
 async def test_a_repeat_gets_the_same_answer_during_the_outage_and_after_it(process: Process) -> None:
@@ -180,6 +204,14 @@ async def test_a_decision_that_cannot_be_booked_is_put_aside_and_the_others_are_
     assert used(storage) == 5
     (letter,) = (process.journal.directory / "rejected.ndjson").read_text().splitlines()
     assert '"IdempotencyKeyReused"' in letter
+
+
+async def test_what_a_customer_used_who_was_deleted_meanwhile_is_put_aside(process: Process, storage: Storage) -> None:
+    await process.consume(2)
+    del storage.store.customers["acme"]
+    await back(process)
+    assert used(storage) == 1
+    assert '"CustomerNotFound"' in (process.journal.directory / "rejected.ndjson").read_text()
 
 
 async def test_what_is_older_than_keys_are_kept_is_put_aside(process: Process, storage: Storage) -> None:
