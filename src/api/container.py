@@ -19,7 +19,10 @@ from core.access.revoke_key import RevokeKey
 from core.access.rotate_key import RotateKey
 from core.clock import Clock
 from core.conversations.record_message import RecordMessage
+from core.customers.override_limit import EndOverride, OverrideLimit
+from core.customers.put_addon import PutAddon
 from core.customers.put_customer import ChangeCustomer, PutCustomer
+from core.customers.schedule_plan import CallOffPlan, SchedulePlan
 from core.learning.abandon_practice_session import AbandonPracticeSession
 from core.learning.create_learning_plan import CreateLearningPlan
 from core.learning.save_practice_session import SavePracticeSession
@@ -76,6 +79,7 @@ from infrastructure.sql.engine.plans import PlanCatalog, SqlPlanReader
 from infrastructure.sql.engine.remembering import RememberingUnitOfWork
 from infrastructure.sql.engine.reservations import SqlReservationReader
 from infrastructure.sql.engine.service_keys import SqlServiceKeyReader
+from infrastructure.sql.engine.terms import SqlTermsReader
 from infrastructure.sql.products.conversations import SqlConversationReader
 from infrastructure.sql.products.learning import SqlLearningPlanReader
 from infrastructure.sql.products.operations import SqlOperationReader
@@ -193,8 +197,14 @@ class Container(containers.DeclarativeContainer):
 
     customer_reader = providers.Singleton(SqlCustomerReader, connections)
     phone_regions = providers.Singleton(LibraryPhoneRegions)
-    put_customer = alone(PutCustomer, unit_of_work, clock, phone_regions)
-    change_customer = alone(ChangeCustomer, unit_of_work, clock, phone_regions)
+    put_customer = alone(PutCustomer, unit_of_work, clock, phone_regions, new_id)
+    change_customer = alone(ChangeCustomer, unit_of_work, clock, phone_regions, new_id)
+    terms_reader = providers.Singleton(SqlTermsReader, connections)
+    schedule_plan = alone(SchedulePlan, unit_of_work, clock, new_id)
+    call_off_plan = alone(CallOffPlan, unit_of_work, clock, new_id)
+    override_limit = alone(OverrideLimit, unit_of_work, clock, new_id)
+    end_override = alone(EndOverride, unit_of_work, clock, new_id)
+    put_addon = alone(PutAddon, unit_of_work, clock, new_id)
 
     plan_reader = providers.Singleton(SqlPlanReader, connections, plan_catalog)
     publish_plan = alone(PublishPlan, unit_of_work)

@@ -21,8 +21,11 @@ from core.access.principal import Forbidden, Unauthenticated
 from core.access.service_keys import InvalidExpiry, InvalidKeyName, KeyNotShownAgain, ServiceKeyNotFound
 from core.conversations.conversation import ConversationNotFound
 from core.conversations.message import InvalidPhoneNumber, InvalidSentAt, MessageConflict
+from core.customers.override_limit import InvalidUntil
 from core.customers.phone_region import InvalidPhoneRegion
+from core.customers.put_addon import TooManyAddons
 from core.customers.put_customer import InvalidBillingAnchor, InvalidTimeZone
+from core.customers.schedule_plan import InvalidEffectiveAt
 from core.errors import BrokenCommand, ConcurrentUpdate, DomainError, Overloaded, SchemaNewer, StorageUnavailable
 from core.learning.assessment import AssessmentConflict
 from core.learning.learning_plan import LearningPlanNotFound
@@ -84,6 +87,7 @@ TABLE: Final[Mapping[type[DomainError], Told]] = {
     PracticeSessionSaved: Told(409, "practice_session_conflict"),
     ReservationNotHeld: Told(409, "reservation_not_held"),
     StepConflict: Told(409, "step_conflict"),
+    TooManyAddons: Told(409, "too_many_addons"),
     UploadMissing: Told(409, "upload_missing"),
     UploadUrlExpired: Told(410, "upload_url_expired"),
     FileSizeExceeded: Told(413, "file_size_exceeded"),
@@ -91,6 +95,7 @@ TABLE: Final[Mapping[type[DomainError], Told]] = {
     FeatureNotMetered: Told(422, "feature_not_metered"),
     IdempotencyKeyReused: Told(422, "idempotency_key_reused"),
     InvalidBillingAnchor: Told(422, "invalid_billing_anchor"),
+    InvalidEffectiveAt: Told(422, "invalid_effective_at"),
     InvalidEvent: Told(422, "invalid_event"),
     InvalidFeature: Told(422, "invalid_feature"),
     InvalidExpiry: Told(422, "invalid_expiry"),
@@ -102,6 +107,7 @@ TABLE: Final[Mapping[type[DomainError], Told]] = {
     InvalidQuantity: Told(422, "invalid_quantity"),
     InvalidSentAt: Told(422, "invalid_sent_at"),
     InvalidTimeZone: Told(422, "invalid_time_zone"),
+    InvalidUntil: Told(422, "invalid_until"),
     UploadInterrupted: Told(400, "upload_interrupted"),
     BrokenCommand: Told(500, "internal_error"),
     IdentityProviderUnavailable: Told(503, "identity_provider_unavailable", {"Retry-After": "5"}),

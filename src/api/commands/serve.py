@@ -163,7 +163,7 @@ async def _make_example_customer(container: Container, customer_id: str) -> None
     except CustomerNotFound:
         now = container.clock()()
         first = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-        command = PutCustomerCommand(customer_id=customer_id, plan=EXAMPLE_PLAN, changes={"billing_anchor": first})
+        command = PutCustomerCommand(customer_id=customer_id, plan=EXAMPLE_PLAN, changes={"billing_anchor": first}, changed_by="example")
         await container.put_customer().execute(command)
 
 

@@ -26,6 +26,7 @@ from core.errors import Overloaded, StorageUnavailable
 from core.metering.balance import Amount, Balance
 from core.metering.consume_usage import Consumed, ConsumeUsageCommand, Mode
 from core.metering.ledger import Origin
+from core.plans.features import Feature
 from core.plans.periods import Period
 from core.text import mended_label
 
@@ -147,8 +148,8 @@ def to_balance(balance: Balance) -> BalanceAnswer:
     return BalanceAnswer(
         used=number(balance.used, feature),
         held=number(balance.held, feature),
-        limit=None if balance.limit is None else number(balance.limit, feature),
-        remaining=None if remaining is None else number(remaining, feature),
+        limit=decimal_or_none(balance.limit, feature),
+        remaining=decimal_or_none(remaining, feature),
         resets_at=balance.period.resets_at,
     )
 
@@ -186,6 +187,11 @@ def consumed(result: Consumed) -> Reply:
 def written(answer: UsageAnswer) -> Reply:
     """As JSON."""
     return Reply(200, _USAGE_ANSWER.serializer.to_json(answer))
+
+
+def decimal_or_none(parts: int | None, feature: Feature) -> Number | None:
+    """Smallest parts in the feature's unit; None stays None: unlimited."""
+    return None if parts is None else number(parts, feature)
 
 
 def display(balance: Balance) -> str:

@@ -1,10 +1,10 @@
 """/api/v1/customers: who is metered."""
 
 from datetime import datetime
-from typing import cast
+from typing import Annotated, Any, Final, cast
 
 from fastapi import APIRouter, Request
-from pydantic import Field
+from pydantic import Field, PlainValidator, TypeAdapter, WithJsonSchema, model_validator
 
 from api.dependencies import CustomerAdmin, CustomerReader, container_of
 from api.docs import refusals
@@ -14,15 +14,28 @@ from api.v1.bodies import PeriodBody
 from api.wire import Answer, Instant, Key, Label, Wire
 from core.customers.customer import Customer
 from core.customers.put_customer import CustomerChanges, PutCustomerCommand
-from core.plans.periods import Interval, Reset
+from core.customers.schedule_plan import Moment, SchedulePlanCommand
+from core.plans.periods import INTERVAL_COUNT_MAX, Interval, Reset, Weekday
 
 router = APIRouter(prefix="/api/v1/customers", tags=["customers"], route_class=FrameRoute)
 
 
+_INSTANT: Final = TypeAdapter(Instant)
+
+
+def _moment(value: Any) -> datetime | Moment:
+    return Moment.PERIOD_END if value == Moment.PERIOD_END else _INSTANT.validate_python(value)
+
+
+EffectiveAt = Annotated[
+    datetime | Moment, PlainValidator(_moment), WithJsonSchema({"type": "string", "examples": ["period_end", "2027-01-01T00:00:00Z"]})
+]
+"""An instant, or `period_end`."""
+
 _REFUSED = ("invalid_time_zone", "invalid_billing_anchor", "invalid_phone_region")
 
 
-class CustomerPatch(Wire):
+class CustomerFields(Wire):
     """What is to change: what is absent stays, and null clears."""
 
     # The defaults are never used, and so not shown: only the fields that were sent are looked at.
@@ -30,8 +43,12 @@ class CustomerPatch(Wire):
     billing_anchor: Instant | None = Field(
         default_factory=lambda: None, description="where billing periods are counted from; null: one period that counts everything"
     )
-    billing_interval: Interval = Field(default_factory=lambda: Interval.MONTH)
-    time_zone: Label = Field(default_factory=str, description="an IANA name", examples=["Europe/Vienna"])
+    billing_interval: Interval | None = Field(default_factory=lambda: None)
+    billing_interval_count: Annotated[int, Field(ge=1, le=INTERVAL_COUNT_MAX)] | None = Field(
+        default_factory=lambda: None, description="how many intervals a billing period has: quarters are 3 months", examples=[3]
+    )
+    time_zone: Label | None = Field(default_factory=lambda: None, description="an IANA name", examples=["Europe/Vienna"])
+    week_starts_on: Weekday | None = Field(default_factory=lambda: None, description="the day that weekly limits reset on")
     phone_region: Label | None = Field(
         default_factory=lambda: None,
         description="the country (ISO 3166) in which phone numbers without a country code are at home",
@@ -43,10 +60,36 @@ class CustomerPatch(Wire):
         return cast(CustomerChanges, self.model_dump(exclude_unset=True))
 
 
-class CustomerBody(CustomerPatch):
+class CustomerPatch(CustomerFields):
+    """What is to change: what is absent stays, and null clears. With `effective_at`, the plan alone changes, then."""
+
+    effective_at: EffectiveAt | None = Field(
+        default_factory=lambda: None, description="when the plan changes: an instant ahead, or `period_end`; absent or null: at once"
+    )
+
+    @model_validator(mode="after")
+    def _plan_alone(self) -> "CustomerPatch":
+        if self.effective_at is not None and self.model_fields_set != {"plan", "effective_at"}:
+            raise ValueError("with effective_at, plan is expected and nothing else: other changes take effect at once")
+        return self
+
+    def changes(self) -> CustomerChanges:
+        """What was sent, of what takes effect at once."""
+        return cast(CustomerChanges, self.model_dump(exclude_unset=True, exclude={"effective_at"}))
+
+
+class CustomerBody(CustomerFields):
     """A customer. What is absent stays as it is stored; a new customer is billed monthly from its creation, in UTC, and has no region."""
 
     plan: Key
+
+
+class ScheduledAnswer(Answer):
+    """A change of plan that takes effect by itself."""
+
+    plan: str
+    plan_version: int
+    effective_at: datetime
 
 
 class CustomerAnswer(Answer):
@@ -57,22 +100,32 @@ class CustomerAnswer(Answer):
     plan_version: int
     billing_anchor: datetime | None
     billing_interval: Interval
+    billing_interval_count: int
     time_zone: str
+    week_starts_on: Weekday
     phone_region: str | None
     period: PeriodBody
+    scheduled: ScheduledAnswer | None
+    addons: Annotated[dict[str, int], Field(description="how often each plan counts on top of the customer's own")]
 
     @classmethod
     def of(cls, customer: Customer, now: datetime) -> "CustomerAnswer":
-        billing = customer.billing
+        customer = customer.at(now)
+        billing, scheduled = customer.billing, customer.agreement.scheduled
         return cls(
             customer_id=customer.id,
             plan=customer.plan_key,
             plan_version=customer.plan_version,
             billing_anchor=billing.anchor,
             billing_interval=billing.interval,
+            billing_interval_count=billing.interval_count,
             time_zone=billing.zone.key,
+            week_starts_on=billing.week_starts_on,
             phone_region=customer.phone_region,
             period=PeriodBody.of(billing.period(Reset.BILLING_PERIOD, now)),
+            scheduled=scheduled
+            and ScheduledAnswer(plan=scheduled.version[0], plan_version=scheduled.version[1], effective_at=scheduled.effective_at),
+            addons={addon.version[0]: addon.quantity for addon in customer.agreement.addons},
         )
 
 
@@ -88,16 +141,22 @@ async def put_customer(request: Request, caller: CustomerAdmin, body: CustomerBo
     counted from its creation unless an anchor is sent. Takes effect at once; what has been used stays.
     """
     container = container_of(request)
-    command = PutCustomerCommand(customer_id=caller.customer_id, plan=body.plan, changes=body.changes())
+    command = PutCustomerCommand(customer_id=caller.customer_id, plan=body.plan, changes=body.changes(), changed_by=caller.name)
     customer, is_new = await container.put_customer().execute(command)
     return Reply.of(CustomerAnswer.of(customer, container.clock()()), 201 if is_new else 200)
 
 
-@router.patch("/{customer_id}", responses=refusals("plan_not_found", *_REFUSED))
+@router.patch("/{customer_id}", responses=refusals("plan_not_found", "invalid_effective_at", *_REFUSED))
 async def patch_customer(request: Request, caller: CustomerAdmin, body: CustomerPatch) -> CustomerAnswer:
-    """Change a customer in part. A plan or an anchor takes effect at once."""
+    """Change a customer in part: at once, or its plan at an instant ahead or when the billing period ends."""
     container = container_of(request)
-    customer = await container.change_customer().execute(caller.customer_id, body.changes())
+    if body.effective_at is not None:
+        command = SchedulePlanCommand(
+            customer_id=caller.customer_id, plan=body.plan, effective_at=body.effective_at, changed_by=caller.name
+        )
+        customer = await container.schedule_plan().execute(command)
+    else:
+        customer = await container.change_customer().execute(caller.customer_id, body.changes(), caller.name)
     return CustomerAnswer.of(customer, container.clock()())
 
 

@@ -1,8 +1,9 @@
 """Who is metered."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from core.plans.agreement import NO_AGREEMENT, Agreement, PlanVersion
 from core.plans.periods import Billing
 
 
@@ -18,5 +19,22 @@ class Customer:
     plan_version: int
     billing: Billing
     phone_region: str | None = None
+    agreement: Agreement = NO_AGREEMENT
     created_at: datetime = field(kw_only=True)
     updated_at: datetime = field(kw_only=True)
+
+    @property
+    def plan(self) -> PlanVersion:
+        return self.plan_key, self.plan_version
+
+    def on(self, plan: PlanVersion) -> "Customer":
+        """The same on this version of a plan."""
+        key, version = plan
+        return replace(self, plan_key=key, plan_version=version)
+
+    def at(self, now: datetime) -> "Customer":
+        """As the clock has it: on the plan that a scheduled change has put in force, without overrides that have ended."""
+        if not self.agreement:
+            return self
+        due = self.agreement.due(now)
+        return replace(self.on(due) if due else self, agreement=self.agreement.at(now))

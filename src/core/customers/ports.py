@@ -1,13 +1,19 @@
 """What customers ask of the outside."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from types import TracebackType
 from typing import Protocol, Self
+from uuid import UUID
 
 from core.customers.customer import Customer
 from core.metering.repository import Repository
+from core.plans.plan import Plan, PlanNotFound
 from core.plans.ports import Plans
+from core.plans.terms import TermsChange
+
+TermsKey = tuple[str, UUID]
+"""A customer's id, and that of an entry of its history."""
 
 
 class Customers(Repository[str, Customer]):
@@ -24,11 +30,21 @@ class Customers(Repository[str, Customer]):
         """
 
 
+class TermsChanges(Repository[TermsKey, TermsChange]):
+    """The entries of customers' histories inside a unit of work. Whoever writes one has its customer locked."""
+
+    def key(self, value: TermsChange) -> TermsKey:
+        return value.customer_id, value.id
+
+
 class CustomersUnitOfWork(Protocol):
-    """A transaction over customers and the plans that they are on."""
+    """A transaction over customers, what was agreed with them, and the plans that they are on."""
 
     @property
     def customers(self) -> Customers: ...
+
+    @property
+    def terms(self) -> TermsChanges: ...
 
     @property
     def plans(self) -> Plans: ...
@@ -47,6 +63,22 @@ class CustomerReader(ABC):
     @abstractmethod
     async def get(self, id: str) -> Customer:
         """Raises CustomerNotFound."""
+
+
+class TermsReader(ABC):
+    """What was agreed with customers, as it stands."""
+
+    @abstractmethod
+    async def history(self, customer_id: str) -> Sequence[TermsChange]:
+        """All entries of the customer's history, those that were called off too, in no order. Raises CustomerNotFound."""
+
+
+async def newest_plan(plans: Plans, key: str) -> Plan:
+    """The plan's newest version. Raises PlanNotFound."""
+    plan = await plans.latest(key)
+    if plan is None:
+        raise PlanNotFound(key)
+    return plan
 
 
 class PhoneRegions(ABC):

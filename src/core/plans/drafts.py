@@ -127,6 +127,13 @@ def _option_mistakes(key: str, option: Option, location: tuple[str, ...]) -> Ite
             yield Mistake((*location, part.name), f"expected {part.expected}, got {values[part.name]}")
 
 
+def limit_parts(limit: Decimal, feature: Feature) -> int:
+    """A limit outside of any plan, in smallest parts, by the rules of plans. Raises InvalidQuantity."""
+    if expected := _expected_limit(limit, feature):
+        raise InvalidQuantity(feature.key, f"expected {expected}")
+    return feature.parts(limit)
+
+
 def _expected_limit(limit: Decimal, feature: Feature | None) -> str | None:
     """What should be there instead; None where the limit is one. Of an undeclared feature only the sign is known to be wrong."""
     if not limit.is_finite() or limit < 0:

@@ -53,31 +53,51 @@ class Reset(StrEnum):
     """The period that a metered limit counts over."""
 
     BILLING_PERIOD = "billing_period"
+    YEAR = "year"
+    QUARTER = "quarter"
     MONTH = "month"
     WEEK = "week"
     DAY = "day"
+    HOUR = "hour"
     NEVER = "never"
+
+
+class Weekday(StrEnum):
+    """The day that a calendar week begins on."""
+
+    MONDAY = "monday"
+    TUESDAY = "tuesday"
+    WEDNESDAY = "wednesday"
+    THURSDAY = "thursday"
+    FRIDAY = "friday"
+    SATURDAY = "saturday"
+    SUNDAY = "sunday"
+
+
+INTERVAL_COUNT_MAX: Final = 36
+"""How many intervals one billing period may have."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cycle:
-    """Periods of one interval, counted from an anchor in a time zone's wall time.
+    """Periods of `count` intervals each, counted from an anchor in a time zone's wall time: quarters are periods of three months.
 
-    The n-th period starts at the anchor's wall time plus n intervals: a day that the month does not have becomes its last day, and
-    only for that month. A wall time that daylight saving skips is read with the offset in force before the change; one that
+    The n-th period starts at the anchor's wall time plus n times so many intervals: a day that the month does not have becomes its last
+    day, and only for that month. A wall time that daylight saving skips is read with the offset in force before the change; one that
     occurs twice is its first occurrence, except that period 0 starts exactly at the anchor.
     """
 
     anchor: datetime
     interval: Interval
     zone: ZoneInfo
+    count: int = 1
 
     def start_of(self, n: int) -> datetime:
         """The first instant of the n-th period; n may be negative."""
         if n == 0:
             return self.anchor
         wall = self.anchor.astimezone(self.zone).replace(tzinfo=None, fold=0)
-        return _step(wall, self.interval, n).replace(tzinfo=self.zone).astimezone(UTC)
+        return _step(wall, self.interval, n * self.count).replace(tzinfo=self.zone).astimezone(UTC)
 
     def period_at(self, instant: datetime) -> Period:
         """The one period that contains the instant."""
@@ -91,13 +111,14 @@ class Cycle:
         anchor, local = self.anchor.astimezone(self.zone), instant.astimezone(self.zone)
         match self.interval:
             case Interval.DAY:
-                return local.toordinal() - anchor.toordinal()
+                intervals = local.toordinal() - anchor.toordinal()
             case Interval.WEEK:
-                return (local.toordinal() - anchor.toordinal()) // 7
+                intervals = (local.toordinal() - anchor.toordinal()) // 7
             case Interval.MONTH:
-                return (local.year - anchor.year) * 12 + local.month - anchor.month
+                intervals = (local.year - anchor.year) * 12 + local.month - anchor.month
             case Interval.YEAR:
-                return local.year - anchor.year
+                intervals = local.year - anchor.year
+        return intervals // self.count
 
 
 def _step(wall: datetime, interval: Interval, n: int) -> datetime:
@@ -115,14 +136,33 @@ def _step(wall: datetime, interval: Interval, n: int) -> datetime:
     return wall.replace(year=year, month=month + 1, day=min(wall.day, last))
 
 
-_CALENDAR: Final = {Reset.MONTH: Interval.MONTH, Reset.WEEK: Interval.WEEK, Reset.DAY: Interval.DAY}
+_CALENDAR: Final = {
+    Reset.YEAR: (Interval.YEAR, 1),
+    Reset.QUARTER: (Interval.MONTH, 3),
+    Reset.MONTH: (Interval.MONTH, 1),
+    Reset.WEEK: (Interval.WEEK, 1),
+    Reset.DAY: (Interval.DAY, 1),
+}
 
 
 @lru_cache(maxsize=4096)
-def _calendar_cycle(reset: Reset, zone: ZoneInfo) -> Cycle:
-    """Calendar periods are a cycle anchored at a local midnight that begins a month and, being a Monday, an ISO 8601 week."""
-    midnight = datetime(2001, 1, 1, tzinfo=zone)
-    return Cycle(midnight.astimezone(UTC), _CALENDAR[reset], zone)
+def _calendar_cycle(reset: Reset, zone: ZoneInfo, week_starts_on: Weekday) -> Cycle:
+    """Calendar periods are a cycle anchored at a local midnight that begins a year; weeks at the first such weekday after it."""
+    midnight = datetime(2001, 1, 1, tzinfo=zone)  # a Monday
+    if reset is Reset.WEEK:
+        midnight += timedelta(days=list(Weekday).index(week_starts_on))
+    interval, count = _CALENDAR[reset]
+    return Cycle(midnight.astimezone(UTC), interval, zone, count)
+
+
+_HOUR: Final = timedelta(hours=1)
+
+
+def _hour_at(instant: datetime, zone: ZoneInfo) -> Period:
+    """Hours are 3,600 seconds long, whatever clocks do, and begin where the zone's clocks showed full hours in January 2001."""
+    anchor = datetime(2001, 1, 1, tzinfo=zone).astimezone(UTC)
+    start = anchor + (instant - anchor) // _HOUR * _HOUR
+    return Period(start, start + _HOUR)
 
 
 class Billing(NamedTuple):
@@ -134,6 +174,8 @@ class Billing(NamedTuple):
     anchor: datetime | None
     interval: Interval
     zone: ZoneInfo
+    interval_count: int = 1
+    week_starts_on: Weekday = Weekday.MONDAY
 
     def period(self, reset: Reset, at: datetime) -> Period:
         """The period of this reset that contains `at`."""
@@ -154,9 +196,11 @@ def _period(billing: Billing, reset: Reset, at: datetime) -> Period:
         return known
     if reset is Reset.BILLING_PERIOD:
         assert billing.anchor is not None
-        period = Cycle(billing.anchor, billing.interval, billing.zone).period_at(at)
+        period = Cycle(billing.anchor, billing.interval, billing.zone, billing.interval_count).period_at(at)
+    elif reset is Reset.HOUR:
+        period = _hour_at(at, billing.zone)
     else:
-        period = _calendar_cycle(reset, billing.zone).period_at(at)
+        period = _calendar_cycle(reset, billing.zone, billing.week_starts_on).period_at(at)
     if len(_recent) >= _RECENT_MAX:
         _recent.clear()
     _recent[key] = period

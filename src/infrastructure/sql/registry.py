@@ -19,6 +19,7 @@ from infrastructure.sql.engine.ledger import SqlEvents, SqlRecords
 from infrastructure.sql.engine.replies import SqlReplies
 from infrastructure.sql.engine.reservations import SqlReservations
 from infrastructure.sql.engine.service_keys import SqlServiceKeys
+from infrastructure.sql.engine.terms import SqlTermsChanges
 from infrastructure.sql.products import conversations, learning, operations, sessions
 from infrastructure.sql.upkeep.drift import SqlMissing, missing_sql
 
@@ -26,6 +27,7 @@ STORED: Final = (
     Stored(
         {
             "customers": SqlCustomers,
+            "terms": SqlTermsChanges,
             "service_keys": SqlServiceKeys,
             "replies": SqlReplies,
             "reservations": SqlReservations,

@@ -21,23 +21,24 @@ from core.plans.plan import Metered, Plan
 from infrastructure.batching.gathering import Gathering
 from infrastructure.sql.driver.connections import Connections
 from infrastructure.sql.driver.statements import Driver, HotStatement
-from infrastructure.sql.engine.accounts import to_billing
 from infrastructure.sql.engine.ledger import used_within
 from infrastructure.sql.engine.plans import PlanCatalog
+from infrastructure.sql.engine.terms import agreed_in, to_billing
 
 _READ: Final = HotStatement(
     """
     SELECT 'customer' AS kind, wanted.n, c.plan_key, c.plan_version, c.billing_anchor, c.billing_interval, c.time_zone,
+        c.billing_interval_count, c.week_starts_on, CAST(c.agreement AS text) AS agreement,
         CAST(NULL AS text) AS feature, CAST(NULL AS bigint) AS quantity,
         CAST(NULL AS timestamptz) AS period_start, CAST(NULL AS timestamptz) AS period_end
     FROM unnest(CAST(:customer_ids AS text[])) WITH ORDINALITY AS wanted (customer_id, n)
     CROSS JOIN LATERAL (SELECT * FROM customer AS c WHERE c.customer_id = wanted.customer_id LIMIT 1) AS c
     UNION ALL
-    SELECT 'counter', wanted.n, NULL, NULL, NULL, NULL, NULL, c.feature, c.used, c.period_start, c.period_end
+    SELECT 'counter', wanted.n, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, c.feature, c.used, c.period_start, c.period_end
     FROM unnest(CAST(:customer_ids AS text[])) WITH ORDINALITY AS wanted (customer_id, n)
     CROSS JOIN LATERAL (SELECT * FROM usage_counter AS c WHERE c.customer_id = wanted.customer_id OFFSET 0) AS c
     UNION ALL
-    SELECT 'hold', wanted.n, NULL, NULL, NULL, NULL, NULL, h.feature, h.quantity, NULL, NULL
+    SELECT 'hold', wanted.n, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, h.feature, h.quantity, NULL, NULL
     FROM unnest(CAST(:customer_ids AS text[]), CAST(:instants AS timestamptz[])) WITH ORDINALITY AS wanted (customer_id, instant, n)
     CROSS JOIN LATERAL (
         SELECT h.feature, CAST(sum(h.quantity) AS bigint) AS quantity
@@ -86,8 +87,13 @@ class SqlAccountReader(AccountReader):
     async def _read_all(self, queries: Sequence[AccountQuery]) -> Sequence[Account | CustomerNotFound]:
         async def read(driver: Driver) -> tuple[list[_Draft | None], Mapping[Counted, int]]:
             found = await self._rows(driver, queries)
-            versions = await self._versions(driver, found)
-            drafts = [await self._draft(driver, query, found[_moment(query)], versions) for query in queries]
+            customers = [found[_moment(query)].customer for query in queries]
+            agreed = [None if row is None else agreed_in(row, query.at) for row, query in zip(customers, queries, strict=True)]
+            plans = await self._catalog.plans_of(driver, [terms for terms in agreed if terms])
+            drafts = [
+                await self._draft(driver, query, found[_moment(query)], terms and plans[terms])
+                for query, terms in zip(queries, agreed, strict=True)
+            ]
             stale = dict.fromkeys(key for draft in drafts if draft for key in draft.stale)
             return drafts, await used_within(driver, list(stale))
 
@@ -113,15 +119,10 @@ class SqlAccountReader(AccountReader):
                     item.held[row["feature"]] = row["quantity"]
         return dict(zip(moments, found, strict=True))
 
-    async def _versions(self, driver: Driver, found: Mapping[tuple[str, datetime], _Found]) -> Mapping[tuple[str, int], Plan]:
-        customers = [item.customer for item in found.values() if item.customer is not None]
-        return await self._catalog.versions(driver, {(row["plan_key"], row["plan_version"]) for row in customers})
-
-    async def _draft(self, driver: Driver, query: AccountQuery, found: _Found, versions: Mapping[tuple[str, int], Plan]) -> "_Draft | None":
-        if found.customer is None:
+    async def _draft(self, driver: Driver, query: AccountQuery, found: _Found, plan: Plan | None) -> "_Draft | None":
+        if found.customer is None or plan is None:
             return None
         billing = to_billing(found.customer)
-        plan = versions[found.customer["plan_key"], found.customer["plan_version"]]
         features = query.features
         if features is None:
             features = [key for key, entitlement in plan.entitlements.items() if isinstance(entitlement, Metered)]

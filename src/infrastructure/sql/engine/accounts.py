@@ -3,11 +3,9 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from functools import lru_cache
 from operator import attrgetter
 from typing import Final, TypeVar
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from asyncpg import Record
 
@@ -20,11 +18,11 @@ from core.metering.meters import Meter
 from core.metering.ports import Accounts
 from core.metering.records import Records
 from core.metering.reservations import Reservations
-from core.plans.periods import Billing, Interval
 from infrastructure.sql.driver.rows import Change
 from infrastructure.sql.driver.statements import Driver, HotStatement
 from infrastructure.sql.engine import ledger
 from infrastructure.sql.engine.plans import PlanCatalog
+from infrastructure.sql.engine.terms import agreed_in, to_billing
 
 WRITTEN_AHEAD: Final = 200
 """Of a long list, so many commands are decided while the database writes what was decided before them."""
@@ -36,7 +34,7 @@ T = TypeVar("T")
 
 _LOCK: Final = HotStatement(
     """
-    SELECT * FROM lock_accounts_v2(
+    SELECT * FROM lock_accounts_v3(
         CAST(:customer_ids AS text[]), CAST(:features AS text[]), CAST(:customers AS text[]), CAST(:at AS timestamptz)
     )
     """
@@ -86,14 +84,15 @@ class SqlAccounts(Accounts):
         keys = [meter for wanted in meters.values() for meter in wanted if catalog.get(meter.feature) is not None]
         rows = await _LOCK.fetch(self._driver, {"customers": list(meters), "at": at, **_named(keys)})
         customers = [row for row in rows if row["plan_key"] is not None]
-        versions = await self._catalog.versions(self._driver, {(row["plan_key"], row["plan_version"]) for row in customers})
+        agreed = [agreed_in(row, at) for row in customers]
+        plans = await self._catalog.plans_of(self._driver, agreed)
         states: dict[str, dict[Meter, CounterState]] = {}
-        for row in customers:
-            id, plan = row["customer_id"], versions[row["plan_key"], row["plan_version"]]
+        for row, terms in zip(customers, agreed, strict=True):
+            id = row["customer_id"]
             states[id] = {}
             self.locked[id] = Account(
                 id,
-                plan,
+                plans[terms],
                 to_billing(row),
                 states[id],
                 now=at,
@@ -196,13 +195,3 @@ def _and_then(items: Iterable[T], done: Callable[[], None]) -> Iterator[T]:
     """The items; `done` is called when the last one has been taken."""
     yield from items
     done()
-
-
-def to_billing(row: Record) -> Billing:
-    """The calendar in a customer's row."""
-    return _billing(row["billing_anchor"], row["billing_interval"], row["time_zone"])
-
-
-@lru_cache(maxsize=20_000)
-def _billing(anchor: datetime | None, interval: str, time_zone: str) -> Billing:
-    return Billing(anchor, Interval(interval), ZoneInfo(time_zone))

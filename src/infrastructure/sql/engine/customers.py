@@ -1,22 +1,23 @@
 """Customers in PostgreSQL."""
 
+import json
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 from asyncpg import Record
-from sqlalchemy import Column, DateTime, ForeignKeyConstraint, Integer, Table, Text
+from sqlalchemy import Column, DateTime, ForeignKeyConstraint, Integer, Table, Text, text
+from sqlalchemy.dialects.postgresql import JSON
 
 from core.customers.customer import Customer
 from core.customers.ports import CustomerReader, Customers
 from core.metering.account import CustomerNotFound
 from core.metering.journal import Journal
-from core.plans.periods import Billing, Interval
 from infrastructure.sql.driver.connections import Connections
 from infrastructure.sql.driver.rows import Change, Rows, all_but_key
 from infrastructure.sql.driver.schema import metadata
 from infrastructure.sql.driver.statements import Driver, HotStatement
 from infrastructure.sql.engine.plans import plan_version
+from infrastructure.sql.engine.terms import agreement_json, to_agreement, to_billing
 
 customer: Final = Table(
     "customer",
@@ -30,6 +31,9 @@ customer: Final = Table(
     Column("phone_region", Text),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("updated_at", DateTime(timezone=True), nullable=False),
+    Column("billing_interval_count", Integer, nullable=False, server_default=text("1")),
+    Column("week_starts_on", Text, nullable=False, server_default=text("'monday'")),
+    Column("agreement", JSON),
     ForeignKeyConstraint(["plan_key", "plan_version"], [plan_version.c.plan_key, plan_version.c.version]),
 )
 
@@ -49,6 +53,9 @@ def _from_customer(value: Customer) -> tuple[Any, ...]:
         value.phone_region,
         value.created_at,
         value.updated_at,
+        value.billing.interval_count,
+        value.billing.week_starts_on.value,
+        agreement_json(value.agreement),
     )
 
 
@@ -57,8 +64,9 @@ def _to_customer(row: Record) -> Customer:
         id=row["customer_id"],
         plan_key=row["plan_key"],
         plan_version=row["plan_version"],
-        billing=Billing(row["billing_anchor"], Interval(row["billing_interval"]), ZoneInfo(row["time_zone"])),
+        billing=to_billing(row),
         phone_region=row["phone_region"],
+        agreement=to_agreement(row["agreement"] and json.dumps(row["agreement"])),
         created_at=row["created_at"],
         updated_at=row["updated_at"],
     )

@@ -9,6 +9,7 @@ from asyncpg import Record
 from sqlalchemy import BigInteger, Column, Integer, PrimaryKeyConstraint, Table, Text
 from sqlalchemy.dialects.postgresql import JSON
 
+from core.plans.agreement import Agreement, PlanVersion, plan_at, versions_of
 from core.plans.features import Feature, FeatureCatalog
 from core.plans.on_outage import OnOutage
 from core.plans.options import Option
@@ -60,12 +61,17 @@ _CHOOSE: Final = HotStatement(
 )
 
 
+AGREED_MAX: Final = 20_000
+"""How many plans with what is agreed beside them are remembered."""
+
+
 class PlanCatalog:
     """Versions and features, remembered once they are read, since they never change. One instance serves a process."""
 
     def __init__(self, built_in: Iterable[Feature], options: Iterable[type[Option]]) -> None:
         """`options`: those that stored entitlements may carry."""
-        self._versions: dict[tuple[str, int], Plan] = {}
+        self._versions: dict[PlanVersion, Plan] = {}
+        self._agreed: dict[tuple[PlanVersion, Agreement], Plan] = {}
         self._options = tuple(options)
         self._rows = Rows(plan_version, _from_plan, self.plan_of)
         self.features = FeatureCatalog(built_in)
@@ -82,7 +88,19 @@ class PlanCatalog:
                 self.features.add(_DECLARED.from_row(row))
         return self.features
 
-    async def versions(self, driver: Driver, wanted: set[tuple[str, int]]) -> Mapping[tuple[str, int], Plan]:
+    async def plans_of(
+        self, driver: Driver, wanted: Iterable[tuple[PlanVersion, Agreement]]
+    ) -> Mapping[tuple[PlanVersion, Agreement], Plan]:
+        """What applies under each of these plans and agreements, which hold now."""
+        missing = {terms for terms in wanted if terms not in self._agreed}
+        if missing:
+            versions = await self.versions(driver, set().union(*(versions_of(*terms) for terms in missing)))
+            if len(self._agreed) > AGREED_MAX:
+                self._agreed.clear()
+            self._agreed.update((terms, plan_at(*terms, versions)) for terms in missing)
+        return self._agreed
+
+    async def versions(self, driver: Driver, wanted: set[PlanVersion]) -> Mapping[PlanVersion, Plan]:
         """These versions of plans, which exist."""
         missing = wanted - self._versions.keys()
         if missing:

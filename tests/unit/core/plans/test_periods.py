@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.plans import periods
-from core.plans.periods import Billing, Cycle, Interval, Period, Reset
+from core.plans.periods import INTERVAL_COUNT_MAX, Billing, Cycle, Interval, Period, Reset, Weekday
 
 MICROSECOND = timedelta(microseconds=1)
 VIENNA = ZoneInfo("Europe/Vienna")
@@ -29,11 +29,14 @@ HARD_ZONES = [
     "Europe/Vienna",
     "Pacific/Apia",  # has no 30 December 2011
 ]
-BEGINS: dict[Reset, Callable[[date], bool]] = {
-    Reset.MONTH: lambda day: day.day == 1,
-    Reset.WEEK: lambda day: day.strftime("%A") == "Monday",
-    Reset.DAY: lambda day: True,
+BEGINS: dict[Reset, Callable[[date, Weekday], bool]] = {
+    Reset.YEAR: lambda day, _: (day.month, day.day) == (1, 1),
+    Reset.QUARTER: lambda day, _: day.month in (1, 4, 7, 10) and day.day == 1,
+    Reset.MONTH: lambda day, _: day.day == 1,
+    Reset.WEEK: lambda day, week_starts_on: day.strftime("%A").lower() == week_starts_on,
+    Reset.DAY: lambda day, _: True,
 }
+LONGEST_DAYS = {Reset.YEAR: 366, Reset.QUARTER: 92, Reset.MONTH: 31, Reset.WEEK: 7, Reset.DAY: 1}
 TYPICAL_LENGTH = {
     Interval.DAY: timedelta(days=1),
     Interval.WEEK: timedelta(days=7),
@@ -74,11 +77,13 @@ def expected_wall(anchor: datetime, interval: Interval, n: int) -> datetime:
 
 
 def expected_start(cycle: Cycle, n: int) -> datetime:
-    return cycle.anchor if n == 0 else expected_instant(expected_wall(clock(cycle.anchor, cycle.zone), cycle.interval, n), cycle.zone)
+    if n == 0:
+        return cycle.anchor
+    return expected_instant(expected_wall(clock(cycle.anchor, cycle.zone), cycle.interval, n * cycle.count), cycle.zone)
 
 
 def expected_period(cycle: Cycle, instant: datetime) -> Period:
-    near = (instant - cycle.anchor) // TYPICAL_LENGTH[cycle.interval]
+    near = (instant - cycle.anchor) // (TYPICAL_LENGTH[cycle.interval] * cycle.count)
     starts = [expected_start(cycle, n) for n in range(near - 3, near + 5)]
     return Period(max(start for start in starts if start <= instant), min(start for start in starts if start > instant))
 
@@ -138,6 +143,9 @@ within_a_day = st.timedeltas(timedelta(hours=-26), timedelta(hours=26))
 near = within_an_hour | within_a_day
 ever = st.timedeltas(timedelta(0), timedelta(days=62 * 365))
 intervals = st.sampled_from(Interval)
+counts = st.sampled_from([1, 1, 1, 3, 6]) | st.integers(1, INTERVAL_COUNT_MAX)
+"""Quarters and half years more often than others."""
+
 numbers = st.integers(-30, 30)
 besides = st.sampled_from([-MICROSECOND, timedelta(0), MICROSECOND])
 
@@ -156,7 +164,7 @@ def draw_instant(draw: st.DrawFn, zone: ZoneInfo) -> datetime:
 
 def draw_cycle(draw: st.DrawFn) -> Cycle:
     zone = draw(zones)
-    return Cycle(draw_instant(draw, zone), draw(intervals), zone)
+    return Cycle(draw_instant(draw, zone), draw(intervals), zone, draw(counts))
 
 
 def draw_question(draw: st.DrawFn) -> tuple[Cycle, datetime]:
@@ -195,7 +203,8 @@ def test_the_start_belongs_to_the_period_and_the_end_to_the_next(question: tuple
 @given(question=questions(), data=st.data())
 def test_two_instants_share_a_period_or_each_lies_outside_of_the_others(question: tuple[Cycle, datetime], data: st.DataObject) -> None:
     cycle, instant = question
-    other = instant + data.draw(st.timedeltas(-2 * TYPICAL_LENGTH[cycle.interval], 2 * TYPICAL_LENGTH[cycle.interval]))
+    length = TYPICAL_LENGTH[cycle.interval] * cycle.count
+    other = instant + data.draw(st.timedeltas(-2 * length, 2 * length))
     period, others = cycle.period_at(instant), cycle.period_at(other)
     assert (other in period) == (instant in others) == (period == others)
 
@@ -227,12 +236,32 @@ def test_period_zero_starts_exactly_at_the_anchor(cycle: Cycle) -> None:
 
 @given(zone=zones, data=st.data(), reset=st.sampled_from(sorted(BEGINS)))
 def test_calendar_periods_run_between_local_midnights(zone: ZoneInfo, data: st.DataObject, reset: Reset) -> None:
-    billing = Billing(data.draw(st.none() | instants(zone)), data.draw(st.sampled_from(Interval)), zone)
+    first_day = data.draw(st.sampled_from(Weekday))
+    billing = Billing(data.draw(st.none() | instants(zone)), data.draw(intervals), zone, data.draw(counts), first_day)
     instant = data.draw(instants(zone))
-    around = [clock(instant, zone).date() + timedelta(days=days) for days in range(-40, 41)]
-    starts = [expected_instant(midnight(day), zone) for day in around if BEGINS[reset](day)]
+    reach = LONGEST_DAYS[reset] + 3
+    around = [clock(instant, zone).date() + timedelta(days=days) for days in range(-reach, reach + 1)]
+    starts = [expected_instant(midnight(day), zone) for day in around if BEGINS[reset](day, first_day)]
     expected = Period(max(start for start in starts if start <= instant), min(start for start in starts if start > instant))
     assert billing.period(reset, instant) == expected
+
+
+@given(zone=zones, data=st.data())
+def test_hours_touch_and_are_an_hour_long_over_every_change_of_the_clocks(zone: ZoneInfo, data: st.DataObject) -> None:
+    billing = Billing(None, Interval.MONTH, zone)
+    instant = data.draw(instants(zone))
+    hour = billing.period(Reset.HOUR, instant)
+    assert instant in hour
+    assert hour.end - hour.start == timedelta(hours=1)
+    assert billing.period(Reset.HOUR, hour.end).start == hour.end
+    assert billing.period(Reset.HOUR, hour.start - MICROSECOND).end == hour.start
+
+
+def test_an_hour_begins_on_the_full_hour_of_the_customers_clock() -> None:
+    for name, minute in (("UTC", 0), ("Europe/Vienna", 0), ("Asia/Kolkata", 30), ("Asia/Kathmandu", 15)):
+        hour = Billing(None, Interval.MONTH, ZoneInfo(name)).period(Reset.HOUR, datetime(2026, 7, 1, 12, 34, 56, tzinfo=UTC))
+        assert hour.start.minute == minute, name
+        assert clock(hour.start, ZoneInfo(name)).minute == 0, name
 
 
 @given(data=st.data())
@@ -241,7 +270,7 @@ def test_an_answer_does_not_depend_on_what_was_asked_before(data: st.DataObject)
     zone = data.draw(zones)
     anchor = data.draw(instants(zone))
     anchors = st.sampled_from([None, anchor, anchor + MICROSECOND, anchor + timedelta(days=1)])
-    calendars = st.builds(Billing, anchors, st.sampled_from(Interval), st.sampled_from([zone, VIENNA]))
+    calendars = st.builds(Billing, anchors, intervals, st.sampled_from([zone, VIENNA]), st.sampled_from([1, 3]), st.sampled_from(Weekday))
     moments = st.sampled_from([anchor, anchor - MICROSECOND, anchor + MICROSECOND]) | instants(zone)
     asked = data.draw(st.lists(st.tuples(calendars, st.sampled_from(Reset), moments), min_size=2, max_size=8))
     with pytest.MonkeyPatch.context() as patch:
