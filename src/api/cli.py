@@ -40,7 +40,9 @@ app = typer.Typer(
     help="Metering and plan limits on PostgreSQL. Only 'serve' creates a database, and only 'db upgrade' changes the schema of one.",
 )
 keys = typer.Typer(no_args_is_help=True, context_settings=HELP_TOO, help="Service keys: create, list, rotate, revoke.")
-plans = typer.Typer(no_args_is_help=True, context_settings=HELP_TOO, help="Plans as code: push, diff, show.")
+plans = typer.Typer(
+    no_args_is_help=True, context_settings=HELP_TOO, help="Plans as code: push, diff, show; and customers moved to the newest version."
+)
 db = typer.Typer(no_args_is_help=True, context_settings=HELP_TOO, help="The database: its schema, and backups.")
 app.add_typer(keys, name="keys")
 app.add_typer(plans, name="plans")
@@ -210,6 +212,25 @@ def diff_plans(file: PlanFileArgument, data_dir: DataDir = None, quiet: Quiet = 
         for line in change.details:
             print(f"  {line}")
     if any(change.kind in ("new", "changed") for change in changes):
+        raise typer.Exit(1)
+
+
+@plans.command("move")
+def move_customers(
+    key: Annotated[str, typer.Argument(help="The plan's key.")],
+    at_period_end: Annotated[bool, typer.Option("--at-period-end", help="Each at the end of its own billing period.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing; say who would be over a limit.")] = False,
+    data_dir: DataDir = None,
+    quiet: Quiet = False,
+) -> None:
+    """Move a plan's customers to its newest version, now. Stopped in the middle, it can be run again.
+
+    Example: tollgate plans move pro --dry-run
+    """
+    from api.commands import plans as commands
+
+    say = (lambda line: None) if quiet else print
+    if not _with_container(data_dir, lambda container: commands.move(container, key, say, at_period_end=at_period_end, dry_run=dry_run)):
         raise typer.Exit(1)
 
 

@@ -19,6 +19,7 @@ from core.access.revoke_key import RevokeKey
 from core.access.rotate_key import RotateKey
 from core.clock import Clock
 from core.conversations.record_message import RecordMessage
+from core.customers.move_plan import MovePlan
 from core.customers.override_limit import EndOverride, OverrideLimit
 from core.customers.put_addon import PutAddon
 from core.customers.put_customer import ChangeCustomer, PutCustomer
@@ -75,6 +76,7 @@ from infrastructure.sql.engine.customers import SqlCustomerReader
 from infrastructure.sql.engine.event_types import SqlEventTypeReader
 from infrastructure.sql.engine.key_uses import SqlKeyUses
 from infrastructure.sql.engine.ledger_reader import SqlLedgerReader
+from infrastructure.sql.engine.past_accounts import SqlPastAccounts
 from infrastructure.sql.engine.plans import PlanCatalog, SqlPlanReader
 from infrastructure.sql.engine.remembering import RememberingUnitOfWork
 from infrastructure.sql.engine.reservations import SqlReservationReader
@@ -211,6 +213,8 @@ class Container(containers.DeclarativeContainer):
     declare_feature = alone(DeclareFeature, unit_of_work, BUILT_IN_STATIC)
 
     account_reader = providers.Singleton(SqlAccountReader, connections, plan_catalog, new_id)
+    past_accounts = providers.Singleton(SqlPastAccounts, connections, plan_catalog, new_id)
+    move_plan = providers.Factory(MovePlan, customer_reader, account_reader, plan_reader, change_customer, schedule_plan, clock)
     ledger_reader = providers.Singleton(SqlLedgerReader, connections)
     reservation_reader = providers.Singleton(SqlReservationReader, connections)
     check_usage = providers.Factory(CheckUsage, account_reader, clock)
@@ -282,12 +286,17 @@ async def running(container: Container) -> AsyncIterator[None]:
     finally:
         for work in beside:
             work.cancel()
-        for provider in container.traverse([providers.Singleton]):
-            if provider.provides is GroupCommit:
-                await provider().drain()
+        await drained(container)
         await container.key_uses().write()
         container.outage_journal().close()
         await closed(container)
+
+
+async def drained(container: Container) -> None:
+    """Returns when all that was asked of the use cases has been decided."""
+    for provider in container.traverse([providers.Singleton]):
+        if provider.provides is GroupCommit:
+            await provider().drain()
 
 
 async def closed(container: Container) -> None:

@@ -30,7 +30,7 @@ from core.errors import BrokenCommand, ConcurrentUpdate, DomainError, Overloaded
 from core.learning.assessment import AssessmentConflict
 from core.learning.learning_plan import LearningPlanNotFound
 from core.learning.practice_session import PracticeSessionConflict, PracticeSessionNotFound, PracticeSessionSaved
-from core.metering.account import CustomerNotFound
+from core.metering.account import CustomerNotFound, NotYetACustomer
 from core.metering.balance import Balance, FeatureNotInPlan, FeatureNotMetered, LimitExceeded
 from core.metering.check_usage import GrantExceeded
 from core.metering.event_types import InvalidEvent
@@ -107,6 +107,7 @@ TABLE: Final[Mapping[type[DomainError], Told]] = {
     InvalidQuantity: Told(422, "invalid_quantity"),
     InvalidSentAt: Told(422, "invalid_sent_at"),
     InvalidTimeZone: Told(422, "invalid_time_zone"),
+    NotYetACustomer: Told(422, "not_yet_a_customer"),
     InvalidUntil: Told(422, "invalid_until"),
     UploadInterrupted: Told(400, "upload_interrupted"),
     BrokenCommand: Told(500, "internal_error"),

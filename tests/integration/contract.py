@@ -45,7 +45,7 @@ class Operation:
         return str(self).partition("?")[0]
 
     def url(self, customer_id: str, id: str) -> str:
-        known = {"customer_id": customer_id, "key": "own-plan"}
+        known = {"customer_id": customer_id, "key": "own-plan", "feature": "sessions"}
         return re.sub(r"{(\w+)}", lambda found: known.get(found[1], id), self.path)
 
     def send(self, client: httpx.Client, url: str, headers: Mapping[bytes, bytes] | None = None) -> httpx.Response:
@@ -89,6 +89,12 @@ CONTRACT = [
     Operation("PUT", OF_CUSTOMER, Scope.ADMIN, False, CUSTOMER),
     Operation("PATCH", OF_CUSTOMER, Scope.ADMIN, False, CUSTOMER),
     Operation("GET", OF_CUSTOMER, Scope.READ, True),
+    Operation("GET", f"{OF_CUSTOMER}/plan-history", Scope.READ, True),
+    Operation("DELETE", f"{OF_CUSTOMER}/scheduled-change", Scope.ADMIN, False),
+    Operation("PUT", f"{OF_CUSTOMER}/overrides/{{feature}}", Scope.ADMIN, False, {"limit": 7, "enforcement": "soft", "until": None}),
+    Operation("DELETE", f"{OF_CUSTOMER}/overrides/{{feature}}", Scope.ADMIN, False),
+    Operation("PUT", f"{OF_CUSTOMER}/addons/{{plan_key}}", Scope.ADMIN, False, {"quantity": 2}),
+    Operation("DELETE", f"{OF_CUSTOMER}/addons/{{plan_key}}", Scope.ADMIN, False),
     Operation("GET", f"{OF_CUSTOMER}/usage", Scope.READ, True),
     Operation("POST", f"{OF_CUSTOMER}/usage", Scope.WRITE, False, USAGE),
     Operation("POST", f"{OF_CUSTOMER}/usage/check", Scope.READ, True, USAGE),

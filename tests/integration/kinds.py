@@ -21,9 +21,11 @@ from core.metering.reservations import Reservation, ReservationState
 from core.operations.estimate import Estimate
 from core.operations.operation import Operation, OperationStatus
 from core.operations.step import Step, Work
+from core.plans.agreement import Addon, Agreement, Override, ScheduledPlan
 from core.plans.features import FRACTIONS
-from core.plans.periods import Billing, Interval
-from core.plans.plan import Metered, Plan
+from core.plans.periods import Billing, Interval, Weekday
+from core.plans.plan import Enforcement, Metered, Plan
+from core.plans.terms import TermsChange
 from core.sessions.session import Session, SessionStatus, SttProvider, UploadedFile
 from infrastructure.sql.driver.owned import OwnedKind
 from tests.unit.fakes.conversations import ConversationsStore
@@ -143,8 +145,40 @@ def messages(customer: str) -> Things:
 def customers(customer: str) -> Things:
     first = Customer(customer, "pro", 1, Billing(NOW, Interval.MONTH, ZoneInfo("UTC")), created_at=NOW, updated_at=NOW)
     billing = Billing(None, Interval.WEEK, ZoneInfo("Europe/Vienna"))
-    moved = Customer(customer, "free", 1, billing, "AT", created_at=LATER, updated_at=LATER)
+    agreement = Agreement(
+        ScheduledPlan(ONE, ("pro", 1), LATER),
+        (Override("sessions", None), Override("minutes", 60, Enforcement.SOFT, LATER, "pilot")),
+        (Addon(("free", 1), 2),),
+    )
+    moved = Customer(customer, "free", 1, billing, "AT", agreement, created_at=LATER, updated_at=LATER)
     return Things(first, moved, replace(first, id=f"{customer} & Co."), {})
+
+
+def terms(customer: str) -> Things:
+    first = TermsChange(
+        id=ONE,
+        customer_id=customer,
+        effective_at=NOW,
+        recorded_at=NOW,
+        recorded_by="key 1",
+        plan=("pro", 1),
+        billing=Billing(NOW, Interval.MONTH, ZoneInfo("UTC")),
+    )
+    following = TermsChange(
+        id=ONE,
+        customer_id=customer,
+        effective_at=LATER,
+        recorded_at=LATER,
+        recorded_by="key 2",
+        reason="pilot",
+        plan=("free", 1),
+        billing=Billing(None, Interval.YEAR, ZoneInfo("Europe/Vienna"), 2, Weekday.SUNDAY),
+        override=Override("minutes", 60, Enforcement.SOFT, LATER, "pilot"),
+        addon=Addon(("free", 1), 2),
+        withdrawn_at=LATER,
+        withdrawn_by="key 3",
+    )
+    return Things(first, following, replace(first, id=TWO), {})
 
 
 def replies(customer: str) -> Things:
@@ -205,6 +239,7 @@ KINDS = [
     Kind("conversations", ConversationsStore, conversations, changes=True),
     Kind("messages", ConversationsStore, messages, changes=False),
     Kind("customers", CustomersStore, customers, changes=True),
+    Kind("terms", CustomersStore, terms, changes=True),
     Kind("replies", FakeStore, replies, changes=False),
     Kind("reservations", FakeStore, reservations, changes=True),
     Kind(Note, FakeStore, notes, changes=True),

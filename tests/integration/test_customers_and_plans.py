@@ -46,9 +46,13 @@ def test_a_customer_is_created_replaced_and_read(service: Service) -> None:
         "plan_version": 1,
         "billing_anchor": None,
         "billing_interval": "month",
+        "billing_interval_count": 1,
         "time_zone": "UTC",
+        "week_starts_on": "monday",
         "phone_region": None,
         "period": {"start": None, "end": None},
+        "scheduled": None,
+        "addons": {},
     }
     body = {"plan": "pro", "billing_anchor": "2026-11-01T01:00:00+01:00", "billing_interval": "year", "time_zone": "Europe/Vienna"}
     replaced = put(service, id, **body, phone_region="AT")

@@ -4,6 +4,7 @@ import asyncio
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -139,10 +140,10 @@ async def test_many_who_create_and_change_a_customer_at_once_all_succeed(connect
     storage = SqlStorage(connections)
     for plan in PLANS:
         await storage.publish(plan)
-    put, change = (Retried(use_case(storage.open, lambda: NOW, LibraryPhoneRegions())) for use_case in (PutCustomer, ChangeCustomer))
+    put, change = (Retried(use_case(storage.open, lambda: NOW, LibraryPhoneRegions(), uuid4)) for use_case in (PutCustomer, ChangeCustomer))
     for n in range(5):
         id = f"customer {n}"
-        command = PutCustomerCommand(customer_id=id, plan="pro", changes={})
+        command = PutCustomerCommand(customer_id=id, plan="pro", changes={}, changed_by="key")
         outcomes = await asyncio.gather(*(put.execute(command) for _ in range(6)))
         assert [is_new for _, is_new in outcomes].count(True) == 1
         changes: list[CustomerChanges] = [
@@ -151,7 +152,7 @@ async def test_many_who_create_and_change_a_customer_at_once_all_succeed(connect
             {"time_zone": "Europe/Vienna"},
             {"billing_anchor": LATER},
         ]
-        await asyncio.gather(*(change.execute(id, one) for one in changes))
+        await asyncio.gather(*(change.execute(id, one, "key") for one in changes))
         changed = await known(storage, id)
         assert changed is not None
         told = (changed.plan_key, changed.phone_region, changed.billing.zone.key, changed.billing.anchor)

@@ -279,7 +279,7 @@ class EngineMachine(RuleBasedStateMachine):
             hold.id = reservation.id
 
     def change(self, customer: str, changes: CustomerChanges) -> None:
-        self.runner.run(self.container.change_customer().execute(self.id(customer), changes))
+        self.runner.run(self.container.change_customer().execute(self.id(customer), changes, "model"))
 
     def set_time(self, now: datetime) -> None:
         self.engine.now = self.reference.now = max(now, self.reference.now)

@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 from sqlalchemy import text
 
+from api.container import drained
 from core.errors import ConcurrentUpdate, StorageUnavailable
 from core.metering.balance import Amount
 from core.metering.consume_usage import Consumed, ConsumeUsage
@@ -243,6 +244,6 @@ async def test_a_caller_that_goes_away_leaves_its_transaction_to_the_others(engi
         await asyncio.sleep(0.05)
     stayed = await asyncio.gather(*first[1::2], *later[1::2])
     assert all(isinstance(outcome, Consumed) for (outcome,) in stayed)
-    await use_case.drain()
+    await drained(engine.container)
     assert (await engine.balance(acme, "calls")).used == 1 + 10 + 5
     assert await engine.drift(acme) == []

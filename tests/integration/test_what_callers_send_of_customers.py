@@ -62,12 +62,22 @@ def test_null_clears_what_may_be_absent(service: Service, name: str) -> None:
         assert stored(service, id)[name] is None
 
 
-@pytest.mark.parametrize("name", ["billing_interval", "time_zone", "plan"])
-def test_null_clears_nothing_that_every_customer_has(service: Service, name: str) -> None:
+def test_null_puts_the_default_in_the_place_of_what_every_customer_has(service: Service) -> None:
+    defaults = {"billing_interval": "month", "billing_interval_count": 1, "time_zone": "UTC", "week_starts_on": "monday"}
+    for send in (service.admin.put, service.admin.patch):
+        for name, default in defaults.items():
+            id = new_id()
+            put(service, id, **ANCHORED, billing_interval_count=2, week_starts_on="sunday")
+            assert send(f"/api/v1/customers/{id}", json={"plan": "free", name: None}).status_code == 200
+            assert stored(service, id)[name] == default
+            assert {stored(service, id)[other] == default for other, default in defaults.items() if other != name} == {False}
+
+
+def test_a_customer_has_a_plan(service: Service) -> None:
     id = new_id()
     before = put(service, id, **ANCHORED).json()
     for send in (service.admin.put, service.admin.patch):
-        assert send(f"/api/v1/customers/{id}", json={"plan": "pro", name: None}).status_code == 422
+        assert send(f"/api/v1/customers/{id}", json={"plan": None}).status_code == 422
     assert stored(service, id) == before
 
 

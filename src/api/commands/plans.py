@@ -1,9 +1,9 @@
 """Plans as code: push, diff and show."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from api.commands import CommandFailed
 from api.container import Container
@@ -12,8 +12,11 @@ from core.metering.event_types import EventMeter
 from core.plans.features import Feature, FeatureCatalog
 from core.plans.on_outage import OnOutage
 from core.plans.periods import Reset
-from core.plans.plan import Boolean, Entitlement, Metered, Plan, Static
+from core.plans.plan import Boolean, Entitlement, Metered, Plan, PlanNotFound, Static
 from infrastructure.plan_files.reader import PlanFile, PlanFileError, read_plan_file
+
+MOVED_BY: Final = "tollgate plans move"
+"""Who changed the plan, in the customers' histories."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,26 @@ async def diff(container: Container, path: Path) -> list[Change]:
     named = {draft.key for draft in file.plans}
     left = [plan for plan in await container.plan_reader().all_latest() if plan.key not in named]
     return changes + [Change(plan.key, "left as it is", plan.version, ("not in the file",)) for plan in left]
+
+
+async def move(container: Container, key: str, say: Callable[[str], None], *, at_period_end: bool, dry_run: bool) -> bool:
+    """Whether all of the plan's customers are moved, or could be. Raises CommandFailed where there is no such plan."""
+    found = over = refused = 0
+    try:
+        async for moved in container.move_plan().execute(key, MOVED_BY, at_period_end=at_period_end, dry_run=dry_run):
+            found += 1
+            if moved.over:
+                over += 1
+                say(f"{moved.customer_id}: uses more than the new limit of {', '.join(moved.over)}")
+            if moved.refused:
+                refused += 1
+                say(f"{moved.customer_id}: not moved. {moved.refused.message}")
+    except PlanNotFound as error:
+        raise CommandFailed(f"No plan {key!r}: 'tollgate plans show' lists them.") from error
+    when = "at the end of their periods" if at_period_end else "now"
+    would = "would be moved" if dry_run else "moved" if not at_period_end else "scheduled"
+    say(f"{found - refused} of {found} customers on older versions of {key!r} {would} {when}; {over} over a new limit.")
+    return not refused
 
 
 def _choices(chosen: Mapping[str, OnOutage], file: PlanFile) -> list[Change]:

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from typing import Annotated
+from uuid import UUID
 
 from fastapi import APIRouter, Request
 from pydantic import Field
@@ -9,8 +10,9 @@ from pydantic import Field
 from api.dependencies import CustomerAdmin, CustomerReader, container_of
 from api.docs import refusals
 from api.frame.route import FrameRoute
+from api.paging import page
 from api.v1.bodies import decimal_or_none
-from api.wire import Answer, ExactNumber, Instant, Key, Label, Number, Wire
+from api.wire import Answer, Cursor, ExactNumber, Instant, Key, Label, Limit, Number, Page, Wire, from_cursor
 from core.customers.override_limit import EndOverrideCommand, OverrideLimitCommand
 from core.customers.put_addon import PutAddonCommand
 from core.customers.schedule_plan import CallOffPlanCommand
@@ -86,15 +88,8 @@ class TermsAnswer(Answer):
     addons: list[AddonAnswer]
 
 
-class HistoryAnswer(Answer):
-    """Every change, newest first; what is scheduled comes before what is in force."""
-
-    items: list[TermsAnswer]
-    next_cursor: None = None
-
-
 @router.get("/plan-history")
-async def plan_history(request: Request, caller: CustomerReader) -> HistoryAnswer:
+async def plan_history(request: Request, caller: CustomerReader, limit: Limit = 50, cursor: Cursor = None) -> Page[TermsAnswer]:
     """Every change of plan, version, calendar, overrides and add-ons: when it takes effect, and who made it.
 
     A scheduled change is there with the time that lies ahead; one that was called off before is not.
@@ -102,8 +97,9 @@ async def plan_history(request: Request, caller: CustomerReader) -> HistoryAnswe
     container = container_of(request)
     features = {feature.key: feature for feature in await container.plan_reader().features()}
     history = TermsHistory.of(await container.terms_reader().history(caller.customer_id))
-    items = [_terms(change, terms, features) for change, terms in history.steps()]
-    return HistoryAnswer(items=items[::-1])
+    before = from_cursor(cursor)
+    steps = [step for step in reversed(list(history.steps())) if before is None or _position(step) < before]
+    return page(steps[: limit + 1], limit, _position).each(lambda step: _terms(*step, features))
 
 
 @router.delete("/scheduled-change", status_code=204)
@@ -155,6 +151,10 @@ async def end_addon(request: Request, plan_key: Key, caller: CustomerAdmin) -> N
     """Take the plan off the customer's own, at once. Where it is not there: the same."""
     command = PutAddonCommand(customer_id=caller.customer_id, plan=plan_key, quantity=0, changed_by=caller.name)
     await container_of(request).put_addon().execute(command)
+
+
+def _position(step: tuple[TermsChange, Terms]) -> tuple[datetime, UUID]:
+    return step[0].effective_at, step[0].id
 
 
 def _terms(change: TermsChange, terms: Terms, features: dict[str, Feature]) -> TermsAnswer:

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
 from pydantic import Field
 
 from api.dependencies import CustomerReader, CustomerWriter, container_of
@@ -14,7 +15,7 @@ from api.frame.commands import carried_out
 from api.frame.route import FrameRoute
 from api.replies import Reply
 from api.v1.bodies import BalanceAnswer, PeriodBody, UsageAnswer, UsageBody, amounts, balances, consumed, display, to_balance, to_command
-from api.wire import Answer, Number, decimal_number, number, percent
+from api.wire import Answer, Instant, Number, decimal_number, number, percent
 from core.metering.account import Account
 from core.metering.balance import Balance
 from core.metering.consume_usage import ConsumeUsageCommand
@@ -102,11 +103,26 @@ def consume_usage(body: UsageBody, caller: CustomerWriter) -> ConsumeUsageComman
     return to_command(caller.customer_id, body, caller.name)
 
 
-@router.get("", response_model=StatusAnswer)
-async def get_usage(request: Request, caller: CustomerReader, breakdown: bool = False) -> Response:
-    """Where every feature of the customer's plan stands, at this moment; with `?breakdown=true` also by dimension."""
+At = Annotated[Instant | None, Query(description="as it stood, or will stand, at that instant: what had occurred by then")]
+KnownAt = Annotated[Instant | None, Query(description="with `at`: leaves out what was recorded later")]
+
+
+@router.get("", response_model=StatusAnswer, responses=refusals("not_yet_a_customer"))
+async def get_usage(request: Request, caller: CustomerReader, breakdown: bool = False, at: At = None, known_at: KnownAt = None) -> Response:
+    """Where every feature of the customer's plan stands, at this moment; with `?breakdown=true` also by dimension.
+
+    With `?at=` as of another instant: under the plan, the calendar and the add-ons in force then, by when usage occurred. What was set
+    aside then is not kept, and counts as nothing.
+    """
     container = container_of(request)
-    account = await container.account_reader().read(caller.customer_id, None, container.clock()())
+    if at is not None:
+        if breakdown:
+            raise _mistaken("breakdown", "as of now only: leave out either breakdown or at")
+        account = await container.past_accounts().read(caller.customer_id, at, known_at)
+    elif known_at is not None:
+        raise _mistaken("known_at", "expected together with at")
+    else:
+        account = await container.account_reader().read(caller.customer_id, None, container.clock()())
     breakdowns: Mapping[str, Breakdown] = {}
     if breakdown:
         periods = {key: account.balance(key).period for key, item in account.plan.entitlements.items() if isinstance(item, Metered)}
@@ -133,6 +149,10 @@ async def check_usage(request: Request, body: UsageBody, caller: CustomerReader)
         binding=refusal and refusal.feature,
         balances=balances(checked.balances),
     )
+
+
+def _mistaken(parameter: str, expected: str) -> RequestValidationError:
+    return RequestValidationError([{"type": "value_error", "loc": ("query", parameter), "msg": expected}])
 
 
 def _status(key: str, account: Account, breakdown: Breakdown | None) -> FeatureStatus | StaticStatus | BooleanStatus:

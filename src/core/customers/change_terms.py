@@ -93,6 +93,7 @@ class ChangeTerms(Generic[C]):
             known = uow.customers.get(command.customer_id)
             if known is None:
                 raise CustomerNotFound(command.customer_id)
+            now = known.not_before(now)
             agreed = await self.decide(command, known.at(now), uow, now)
             for entry in agreed.entries:
                 uow.terms.save(entry)

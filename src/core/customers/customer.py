@@ -38,3 +38,7 @@ class Customer:
             return self
         due = self.agreement.due(now)
         return replace(self.on(due) if due else self, agreement=self.agreement.at(now))
+
+    def not_before(self, now: datetime) -> datetime:
+        """When a change of it takes place that some process makes now: clocks differ, and no change comes before the one it builds on."""
+        return max(now, self.updated_at)

@@ -64,6 +64,10 @@ class CustomerReader(ABC):
     async def get(self, id: str) -> Customer:
         """Raises CustomerNotFound."""
 
+    @abstractmethod
+    async def on_older_version(self, plan: str, than: int, after: str, limit: int) -> Sequence[Customer]:
+        """Customers that are stored on a version of the plan older than that, by their ids, those after `after`."""
+
 
 class TermsReader(ABC):
     """What was agreed with customers, as it stands."""

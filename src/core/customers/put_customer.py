@@ -85,6 +85,7 @@ class PutCustomer:
             plan = await newest_plan(uow.plans, command.plan)
             await uow.customers.lock(command.customer_id)
             known = uow.customers.get(command.customer_id)
+            now = known.not_before(now) if known else now
             before = known.at(now) if known else _new(command.customer_id, plan, now)
             customer = _changed(before, command.changes, plan, self._phone_regions, now)
             customer = await agreed(uow, known and before, customer, self._new_id, now, command.changed_by)
@@ -113,6 +114,7 @@ class ChangeCustomer:
             known = uow.customers.get(customer_id)
             if known is None:
                 raise CustomerNotFound(customer_id)
+            now = known.not_before(now)
             before = known.at(now)
             customer = _changed(before, changes, plan, self._phone_regions, now)
             customer = await agreed(uow, before, customer, self._new_id, now, changed_by)

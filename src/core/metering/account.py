@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Final
 from uuid import UUID
 
-from core.errors import NotFoundError
+from core.errors import DomainError, NotFoundError
 from core.metering.balance import Amount, FeatureNotInPlan, LimitExceeded, Usage
 from core.metering.balances import Balances
 from core.metering.counters import CounterState
@@ -28,6 +28,18 @@ class CustomerNotFound(NotFoundError):
     """No customer has this id, or none that the caller may see."""
 
     noun = "customer"
+
+
+class NotYetACustomer(DomainError):
+    """Nothing was agreed with the customer by then, or nobody knew of it."""
+
+    def __init__(self, at: datetime) -> None:
+        super().__init__(at)
+        self.at = at
+        self.message = "The customer had no plan at that instant, as far as was known: name a later one."
+
+    def facts(self) -> Mapping[str, object]:
+        return {"at": self.at}
 
 
 class Account(Balances):

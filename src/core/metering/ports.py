@@ -144,6 +144,18 @@ class AccountReader(ABC):
         """With these features, or with all that the plan meters. Raises CustomerNotFound."""
 
 
+class PastAccounts(ABC):
+    """Accounts as they stood, or will stand, at an instant: by the history of what was agreed, and the ledger itself."""
+
+    @abstractmethod
+    async def read(self, customer_id: str, at: datetime, known_at: datetime | None) -> Account:
+        """With all that the plan in force meters, and the usage that had occurred in the period by then, the instant included.
+
+        `known_at` leaves out what was recorded later, usage and changes alike. What was set aside is not known of any other moment than
+        now, and so is nothing. Raises CustomerNotFound, and NotYetACustomer where nothing was agreed by then.
+        """
+
+
 class ReservationReader(Reader[ReservationKey, Reservation]):
     """Reservations in all their states, newest first by when they were made."""
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
+from core.plans.agreement import Agreement, PlanVersion
 from core.plans.features import Feature, FeatureCatalog
 from core.plans.on_outage import OnOutage
 from core.plans.plan import Plan
@@ -20,6 +21,10 @@ class PlanReader(ABC):
     @abstractmethod
     async def all_latest(self) -> Sequence[Plan]:
         """The newest version of every plan, by key."""
+
+    @abstractmethod
+    async def applying(self, version: PlanVersion, agreement: Agreement) -> Plan:
+        """What applies to a customer on this version, which exists, with what is agreed beside it and holds now."""
 
     @abstractmethod
     async def features(self) -> FeatureCatalog:

@@ -67,7 +67,7 @@ class TermsHistory:
     def of(cls, changes: Iterable[TermsChange], known_at: datetime | None = None) -> "TermsHistory":
         """Those that count, as far as was known at `known_at`."""
         counting = (change for change in changes if change.counts(known_at))
-        return cls(sorted(counting, key=lambda change: (change.effective_at, change.recorded_at, change.id)))
+        return cls(sorted(counting, key=lambda change: (change.effective_at, change.id)))
 
     def at(self, instant: datetime) -> Terms | None:
         """The terms in force at the instant, past or ahead; None before there were any."""

@@ -6,11 +6,12 @@ from types import TracebackType
 from typing import Self
 
 from core.customers.customer import Customer
-from core.customers.ports import Customers, PhoneRegions
+from core.customers.ports import Customers, PhoneRegions, TermsChanges, TermsKey
 from core.errors import ConcurrentUpdate
 from core.metering.journal import Journal
 from core.plans.features import Feature
 from core.plans.plan import Plan
+from core.plans.terms import TermsChange
 from tests.unit.fakes.metering import FakeStore, FakeUnitOfWork, InMemory
 from tests.unit.fakes.plans import FakePlans, PlanStore
 
@@ -56,13 +57,19 @@ class FakeCustomers(InMemory[str, Customer], Customers):
             self._held.popitem()[1].release()
 
 
+class FakeTermsChanges(InMemory[TermsKey, TermsChange], TermsChanges):
+    """Entries of histories in memory."""
+
+
 class FakeCustomersUnitOfWork(FakeUnitOfWork):
     customers: FakeCustomers
+    terms: FakeTermsChanges
     plans: FakePlans
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()
         self.customers = self._add(FakeCustomers(self.journal, self.store))
+        self.terms = self._add(FakeTermsChanges(self.journal, self.store.terms))
         self.plans = FakePlans(self.store)
         return self
 

@@ -23,9 +23,11 @@ from core.metering.ports import Accounts, Events, Replies
 from core.metering.records import Records
 from core.metering.repository import Repository
 from core.metering.reservations import Reservation, ReservationKey, Reservations
+from core.plans.agreement import plan_at
 from core.plans.features import Feature, FeatureCatalog
 from core.plans.periods import Period
 from core.plans.plan import Plan
+from core.plans.terms import TermsChange
 from core.products import BUILT_IN
 
 K = TypeVar("K")
@@ -55,6 +57,7 @@ class FakeStore:
         self.catalog = FeatureCatalog([*BUILT_IN, *features])
         self.plans = {(plan.key, plan.version): plan for plan in plans}
         self.customers = {customer.id: customer for customer in customers}
+        self.terms: dict[tuple[str, UUID], TermsChange] = {}
         self.ledger: list[UsageRecord] = []
         self.counters: dict[Meter, Counter] = {}
         self.holds: dict[tuple[str, str, UUID], Hold] = {}  # by customer, feature and reservation
@@ -146,7 +149,8 @@ class FakeAccounts(Accounts):
 
     def _account(self, customer: Customer, meters: Collection[Meter], at: datetime) -> Account:
         store = self._store
-        plan = store.plans[customer.plan_key, customer.plan_version]
+        customer = customer.at(at)
+        plan = plan_at(customer.plan, customer.agreement, store.plans)
         states = {
             meter: CounterState(self._used(customer, plan, meter, at), store.held_at(customer.id, meter.feature, at)) for meter in meters
         }

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
+from core.plans.agreement import Agreement, PlanVersion, plan_at
 from core.plans.features import Feature, FeatureCatalog
 from core.plans.on_outage import OnOutage
 from core.plans.plan import Plan, PlanVersionConflict
@@ -39,6 +40,9 @@ class FakePlans(Plans):
     async def all_latest(self) -> Sequence[Plan]:
         newest = {plan.key: plan for plan in sorted(self._versions(), key=lambda plan: (plan.key, plan.version))}
         return list(newest.values())
+
+    async def applying(self, version: PlanVersion, agreement: Agreement) -> Plan:
+        return plan_at(version, agreement, {(plan.key, plan.version): plan for plan in self._versions()})
 
     async def features(self) -> FeatureCatalog:
         return FeatureCatalog([*BUILT_IN, *self._store.declared.values()])

@@ -73,6 +73,12 @@ EXTEND: Operation[models.Reservation] = Operation("POST", f"{_CUSTOMER}/reservat
 PUT_CUSTOMER: Operation[models.Customer] = Operation("PUT", _CUSTOMER, models.Customer)
 CHANGE_CUSTOMER: Operation[models.Customer] = Operation("PATCH", _CUSTOMER, models.Customer)
 CUSTOMER: Operation[models.Customer] = Operation("GET", _CUSTOMER, models.Customer)
+PLAN_HISTORY: Operation[Page[models.Terms]] = Operation("GET", f"{_CUSTOMER}/plan-history", Page[models.Terms])
+CALL_OFF_PLAN: Operation[None] = Operation("DELETE", f"{_CUSTOMER}/scheduled-change", None)
+OVERRIDE: Operation[models.Override] = Operation("PUT", f"{_CUSTOMER}/overrides/{{feature}}", models.Override)
+END_OVERRIDE: Operation[None] = Operation("DELETE", f"{_CUSTOMER}/overrides/{{feature}}", None)
+PUT_ADDON: Operation[models.Addon] = Operation("PUT", f"{_CUSTOMER}/addons/{{plan_key}}", models.Addon)
+END_ADDON: Operation[None] = Operation("DELETE", f"{_CUSTOMER}/addons/{{plan_key}}", None)
 PUT_PLAN: Operation[models.Plan] = Operation("PUT", "/api/v1/plans/{key}", models.Plan)
 PLAN: Operation[models.Plan] = Operation("GET", "/api/v1/plans/{key}", models.Plan)
 PLANS: Operation[Page[models.Plan]] = Operation("GET", "/api/v1/plans", Page[models.Plan])
@@ -171,7 +177,7 @@ def read(operation: Operation[T], response: httpx.Response) -> T:
     if response.status_code >= 400:
         raise errors.error_of(response.status_code, parsed(response), response.headers)
     try:
-        return operation.adapter.validate_json(response.content)
+        return operation.adapter.validate_json(response.content or b"null")
     except ValueError as error:
         raise errors.ServiceFailed(
             f"{operation.method} {operation.path} answered what this client does not know: {error}",

@@ -39,7 +39,7 @@ class Record(Model):
 class Consumed(Model):
     """What was booked, and where its features stand after it.
 
-    `degraded`: the service was out of reach, and the usage was admitted all the same; it is booked when the service is back.
+    `degraded`: the database or the service was out of reach, and the usage was admitted all the same; it is booked later.
     """
 
     records: list[Record]
@@ -169,17 +169,65 @@ class Reservation(ListedReservation):
     balances: dict[str, Balance]
 
 
+class Scheduled(Model):
+    """A change of plan that takes effect by itself."""
+
+    plan: str
+    plan_version: int
+    effective_at: datetime
+
+
+class Override(Model):
+    """A limit of the customer's own, in place of its plan's; None is unlimited."""
+
+    feature: str
+    limit: Decimal | None
+    enforcement: str | None
+    until: datetime | None
+    reason: str | None
+
+
+class Addon(Model):
+    """A plan that counts so many times on top of the customer's own."""
+
+    plan: str
+    plan_version: int
+    quantity: int
+
+
+class Terms(Model):
+    """What is in force from `effective_at` on, and who put it so."""
+
+    effective_at: datetime
+    recorded_at: datetime
+    changed_by: str
+    reason: str | None
+    plan: str
+    plan_version: int
+    billing_anchor: datetime | None
+    billing_interval: str
+    billing_interval_count: int
+    time_zone: str
+    week_starts_on: str
+    overrides: list[Override]
+    addons: list[Addon]
+
+
 class Customer(Model):
-    """A customer, its plan and its calendar."""
+    """A customer, its plan and its calendar. `addons`: how often each plan counts on top of its own."""
 
     customer_id: str
     plan: str
     plan_version: int
     billing_anchor: datetime | None
     billing_interval: str
+    billing_interval_count: int
     time_zone: str
+    week_starts_on: str
     phone_region: str | None
     period: Period
+    scheduled: Scheduled | None
+    addons: dict[str, int]
 
 
 class Plan(Model):
@@ -197,6 +245,7 @@ class Feature(Model):
     key: str
     unit: str
     resolution: int
+    on_outage: str
 
 
 class Rejected(Model):

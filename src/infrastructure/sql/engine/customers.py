@@ -38,6 +38,13 @@ customer: Final = Table(
 )
 
 
+_ON_OLDER: Final = HotStatement(
+    """
+    SELECT * FROM customer
+    WHERE plan_key = :plan AND plan_version < :than AND customer_id COLLATE "C" > :after
+    ORDER BY customer_id COLLATE "C" LIMIT :limit
+    """
+)
 _LOCK: Final = HotStatement("SELECT * FROM customer WHERE customer_id = :id FOR UPDATE")
 
 
@@ -115,3 +122,7 @@ class SqlCustomerReader(CustomerReader):
         if not found:
             raise CustomerNotFound(id)
         return found[0]
+
+    async def on_older_version(self, plan: str, than: int, after: str, limit: int) -> Sequence[Customer]:
+        parameters = {"plan": plan, "than": than, "after": after, "limit": limit}
+        return [_to_customer(row) for row in await self._connections.ask(lambda driver: _ON_OLDER.fetch(driver, parameters))]

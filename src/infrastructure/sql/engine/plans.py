@@ -123,6 +123,10 @@ class SqlPlans(Plans):
     async def all_latest(self) -> Sequence[Plan]:
         return [self._catalog.plan_of(row) for row in await _ALL_LATEST.fetch(self._driver, {})]
 
+    async def applying(self, version: PlanVersion, agreement: Agreement) -> Plan:
+        terms = version, agreement
+        return (await self._catalog.plans_of(self._driver, [terms]))[terms]
+
     async def features(self) -> FeatureCatalog:
         return await self._catalog.learn_features(self._driver, None)
 
@@ -161,6 +165,9 @@ class SqlPlanReader(PlanReader):
 
     async def all_latest(self) -> Sequence[Plan]:
         return await self._connections.ask(lambda driver: SqlPlans(driver, self._catalog).all_latest())
+
+    async def applying(self, version: PlanVersion, agreement: Agreement) -> Plan:
+        return await self._connections.ask(lambda driver: SqlPlans(driver, self._catalog).applying(version, agreement))
 
     async def features(self) -> FeatureCatalog:
         return await self._connections.ask(lambda driver: SqlPlans(driver, self._catalog).features())

@@ -20,7 +20,7 @@ from core.plans.plan import Enforcement
 from core.plans.terms import TermsChange
 from infrastructure.sql.driver.connections import Connections
 from infrastructure.sql.driver.repository import SqlRepository
-from infrastructure.sql.driver.rows import Rows
+from infrastructure.sql.driver.rows import Rows, all_but_key
 from infrastructure.sql.driver.schema import metadata
 from infrastructure.sql.driver.statements import Driver, HotStatement
 
@@ -202,7 +202,7 @@ def _to_change(row: Record) -> TermsChange:
 class SqlTermsChanges(SqlRepository[TermsKey, TermsChange], TermsChanges):
     """Within the transaction of a unit of work."""
 
-    rows = Rows(terms_change, _from_change, _to_change, changing=("withdrawn_at", "withdrawn_by"))
+    rows = Rows(terms_change, _from_change, _to_change, changing=all_but_key(terms_change))
 
 
 class SqlTermsReader(TermsReader):

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -30,7 +31,7 @@ def store() -> CustomersStore:
 
 
 async def change(store: CustomersStore, changes: CustomerChanges, customer_id: str = "acme") -> Customer:
-    return await ChangeCustomer(store.unit_of_work, lambda: LATER, FakePhoneRegions()).execute(customer_id, changes)
+    return await ChangeCustomer(store.unit_of_work, lambda: LATER, FakePhoneRegions(), uuid4).execute(customer_id, changes, "key")
 
 
 OTHER_ANCHOR = datetime(2026, 3, 1, tzinfo=UTC)
@@ -96,8 +97,8 @@ async def test_two_changes_at_the_same_time_both_stand(store: CustomersStore) ->
             await asyncio.sleep(0)  # lets the other run between a decision and its commit
             await super().commit()
 
-    use_case = ChangeCustomer(lambda: SlowUnitOfWork(store), lambda: LATER, FakePhoneRegions())
+    use_case = ChangeCustomer(lambda: SlowUnitOfWork(store), lambda: LATER, FakePhoneRegions(), uuid4)
     both: list[CustomerChanges] = [{"phone_region": "US"}, {"billing_interval": Interval.DAY}]
-    await asyncio.gather(*(use_case.execute("acme", changes) for changes in both))
+    await asyncio.gather(*(use_case.execute("acme", changes, "key") for changes in both))
     customer = store.customers["acme"]
     assert (customer.phone_region, customer.billing.interval) == ("US", Interval.DAY)

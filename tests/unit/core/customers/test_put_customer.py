@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -33,7 +34,7 @@ CHANGES: CustomerChanges = {
     "time_zone": "Europe/Vienna",
     "phone_region": "AT",
 }
-COMMAND = PutCustomerCommand(customer_id="acme", plan="pro", changes=CHANGES)
+COMMAND = PutCustomerCommand(customer_id="acme", plan="pro", changes=CHANGES, changed_by="key")
 ACME = Customer(
     id="acme",
     plan_key="pro",
@@ -51,7 +52,7 @@ def store() -> CustomersStore:
 
 
 async def put(store: CustomersStore, command: PutCustomerCommand = COMMAND, now: datetime = NOW) -> tuple[Customer, bool]:
-    return await PutCustomer(store.unit_of_work, lambda: now, FakePhoneRegions()).execute(command)
+    return await PutCustomer(store.unit_of_work, lambda: now, FakePhoneRegions(), uuid4).execute(command)
 
 
 def naming(**changes: object) -> PutCustomerCommand:
@@ -84,7 +85,7 @@ async def test_of_a_known_customer_what_is_named_changes_and_everything_else_sta
 
 async def test_a_plan_alone_changes_nothing_else(store: CustomersStore) -> None:
     await put(store)
-    known, _ = await put(store, PutCustomerCommand(customer_id="acme", plan="starter", changes={}), LATER)
+    known, _ = await put(store, PutCustomerCommand(customer_id="acme", plan="starter", changes={}, changed_by="key"), LATER)
     assert known == replace(ACME, plan_key="starter", plan_version=1, updated_at=LATER)
 
 
@@ -96,14 +97,16 @@ async def test_none_clears(store: CustomersStore, name: str) -> None:
 
 
 async def test_a_new_customer_is_billed_monthly_from_its_creation_where_nothing_else_is_named(store: CustomersStore) -> None:
-    new, is_new = await put(store, PutCustomerCommand(customer_id="acme", plan="pro", changes={}))
+    new, is_new = await put(store, PutCustomerCommand(customer_id="acme", plan="pro", changes={}, changed_by="key"))
     assert is_new
     assert (new.billing, new.phone_region) == (Billing(NOW, Interval.MONTH, ZoneInfo("UTC")), None)
-    assert (await put(store, PutCustomerCommand(customer_id="acme", plan="pro", changes={}), LATER))[0].billing.anchor == NOW
+    assert (await put(store, PutCustomerCommand(customer_id="acme", plan="pro", changes={}, changed_by="key"), LATER))[
+        0
+    ].billing.anchor == NOW
 
 
 async def test_a_new_customer_has_the_open_period_only_where_that_is_said(store: CustomersStore) -> None:
-    assert (await put(store, PutCustomerCommand(customer_id="acme", plan="pro", changes={"billing_anchor": None})))[
+    assert (await put(store, PutCustomerCommand(customer_id="acme", plan="pro", changes={"billing_anchor": None}, changed_by="key")))[
         0
     ].billing.anchor is None
 
@@ -172,7 +175,7 @@ async def test_of_two_who_create_a_customer_at_once_one_is_run_again(store: Cust
             await super().commit()
 
     with pytest.raises(ConcurrentUpdate):
-        await PutCustomer(lambda: OvertakenUnitOfWork(store), lambda: NOW, FakePhoneRegions()).execute(COMMAND)
+        await PutCustomer(lambda: OvertakenUnitOfWork(store), lambda: NOW, FakePhoneRegions(), uuid4).execute(COMMAND)
     assert store.customers["acme"].phone_region == "US"
 
 
@@ -183,7 +186,7 @@ async def test_of_two_who_put_a_customer_at_once_the_second_waits_for_the_first(
             await super().commit()
 
     await put(store)
-    use_case = PutCustomer(lambda: SlowUnitOfWork(store), lambda: NOW, FakePhoneRegions())
+    use_case = PutCustomer(lambda: SlowUnitOfWork(store), lambda: NOW, FakePhoneRegions(), uuid4)
     outcomes = await asyncio.gather(*(use_case.execute(naming(phone_region=region)) for region in ("US", "DE")))
     assert [is_new for _, is_new in outcomes] == [False, False]
     assert store.customers["acme"].phone_region == "DE"

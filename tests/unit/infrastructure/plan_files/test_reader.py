@@ -174,7 +174,7 @@ def test_a_byte_order_mark_and_windows_line_ends_are_no_mistake() -> None:
         ),
         (
             "sessions: {type: metered, limit: 1, reset: monthly}",
-            "sessions.reset: expected one of billing_period, month, week, day, never, got 'monthly'",
+            "sessions.reset: expected one of billing_period, year, quarter, month, week, day, hour, never, got 'monthly'",
         ),
         ("sessions: {type: metered, limit: 1, enforcement: firm}", "sessions.enforcement: expected one of hard, soft, got 'firm'"),
         (
@@ -354,10 +354,12 @@ def test_all_mistakes_of_a_file_are_told_at_once_in_the_order_of_its_lines() -> 
     """) == [
         "plans.yaml:2: features.calls.resolutoin: unknown field, expected one of unit, resolution, on_outage; did you mean 'resolution'?",
         "plans.yaml:5: plans.free.nmae: unknown field, expected one of name, entitlements; did you mean 'name'?",
-        "plans.yaml:7: plans.free.entitlements.calls.reset: expected one of billing_period, month, week, day, never, got 'yearly'",
+        "plans.yaml:7: plans.free.entitlements.calls.reset: expected one of billing_period, year, quarter, month, week, day, hour, never, "
+        "got 'yearly'",
         "plans.yaml:8: plans.free.entitlements.sesions: expected a declared metered feature; did you mean 'sessions'?",
         "plans.yaml:8: plans.free.entitlements.sesions.limit: expected a number of at least 0 or null, got -1",
-        "plans.yaml:11: plans.free.entitlements.minutes.reset: expected one of billing_period, month, week, day, never, got 'yearly'",
+        "plans.yaml:11: plans.free.entitlements.minutes.reset: expected one of billing_period, year, quarter, month, week, day, hour, "
+        "never, got 'yearly'",
         "plans.yaml:12: plans.free.entitlements.minutes.limit: expected a whole multiple of 1/60 minute, got 0.01",
         "plans.yaml:15: plans.pro.entitlements.sessions.limit: expected a number of at least 0 or null, got 'ten'",
         "plans.yaml:16: plans.pro.entitlements.ai_cost.value: expected a number, got 'much'",

@@ -224,6 +224,33 @@ class AsyncTollgate:
     async def customer(self, customer_id: str) -> models.Customer:
         return await self._send(requests.CUSTOMER, {"customer_id": customer_id})
 
+    def plan_history(self, customer_id: str) -> AsyncIterator[models.Terms]:
+        """What was, is and will be in force, newest first."""
+        return self._pages(requests.PLAN_HISTORY, {"customer_id": customer_id}, {})
+
+    async def schedule_plan(self, customer_id: str, plan: str, *, effective_at: datetime | str) -> models.Customer:
+        """Puts the customer on a plan later: at an instant, or at its `period_end`."""
+        body = {"plan": plan, "effective_at": effective_at}
+        return await self._send(requests.CHANGE_CUSTOMER, {"customer_id": customer_id}, body)
+
+    async def call_off_plan(self, customer_id: str) -> None:
+        await self._send(requests.CALL_OFF_PLAN, {"customer_id": customer_id})
+
+    async def override(self, customer_id: str, feature: str, limit: Quantity | None, **fields: Any) -> models.Override:
+        """A limit of the customer's own; None is unlimited. Fields: enforcement, until, reason."""
+        body = {"limit": None if limit is None else requests.amount(limit), **fields}
+        return await self._send(requests.OVERRIDE, {"customer_id": customer_id, "feature": feature}, body)
+
+    async def end_override(self, customer_id: str, feature: str) -> None:
+        await self._send(requests.END_OVERRIDE, {"customer_id": customer_id, "feature": feature})
+
+    async def put_addon(self, customer_id: str, plan: str, *, quantity: int = 1) -> models.Addon:
+        """Lets a plan count so many times on top of the customer's own."""
+        return await self._send(requests.PUT_ADDON, {"customer_id": customer_id, "plan_key": plan}, {"quantity": quantity})
+
+    async def end_addon(self, customer_id: str, plan: str) -> None:
+        await self._send(requests.END_ADDON, {"customer_id": customer_id, "plan_key": plan})
+
     async def put_plan(self, key: str, *, entitlements: Mapping[str, Mapping[str, Any]], name: str | None = None) -> models.Plan:
         """Publishes a version of a plan; unchanged content changes nothing."""
         return await self._send(requests.PUT_PLAN, {"key": key}, {"entitlements": entitlements, **_present(name=name)})

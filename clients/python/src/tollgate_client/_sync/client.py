@@ -224,6 +224,33 @@ class Tollgate:
     def customer(self, customer_id: str) -> models.Customer:
         return self._send(requests.CUSTOMER, {"customer_id": customer_id})
 
+    def plan_history(self, customer_id: str) -> Iterator[models.Terms]:
+        """What was, is and will be in force, newest first."""
+        return self._pages(requests.PLAN_HISTORY, {"customer_id": customer_id}, {})
+
+    def schedule_plan(self, customer_id: str, plan: str, *, effective_at: datetime | str) -> models.Customer:
+        """Puts the customer on a plan later: at an instant, or at its `period_end`."""
+        body = {"plan": plan, "effective_at": effective_at}
+        return self._send(requests.CHANGE_CUSTOMER, {"customer_id": customer_id}, body)
+
+    def call_off_plan(self, customer_id: str) -> None:
+        self._send(requests.CALL_OFF_PLAN, {"customer_id": customer_id})
+
+    def override(self, customer_id: str, feature: str, limit: Quantity | None, **fields: Any) -> models.Override:
+        """A limit of the customer's own; None is unlimited. Fields: enforcement, until, reason."""
+        body = {"limit": None if limit is None else requests.amount(limit), **fields}
+        return self._send(requests.OVERRIDE, {"customer_id": customer_id, "feature": feature}, body)
+
+    def end_override(self, customer_id: str, feature: str) -> None:
+        self._send(requests.END_OVERRIDE, {"customer_id": customer_id, "feature": feature})
+
+    def put_addon(self, customer_id: str, plan: str, *, quantity: int = 1) -> models.Addon:
+        """Lets a plan count so many times on top of the customer's own."""
+        return self._send(requests.PUT_ADDON, {"customer_id": customer_id, "plan_key": plan}, {"quantity": quantity})
+
+    def end_addon(self, customer_id: str, plan: str) -> None:
+        self._send(requests.END_ADDON, {"customer_id": customer_id, "plan_key": plan})
+
     def put_plan(self, key: str, *, entitlements: Mapping[str, Mapping[str, Any]], name: str | None = None) -> models.Plan:
         """Publishes a version of a plan; unchanged content changes nothing."""
         return self._send(requests.PUT_PLAN, {"key": key}, {"entitlements": entitlements, **_present(name=name)})

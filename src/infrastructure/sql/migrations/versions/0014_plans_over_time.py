@@ -14,8 +14,8 @@ depends_on = None
 LOCK_ACCOUNTS_V3 = """
     CREATE FUNCTION lock_accounts_v3(customer_ids text[], features text[], customers text[], at timestamptz)
     RETURNS TABLE (
-        customer_id text, feature text, used bigint, period_start timestamptz, period_end timestamptz, funds text,
-        held bigint, held_until timestamptz,
+        customer_id text, feature text, used bigint, period_start timestamptz, period_end timestamptz,
+        held bigint,
         plan_key text, plan_version integer, billing_anchor timestamptz, billing_interval text, time_zone text,
         billing_interval_count integer, week_starts_on text, agreement text
     )
@@ -32,24 +32,24 @@ LOCK_ACCOUNTS_V3 = """
         CROSS JOIN LATERAL (SELECT 1 FROM customer AS c WHERE c.customer_id = wanted.customer_id LIMIT 1) AS known
         ORDER BY wanted.customer_id COLLATE "C", wanted.feature COLLATE "C"
         ON CONFLICT (customer_id, feature) DO UPDATE SET used = counter.used
-        RETURNING counter.customer_id, counter.feature, counter.used, counter.period_start, counter.period_end, CAST(counter.funds AS text),
-            CAST(NULL AS bigint), CAST(NULL AS timestamptz),
+        RETURNING counter.customer_id, counter.feature, counter.used, counter.period_start, counter.period_end,
+            CAST(NULL AS bigint),
             CAST(NULL AS text), CAST(NULL AS integer), CAST(NULL AS timestamptz), CAST(NULL AS text), CAST(NULL AS text),
             CAST(NULL AS integer), CAST(NULL AS text), CAST(NULL AS text);
 
         RETURN QUERY
-        SELECT c.customer_id, NULL, CAST(NULL AS bigint), CAST(NULL AS timestamptz), CAST(NULL AS timestamptz), NULL,
-            CAST(NULL AS bigint), CAST(NULL AS timestamptz),
+        SELECT c.customer_id, NULL, CAST(NULL AS bigint), CAST(NULL AS timestamptz), CAST(NULL AS timestamptz),
+            CAST(NULL AS bigint),
             c.plan_key, c.plan_version, c.billing_anchor, c.billing_interval, c.time_zone,
             c.billing_interval_count, c.week_starts_on, CAST(c.agreement AS text)
         FROM unnest(customers) AS wanted (customer_id)
         CROSS JOIN LATERAL (SELECT * FROM customer AS c WHERE c.customer_id = wanted.customer_id LIMIT 1) AS c
         UNION ALL
-        SELECT wanted.customer_id, wanted.feature, NULL, NULL, NULL, NULL, holds.held, holds.held_until,
+        SELECT wanted.customer_id, wanted.feature, NULL, NULL, NULL, holds.held,
             NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
         FROM unnest(customer_ids, features) AS wanted (customer_id, feature)
         CROSS JOIN LATERAL (
-            SELECT CAST(sum(h.quantity) AS bigint) AS held, max(h.expires_at) AS held_until
+            SELECT CAST(sum(h.quantity) AS bigint) AS held
             FROM usage_hold AS h
             WHERE h.customer_id = wanted.customer_id AND h.feature = wanted.feature AND h.expires_at > at
             OFFSET 0
@@ -66,7 +66,6 @@ STATEMENTS = (
         ADD COLUMN week_starts_on text NOT NULL DEFAULT 'monday',
         ADD COLUMN agreement json
     """,
-    "ALTER TABLE usage_counter ADD COLUMN funds json",
     """
     CREATE TABLE terms_change (
         customer_id text NOT NULL,
