@@ -154,7 +154,7 @@ export interface paths {
         head?: never;
         /**
          * Patch Customer
-         * @description Change a customer in part. A plan or an anchor takes effect at once.
+         * @description Change a customer in part: at once, or its plan at an instant ahead or when the billing period ends.
          */
         patch: operations["patch_customer_api_v1_customers__customer_id__patch"];
         trace?: never;
@@ -857,6 +857,96 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/customers/{customer_id}/plan-history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Plan History
+         * @description Every change of plan, version, calendar, overrides and add-ons: when it takes effect, and who made it.
+         *
+         *     A scheduled change is there with the time that lies ahead; one that was called off before is not.
+         */
+        get: operations["plan_history_api_v1_customers__customer_id__plan_history_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/customers/{customer_id}/scheduled-change": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Call Off Scheduled Change
+         * @description Call the scheduled change of plan off. Where none is scheduled: the same.
+         */
+        delete: operations["call_off_scheduled_change_api_v1_customers__customer_id__scheduled_change_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/customers/{customer_id}/overrides/{feature}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Override Limit
+         * @description Put a limit of the customer's own in place of its plan's, at once. It stays when the plan changes.
+         */
+        put: operations["override_limit_api_v1_customers__customer_id__overrides__feature__put"];
+        post?: never;
+        /**
+         * End Override
+         * @description Let the plan's own limit count again, at once. Where there is no override: the same.
+         */
+        delete: operations["end_override_api_v1_customers__customer_id__overrides__feature__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/customers/{customer_id}/addons/{plan_key}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Put Addon
+         * @description Put a plan on top of the customer's own, so many times, at once: its metered limits, static numbers and booleans.
+         */
+        put: operations["put_addon_api_v1_customers__customer_id__addons__plan_key__put"];
+        post?: never;
+        /**
+         * End Addon
+         * @description Take the plan off the customer's own, at once. Where it is not there: the same.
+         */
+        delete: operations["end_addon_api_v1_customers__customer_id__addons__plan_key__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/uploads/{token}": {
         parameters: {
             query?: never;
@@ -887,6 +977,9 @@ export interface paths {
         /**
          * Get Usage
          * @description Where every feature of the customer's plan stands, at this moment; with `?breakdown=true` also by dimension.
+         *
+         *     With `?at=` as of another instant: under the plan, the calendar and the add-ons in force then, by when usage occurred. What was set
+         *     aside then is not kept, and counts as nothing.
          */
         get: operations["get_usage_api_v1_customers__customer_id__usage_get"];
         put?: never;
@@ -1023,6 +1116,26 @@ export interface components {
             /** Finished At */
             finished_at: string | null;
             step: components["schemas"]["StepAnswer"];
+        };
+        /**
+         * AddonAnswer
+         * @description A plan on top of the customer's own.
+         */
+        AddonAnswer: {
+            /** Plan */
+            plan: string;
+            /** Plan Version */
+            plan_version: number;
+            /** Quantity */
+            quantity: number;
+        };
+        /**
+         * AddonBody
+         * @description How often the plan counts on top of the customer's own.
+         */
+        AddonBody: {
+            /** Quantity */
+            quantity: number;
         };
         /**
          * AffordAnswer
@@ -1408,11 +1521,22 @@ export interface components {
             /** Billing Anchor */
             billing_anchor: string | null;
             billing_interval: components["schemas"]["Interval"];
+            /** Billing Interval Count */
+            billing_interval_count: number;
             /** Time Zone */
             time_zone: string;
+            week_starts_on: components["schemas"]["Weekday"];
             /** Phone Region */
             phone_region: string | null;
             period: components["schemas"]["PeriodBody"];
+            scheduled: components["schemas"]["ScheduledAnswer"] | null;
+            /**
+             * Addons
+             * @description how often each plan counts on top of the customer's own
+             */
+            addons: {
+                [key: string]: number;
+            };
         };
         /**
          * CustomerBody
@@ -1426,13 +1550,21 @@ export interface components {
              * @description where billing periods are counted from; null: one period that counts everything
              */
             billing_anchor?: string | null;
-            billing_interval?: components["schemas"]["Interval"];
+            billing_interval?: components["schemas"]["Interval"] | null;
+            /**
+             * Billing Interval Count
+             * @description how many intervals a billing period has: quarters are 3 months
+             * @example 3
+             */
+            billing_interval_count?: number | null;
             /**
              * Time Zone
              * @description an IANA name
              * @example Europe/Vienna
              */
-            time_zone?: string;
+            time_zone?: string | null;
+            /** @description the day that weekly limits reset on */
+            week_starts_on?: components["schemas"]["Weekday"] | null;
             /**
              * Phone Region
              * @description the country (ISO 3166) in which phone numbers without a country code are at home
@@ -1442,7 +1574,7 @@ export interface components {
         };
         /**
          * CustomerPatch
-         * @description What is to change: what is absent stays, and null clears.
+         * @description What is to change: what is absent stays, and null clears. With `effective_at`, the plan alone changes, then.
          */
         CustomerPatch: {
             /** Plan */
@@ -1452,19 +1584,32 @@ export interface components {
              * @description where billing periods are counted from; null: one period that counts everything
              */
             billing_anchor?: string | null;
-            billing_interval?: components["schemas"]["Interval"];
+            billing_interval?: components["schemas"]["Interval"] | null;
+            /**
+             * Billing Interval Count
+             * @description how many intervals a billing period has: quarters are 3 months
+             * @example 3
+             */
+            billing_interval_count?: number | null;
             /**
              * Time Zone
              * @description an IANA name
              * @example Europe/Vienna
              */
-            time_zone?: string;
+            time_zone?: string | null;
+            /** @description the day that weekly limits reset on */
+            week_starts_on?: components["schemas"]["Weekday"] | null;
             /**
              * Phone Region
              * @description the country (ISO 3166) in which phone numbers without a country code are at home
              * @example US
              */
             phone_region?: string | null;
+            /**
+             * Effective At
+             * @description when the plan changes: an instant ahead, or `period_end`; absent or null: at once
+             */
+            effective_at?: string | null;
         };
         /**
          * Direction
@@ -1867,6 +2012,12 @@ export interface components {
          */
         Mode: "enforce" | "record";
         /**
+         * Moment
+         * @description An instant that goes by a name.
+         * @enum {string}
+         */
+        Moment: "period_end";
+        /**
          * NewAssessment
          * @description What was assessed.
          */
@@ -2113,6 +2264,41 @@ export interface components {
          * @enum {string}
          */
         OperationStatus: "running" | "completed" | "failed";
+        /**
+         * OverrideAnswer
+         * @description A limit of the customer's own.
+         */
+        OverrideAnswer: {
+            /** Feature */
+            feature: string;
+            /** Limit */
+            limit: number | null;
+            enforcement: components["schemas"]["Enforcement"] | null;
+            /** Until */
+            until: string | null;
+            /** Reason */
+            reason: string | null;
+        };
+        /**
+         * OverrideBody
+         * @description A limit of the customer's own, in the feature's unit, in place of its plan's.
+         */
+        OverrideBody: {
+            /**
+             * Limit
+             * @description null: unlimited
+             */
+            limit: number | null;
+            /** @description null: the plan's */
+            enforcement?: components["schemas"]["Enforcement"] | null;
+            /**
+             * Until
+             * @description when it ends by itself; null: never
+             */
+            until?: string | null;
+            /** Reason */
+            reason?: string | null;
+        };
         /** Page[ConversationAnswer] */
         Page_ConversationAnswer_: {
             /** Items */
@@ -2167,6 +2353,16 @@ export interface components {
         Page_SessionAnswer_: {
             /** Items */
             items: components["schemas"]["SessionAnswer"][];
+            /**
+             * Next Cursor
+             * @description pass it as ?cursor= to get what follows; null on the last page
+             */
+            next_cursor: string | null;
+        };
+        /** Page[TermsAnswer] */
+        Page_TermsAnswer_: {
+            /** Items */
+            items: components["schemas"]["TermsAnswer"][];
             /**
              * Next Cursor
              * @description pass it as ?cursor= to get what follows; null on the last page
@@ -2399,7 +2595,7 @@ export interface components {
          * @description The period that a metered limit counts over.
          * @enum {string}
          */
-        Reset: "billing_period" | "month" | "week" | "day" | "never";
+        Reset: "billing_period" | "year" | "quarter" | "month" | "week" | "day" | "hour" | "never";
         /**
          * Rotation
          * @description How a key is replaced.
@@ -2425,6 +2621,21 @@ export interface components {
              * @description whether the session was booked above the limit
              */
             over_limit: boolean;
+        };
+        /**
+         * ScheduledAnswer
+         * @description A change of plan that takes effect by itself.
+         */
+        ScheduledAnswer: {
+            /** Plan */
+            plan: string;
+            /** Plan Version */
+            plan_version: number;
+            /**
+             * Effective At
+             * Format: date-time
+             */
+            effective_at: string;
         };
         /**
          * Scope
@@ -2589,6 +2800,42 @@ export interface components {
             limits: components["schemas"]["LearningLimits"];
         };
         /**
+         * TermsAnswer
+         * @description What is in force from `effective_at` on, and who put it so.
+         */
+        TermsAnswer: {
+            /**
+             * Effective At
+             * Format: date-time
+             */
+            effective_at: string;
+            /**
+             * Recorded At
+             * Format: date-time
+             */
+            recorded_at: string;
+            /** Changed By */
+            changed_by: string;
+            /** Reason */
+            reason: string | null;
+            /** Plan */
+            plan: string;
+            /** Plan Version */
+            plan_version: number;
+            /** Billing Anchor */
+            billing_anchor: string | null;
+            billing_interval: components["schemas"]["Interval"];
+            /** Billing Interval Count */
+            billing_interval_count: number;
+            /** Time Zone */
+            time_zone: string;
+            week_starts_on: components["schemas"]["Weekday"];
+            /** Overrides */
+            overrides: components["schemas"]["OverrideAnswer"][];
+            /** Addons */
+            addons: components["schemas"]["AddonAnswer"][];
+        };
+        /**
          * UploadAnswer
          * @description Where and how to send the bytes.
          */
@@ -2679,6 +2926,12 @@ export interface components {
             /** Sessions Completed */
             sessions_completed: number;
         };
+        /**
+         * Weekday
+         * @description The day that a calendar week begins on.
+         * @enum {string}
+         */
+        Weekday: "monday" | "tuesday" | "wednesday" | "thursday" | "friday" | "saturday" | "sunday";
         /**
          * WindowBody
          * @description What one unit of `conversations` pays for.
@@ -3520,7 +3773,7 @@ export interface operations {
                     "application/json": components["schemas"]["Refusal"];
                 };
             };
-            /** @description `invalid_billing_anchor`, `invalid_phone_region`, `invalid_time_zone` */
+            /** @description `invalid_billing_anchor`, `invalid_effective_at`, `invalid_phone_region`, `invalid_time_zone` */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -7119,6 +7372,488 @@ export interface operations {
             };
         };
     };
+    plan_history_api_v1_customers__customer_id__plan_history_get: {
+        parameters: {
+            query?: {
+                /** @description how many items at most */
+                limit?: number;
+                /** @description next_cursor of the page before */
+                cursor?: string | null;
+            };
+            header?: never;
+            path: {
+                /** @description the customer's id, chosen by you */
+                customer_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_TermsAnswer_"];
+                };
+            };
+            /** @description `unauthenticated` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `forbidden` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `customer_not_found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description `identity_provider_unavailable`, `overloaded`, `storage_unavailable` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    call_off_scheduled_change_api_v1_customers__customer_id__scheduled_change_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the customer's id, chosen by you */
+                customer_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `unauthenticated` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `forbidden` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `customer_not_found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description `identity_provider_unavailable`, `overloaded`, `storage_unavailable` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    override_limit_api_v1_customers__customer_id__overrides__feature__put: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                feature: string;
+                /** @description the customer's id, chosen by you */
+                customer_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OverrideBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OverrideAnswer"];
+                };
+            };
+            /** @description `bad_request` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `unauthenticated` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `feature_not_in_plan`, `forbidden` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `customer_not_found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `request_too_large` */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `unsupported_media_type` */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `invalid_quantity`, `invalid_until` */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"] | components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description `identity_provider_unavailable`, `overloaded`, `storage_unavailable` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    end_override_api_v1_customers__customer_id__overrides__feature__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                feature: string;
+                /** @description the customer's id, chosen by you */
+                customer_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `unauthenticated` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `forbidden` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `customer_not_found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description `identity_provider_unavailable`, `overloaded`, `storage_unavailable` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    put_addon_api_v1_customers__customer_id__addons__plan_key__put: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                plan_key: string;
+                /** @description the customer's id, chosen by you */
+                customer_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AddonBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AddonAnswer"];
+                };
+            };
+            /** @description `bad_request` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `unauthenticated` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `forbidden` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `customer_not_found`, `plan_not_found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `too_many_addons` */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `request_too_large` */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `unsupported_media_type` */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description `identity_provider_unavailable`, `overloaded`, `storage_unavailable` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    end_addon_api_v1_customers__customer_id__addons__plan_key__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                plan_key: string;
+                /** @description the customer's id, chosen by you */
+                customer_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `unauthenticated` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `forbidden` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `customer_not_found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description `identity_provider_unavailable`, `overloaded`, `storage_unavailable` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
     receive_upload_api_v1_uploads__token__put: {
         parameters: {
             query?: never;
@@ -7215,6 +7950,10 @@ export interface operations {
         parameters: {
             query?: {
                 breakdown?: boolean;
+                /** @description as it stood, or will stand, at that instant: what had occurred by then */
+                at?: string | null;
+                /** @description with `at`: leaves out what was recorded later */
+                known_at?: string | null;
             };
             header?: never;
             path: {
@@ -7261,13 +8000,13 @@ export interface operations {
                     "application/json": components["schemas"]["Refusal"];
                 };
             };
-            /** @description Validation Error */
+            /** @description `not_yet_a_customer` */
             422: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["HTTPValidationError"];
+                    "application/json": components["schemas"]["Refusal"] | components["schemas"]["HTTPValidationError"];
                 };
             };
             /** @description `identity_provider_unavailable`, `overloaded`, `storage_unavailable` */
