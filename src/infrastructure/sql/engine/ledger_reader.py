@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
+from uuid import UUID
 
 from core.metering.ledger import Breakdown, LedgerQuery, Share, UsageRecord
 from core.metering.ports import LedgerReader
@@ -12,8 +13,7 @@ from infrastructure.sql.driver.reader import of_customer
 from infrastructure.sql.driver.statements import HotStatement
 from infrastructure.sql.engine.ledger import SUM_MAX, to_record
 
-_NEWEST: Final = HotStatement(
-    """
+NEWEST: Final = """
     SELECT r.*
     FROM (
         SELECT feature FROM usage_counter WHERE customer_id = :customer_id
@@ -22,7 +22,7 @@ _NEWEST: Final = HotStatement(
     CROSS JOIN LATERAL (
         SELECT * FROM usage_record AS r
         WHERE r.customer_id = :customer_id AND r.feature = used.feature
-          AND r.occurred_at >= :since AND r.occurred_at < :until
+          AND r.occurred_at >= :since
           AND (CAST(:dimension AS text) IS NULL OR r.dimension = :dimension)
           AND (r.occurred_at, r.id) < (CAST(:before_at AS timestamptz), CAST(:before_id AS uuid))
         ORDER BY r.occurred_at DESC, r.id DESC
@@ -30,15 +30,18 @@ _NEWEST: Final = HotStatement(
     ) AS r
     ORDER BY r.occurred_at DESC, r.id DESC
     LIMIT :limit
-    """
-)
-"""Feature by feature, so that every page is read off the index that keeps periods, however long the history is."""
+"""
+"""Feature by feature, so that every page is read off the index that keeps periods, however long the history is.
+
+Only one condition bounds a page from above: beside a second one, such as `occurred_at < :until`, the scan begins there and walks to the
+page, which takes the longer the deeper the page is.
+"""
 
 NEWEST_OF_REFERENCE: Final = """
     SELECT * FROM usage_record
     WHERE customer_id = :customer_id AND reference = :reference
       AND (CAST(:feature AS text) IS NULL OR feature = :feature)
-      AND occurred_at >= :since AND occurred_at < :until
+      AND occurred_at >= :since
       AND (CAST(:dimension AS text) IS NULL OR dimension = :dimension)
       AND (occurred_at, id) < (CAST(:before_at AS timestamptz), CAST(:before_id AS uuid))
     ORDER BY occurred_at DESC, id DESC
@@ -46,9 +49,11 @@ NEWEST_OF_REFERENCE: Final = """
 """
 """Off the index of references, which is in the same order."""
 
+_NEWEST: Final = HotStatement(NEWEST)
 _NEWEST_OF_REFERENCE: Final = HotStatement(NEWEST_OF_REFERENCE)
 
-_LAST_ID: Final = "ffffffff-ffff-ffff-ffff-ffffffffffff"
+_FIRST_ID: Final = UUID(int=0)
+_END: Final = (END, UUID(int=2**128 - 1))
 
 
 _BREAKDOWN: Final = HotStatement(
@@ -80,14 +85,13 @@ class SqlLedgerReader(LedgerReader):
         self._connections = connections
 
     async def newest(self, query: LedgerQuery) -> Sequence[UsageRecord]:
-        before_at, before_id = query.before or (END, _LAST_ID)
+        before_at, before_id = min(query.before or _END, (query.until, _FIRST_ID) if query.until else _END)
         parameters = {
             "customer_id": query.customer_id,
             "feature": query.feature,
             "dimension": query.dimension,
             "reference": query.reference,
             "since": query.since or BEGINNING,
-            "until": query.until or END,
             "before_at": before_at,
             "before_id": before_id,
             "limit": query.limit,
