@@ -31,7 +31,12 @@ def create_app(container: Container) -> FastAPI:
             yield
 
     app = Service(
-        title="Tollgate", version=version("tollgate-service"), lifespan=whole_life, redoc_url=None, telemetry=telemetry(os.environ)
+        title="Tollgate",
+        version=version("tollgate-service"),
+        lifespan=whole_life,
+        redoc_url=None,
+        telemetry=telemetry(os.environ),
+        cors_origins=container.settings().cors_origins,
     )
     app.state.container = container
     errors.install(app)

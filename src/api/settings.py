@@ -1,5 +1,6 @@
 """What can be set from outside, by environment variables that start with TOLLGATE_."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -18,6 +19,19 @@ def _long_enough(secret: SecretStr) -> SecretStr:
 
 
 Secret = Annotated[SecretStr, AfterValidator(_long_enough)]
+
+
+_ORIGIN: Final = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
+
+
+def _origin(text: str) -> str:
+    """As browsers send it: `*` is none, since it would let every page in."""
+    if not _ORIGIN.fullmatch(text):
+        raise ValueError(f"{text!r} is no origin: scheme, host and port in small letters are expected, such as https://app.example.com")
+    return text
+
+
+Origin = Annotated[str, AfterValidator(_origin)]
 
 
 class Settings(BaseSettings):
@@ -47,6 +61,9 @@ class Settings(BaseSettings):
     )
     schema_newer: bool = Field(False, description="set by `tollgate serve` for its server processes")
     public_url: str = Field("http://127.0.0.1:8000", description="how callers reach the service; upload URLs begin with it")
+    cors_origins: Annotated[tuple[Origin, ...], NoDecode] = Field(
+        (), description="separated by commas: the origins of web pages that may call with user tokens, and upload"
+    )
     upload_secret: Secret | None = Field(None, description="signs upload URLs; absent: one that is kept in the data directory")
 
     @property
@@ -54,7 +71,7 @@ class Settings(BaseSettings):
         """The one that is set, or the one in the data directory."""
         return self.journal_dir or self.data_dir / "journal"
 
-    @field_validator("jwt_secrets_old", mode="before")
+    @field_validator("jwt_secrets_old", "cors_origins", mode="before")
     @classmethod
     def _separated(cls, value: Any) -> Any:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
