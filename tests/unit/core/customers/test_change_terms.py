@@ -24,7 +24,7 @@ from core.metering.account import CustomerNotFound
 from core.metering.balance import FeatureNotInPlan
 from core.plans.agreement import NO_AGREEMENT, Addon, Override
 from core.plans.features import InvalidQuantity
-from core.plans.periods import Billing, Interval
+from core.plans.periods import Billing, Interval, Weekday
 from core.plans.plan import Metered, Plan, PlanNotFound
 from core.plans.terms import Terms, TermsHistory
 from tests.unit.fakes.customers import CustomersStore, FakePhoneRegions
@@ -217,7 +217,10 @@ async def test_who_changed_what_is_kept_and_what_changes_nothing_is_not(store: C
     assert (created.recorded_by, created.plan, created.billing) == ("owner", ("pro", 1), MONTHLY)
     await patch(store, {"billing_interval_count": 3, "time_zone": None})
     assert len(store.terms) == 2
-    assert store.customers["acme"].billing == MONTHLY._replace(interval_count=3)
+    await patch(store, {"week_starts_on": Weekday.SUNDAY})
+    await patch(store, {"billing_interval": Interval.YEAR})
+    kept = MONTHLY._replace(interval=Interval.YEAR, interval_count=3, week_starts_on=Weekday.SUNDAY)
+    assert store.customers["acme"].billing == kept
     assert all(isinstance(entry.id, UUID) for entry in store.terms.values())
 
 
