@@ -185,7 +185,7 @@ def test_a_revoked_key_is_refused_from_then_on(service: Service) -> None:
 def test_a_key_is_stored_by_its_hash_only(service: Service, keys: dict[Scope, str]) -> None:
     stored = str(service.database.rows("SELECT * FROM service_key"))
     for text in keys.values():
-        assert text.rpartition("_")[2] not in stored
+        assert text.split("_", 2)[2] not in stored
 
 
 def forged_tokens(customer_id: str) -> dict[str, str]:

@@ -58,7 +58,7 @@ async def driver(connections: Connections) -> AsyncIterator[Driver]:
     """A connection of the test's own: temporary tables end with it."""
     live, _ = await connections.take(lambda live: live.driver.execute("SELECT 1"))
     yield live.driver
-    await connections.discard(live)
+    connections.discard(live)
 
 
 async def rows_of(driver: Driver, *columns: Column[Any], key: tuple[str, ...] = (), name: str = "tally", **how: Any) -> Rows[Any]:
