@@ -91,6 +91,11 @@ def test_what_cannot_be_scheduled_or_set_is_refused(service: Service, customer: 
     assert service.admin.get(customer).json() == before
 
 
+def test_an_instant_that_is_none_is_told_with_what_is_expected(service: Service, customer: str) -> None:
+    answer = service.admin.patch(customer, json={"plan": "free", "effective_at": "tomorrow"}).json()
+    assert "'period_end' is expected, or a time in RFC 3339" in answer["detail"][0]["msg"]
+
+
 def test_an_open_period_has_no_end(service: Service, customer: str) -> None:
     service.admin.patch(customer, json={"billing_anchor": None})
     refused(service.admin.patch(customer, json={"plan": "free", "effective_at": "period_end"}), 422, "invalid_effective_at")

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Final, cast
 
 from fastapi import APIRouter, Request
-from pydantic import Field, PlainValidator, TypeAdapter, WithJsonSchema, model_validator
+from pydantic import Field, PlainValidator, TypeAdapter, ValidationError, WithJsonSchema, model_validator
 
 from api.dependencies import CustomerAdmin, CustomerReader, container_of
 from api.docs import refusals
@@ -24,7 +24,12 @@ _INSTANT: Final = TypeAdapter(Instant)
 
 
 def _moment(value: Any) -> datetime | Moment:
-    return Moment.PERIOD_END if value == Moment.PERIOD_END else _INSTANT.validate_python(value)
+    if value == Moment.PERIOD_END:
+        return Moment.PERIOD_END
+    try:
+        return _INSTANT.validate_python(value)
+    except ValidationError as error:
+        raise ValueError("'period_end' is expected, or a time in RFC 3339 with an offset, such as '2027-01-01T00:00:00Z'") from error
 
 
 EffectiveAt = Annotated[
