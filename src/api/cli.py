@@ -74,6 +74,9 @@ def serve(
     workers: Annotated[int, typer.Option(min=1, max=64, help="How many server processes.")] = 1,
     example_customer: Annotated[str | None, typer.Option(help="Create this customer, and print a token and a request for it.")] = None,
     migrate: Annotated[bool, typer.Option("--migrate", help="Upgrade the schema of a configured database first.")] = False,
+    limit_connections: Annotated[
+        int | None, typer.Option(min=1, help="Connections of each server process (TOLLGATE_LIMIT_CONNECTIONS, default 4096).")
+    ] = None,
 ) -> None:
     """Start the service; without TOLLGATE_DATABASE_URL with an embedded PostgreSQL, which it creates and upgrades in the data directory.
 
@@ -82,7 +85,11 @@ def serve(
     from api.commands.serve import Options
     from api.commands.serve import serve as run
 
-    run(_settings(data_dir=data_dir, plans=plans), Options(host, port, workers, example_customer, migrate), _say)
+    run(
+        _settings(data_dir=data_dir, plans=plans, limit_connections=limit_connections),
+        Options(host, port, workers, example_customer, migrate),
+        _say,
+    )
 
 
 @app.command()

@@ -59,6 +59,9 @@ class Settings(BaseSettings):
     journal_seconds_max: int = Field(
         3600, ge=1, le=7 * 24 * 3600, description="for how long decisions are admitted, and keys known, without the database"
     )
+    limit_connections: int = Field(4096, ge=1, description="of each server process; beyond them only health checks are answered")
+    head_seconds_max: int = Field(10, ge=1, description="until a request's line and headers are there")
+    body_seconds_max: int = Field(30, ge=1, description="until a request's body is there; more where it comes at 16 KiB a second")
     schema_newer: bool = Field(False, description="set by `tollgate serve` for its server processes")
     public_url: str = Field("http://127.0.0.1:8000", description="how callers reach the service; upload URLs begin with it")
     cors_origins: Annotated[tuple[Origin, ...], NoDecode] = Field(

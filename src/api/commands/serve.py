@@ -21,6 +21,8 @@ from api.commands import CommandFailed, database, plans, pooling
 from api.commands.tokens import sign
 from api.container import Container
 from api.operational import MULTIPROCESS
+from api.server.bounds import Bounds, connections_within, raise_descriptors
+from api.server.front import Front
 from api.settings import Settings, revealed
 from core.customers.put_customer import PutCustomerCommand
 from core.metering.account import CustomerNotFound
@@ -53,6 +55,7 @@ def serve(settings: Settings, options: Options, say: Callable[[str], None]) -> N
         with ExitStack() as stack:
             directory = stack.enter_context(DataDirectory(settings.data_dir))
             listener = stack.enter_context(_listening(options.host, options.port))
+            front = _front(settings, say)
             is_embedded = settings.database_url is None
             key_is_ours = is_embedded and settings.admin_key is None
             if settings.database_url is None:
@@ -68,7 +71,7 @@ def serve(settings: Settings, options: Options, say: Callable[[str], None]) -> N
             if options.workers > 1:
                 os.environ[MULTIPROCESS] = stack.enter_context(tempfile.TemporaryDirectory(prefix="tollgate-metrics-"))
             say(_banner(settings, listener, options, shows_key=key_is_ours))
-            _run(listener, options.workers)
+            _run(listener, options.workers, front)
     except (DataDirectoryError, EmbeddedPostgresError) as error:
         raise CommandFailed(str(error)) from error
 
@@ -197,10 +200,20 @@ def _curl(address: str, token: str) -> str:
     return f"curl -X POST {address}/api/v1/sessions -H 'Authorization: Bearer {token}' -H 'Content-Type: application/json' -d '{body}'"
 
 
-def _run(listener: socket.socket, workers: int) -> None:
+def _front(settings: Settings, say: Callable[[str], None]) -> Front:
+    wanted = settings.limit_connections
+    connections_max = connections_within(raise_descriptors(), wanted)
+    if connections_max < wanted:
+        say(f"{connections_max} connections at most for each server process, not {wanted}: raise the limit of open files (ulimit -Hn).")
+    return Front(Bounds(connections_max, settings.head_seconds_max, settings.body_seconds_max))
+
+
+def _run(listener: socket.socket, workers: int, front: Front) -> None:
     config = uvicorn.Config(
         "api.app:from_environment",
         factory=True,
+        http=front,  # type: ignore[arg-type]  # called like a class
+        ws="none",
         workers=workers,
         access_log=False,
         log_level="warning",

@@ -26,6 +26,11 @@ def request_id_of(scope: Scope) -> bytes:
     return found
 
 
+def stamps(scope: Scope) -> tuple[tuple[bytes, bytes], ...]:
+    """The headers that every answer has."""
+    return ((REQUEST_ID, request_id_of(scope)), *_FIXED)
+
+
 def stamped(scope: Scope, send: Send) -> Send:
     """A `send` that adds them. It is no coroutine function, which would take as long again as what it does."""
 
