@@ -14,6 +14,7 @@ from fastapi.telemetry import TelemetryConfig
 
 from api import docs, errors, operational
 from api.container import Container, running
+from api.frame.allowance import Allowance
 from api.frame.service import Service
 from api.settings import Settings
 from api.v1 import events
@@ -39,6 +40,7 @@ def create_app(container: Container) -> FastAPI:
         cors_origins=container.settings().cors_origins,
     )
     app.state.container = container
+    app.state.bulk_allowance = Allowance(container.settings().bulk_bytes_max)
     errors.install(app)
     docs.install(app, events.schemas())
     # The routes themselves and not their routers: FastAPI goes through an included router twice, once to find that it has the route,

@@ -12,6 +12,7 @@ from fastapi import FastAPI, Request
 from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -243,6 +244,16 @@ INTERNAL_ERROR: Final = {
 
 MISTAKES_MAX: Final = 20
 """So many mistakes of a request are told at most: nobody reads more, and a body may have hundreds of thousands."""
+_COUNTED_MAX: Final = 1_000
+"""Of so many the first are told. Where there are more, it is told that there are: all are built before the first can be seen."""
+
+
+def first_mistakes(error: ValidationError, counted_max: int = _COUNTED_MAX) -> list[Any]:
+    """Of a body that does not fit its model, without what was sent."""
+    count = error.error_count()
+    if count > counted_max:
+        return [{"type": "too_many_mistakes", "loc": (), "msg": f"There are {count:,} mistakes, too many to be listed"}]
+    return error.errors(include_url=False, include_context=False, include_input=False)[:MISTAKES_MAX]
 
 
 def mistakes(errors: Iterable[Any]) -> Any:

@@ -62,6 +62,11 @@ class Settings(BaseSettings):
     limit_connections: int = Field(4096, ge=1, description="of each server process; beyond them only health checks are answered")
     head_seconds_max: int = Field(10, ge=1, description="until a request's line and headers are there")
     body_seconds_max: int = Field(30, ge=1, description="until a request's body is there; more where it comes at 16 KiB a second")
+    bulk_bytes_max: int = Field(
+        64 * 1024 * 1024,
+        ge=8 * 1024 * 1024,
+        description="of bodies beyond 64 KiB that one process holds at a time; more are refused with 503",
+    )
     schema_newer: bool = Field(False, description="set by `tollgate serve` for its server processes")
     public_url: str = Field("http://127.0.0.1:8000", description="how callers reach the service; upload URLs begin with it")
     cors_origins: Annotated[tuple[Origin, ...], NoDecode] = Field(

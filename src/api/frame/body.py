@@ -10,10 +10,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive
 
-from api.errors import MISTAKES_MAX
+from api.errors import first_mistakes
 
 BODY_BYTES_MAX: Final = 64 * 1024
 """What a route takes that says nothing else: many times what any of them needs."""
+STREAMED_BYTES_MAX: Final = 10**15
+"""No bound, for a route that passes on what comes and keeps none of it."""
 
 _DIGITS_MAX: Final = 18
 _INTEGER_DIGITS_MAX: Final = 4_000
@@ -119,5 +121,4 @@ def is_json(content_type: str | None) -> bool:
 
 def located(error: ValidationError, where: tuple[str | int, ...]) -> list[dict[str, Any]]:
     """The first mistakes, with where they are; the input itself is left out."""
-    found = error.errors(include_url=False, include_context=False, include_input=False)[:MISTAKES_MAX]
-    return [{**mistake, "loc": (*where, *mistake["loc"])} for mistake in found]
+    return [{**mistake, "loc": (*where, *mistake["loc"])} for mistake in first_mistakes(error)]

@@ -8,8 +8,9 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from pydantic import TypeAdapter
 
-from api.frame.body import BODY_BYTES_MAX
+from api.frame.body import BODY_BYTES_MAX, STREAMED_BYTES_MAX
 from api.frame.commands import Carried, carried
+from api.frame.fields import BULK_FIELDS_MAX, FIELDS_MAX
 from api.frame.unusual import require_usual
 
 
@@ -55,9 +56,16 @@ class Declaration:
     query: Mapping[str, Parameter]
     body: Body | None
     body_bytes_max: int
+    is_bulk: bool
+    """Whether its bodies are so large that many at once would fill the memory."""
     command: Carried | None
     answer: TypeAdapter[Any] | None
     status: int
+
+    @property
+    def fields_max(self) -> int:
+        """How many fields a body may have."""
+        return BULK_FIELDS_MAX if self.is_bulk else FIELDS_MAX
 
 
 def body_bytes_max(route: APIRoute) -> int:
@@ -80,6 +88,7 @@ def declaration_of(route: APIRoute) -> Declaration:
         query={field.alias: _parameter(field) for field in dependant.query_params},
         body=_body(route),
         body_bytes_max=body_bytes_max(route),
+        is_bulk=BODY_BYTES_MAX < body_bytes_max(route) < STREAMED_BYTES_MAX,
         command=command,
         answer=route.response_field._type_adapter if route.response_field is not None else None,
         status=route.status_code or 200,

@@ -17,6 +17,7 @@ from api.frame import body as bodies
 from api.frame.answers import Answer, answer_of, answer_with, answer_without_body, responding
 from api.frame.body import bounded, located
 from api.frame.declaration import Declaration, Dependency, Parameter, body_bytes_max, declaration_of
+from api.frame.fields import require_few_fields
 from api.frame.paths import Template, segments_of
 from api.frame.request import FrameRequest
 from api.frame.unusual import Unusual
@@ -68,6 +69,15 @@ async def answer(route: FrameRoute, path: Mapping[str, str], scope: Scope, recei
     declaration = route.declaration
     assert declaration is not None
     scope["route"], scope["endpoint"], scope["path_params"] = route, route.endpoint, path
+    if not declaration.is_bulk:
+        await _answered(declaration, path, scope, receive, send)
+        return
+    with scope["app"].state.bulk_allowance.lease() as lease:
+        counting = lease.counting(receive, FrameRequest(scope).headers.get("content-length"))
+        await _answered(declaration, path, scope, counting, send)
+
+
+async def _answered(declaration: Declaration, path: Mapping[str, str], scope: Scope, receive: Receive, send: Send) -> None:
     try:
         found = await _carried_out(declaration, path, scope, receive)
     except ClientDisconnect:
@@ -175,6 +185,7 @@ async def _take_body(declaration: Declaration, request: Request, receive: Receiv
             values[body.name] = body.default
         return
     bodies.require_plain(content, headers.get("content-encoding"))
+    require_few_fields(content, declaration.fields_max)
     try:
         values[body.name] = bodies.validated(body.adapter, content, headers.get("content-type"))
     except ValidationError as error:

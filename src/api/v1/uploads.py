@@ -1,20 +1,18 @@
 """/api/v1/uploads: where signed upload URLs lead when files are kept on local disk."""
 
 from collections.abc import AsyncIterator
-from typing import Annotated, Final
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, Response
 from starlette.requests import ClientDisconnect
 
 from api.dependencies import container_of
 from api.docs import refusals
+from api.frame.body import STREAMED_BYTES_MAX
 from api.frame.route import FrameRoute
 from core.sessions.uploads import UploadInterrupted
 
 router = APIRouter(prefix="/api/v1/uploads", tags=["coaching sessions"], route_class=FrameRoute)
-
-STREAMED_BYTES_MAX: Final = 10**15
-"""No bound for a stream: how many bytes are taken is what the URL was signed for."""
 
 
 @router.put(
