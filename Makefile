@@ -22,7 +22,7 @@ $(VENV)/.ready: requirements-dev.lock pyproject.toml
 	@touch $@
 
 run: setup ## start the service with an embedded PostgreSQL and the example plans
-	@exec $(BIN)/tollgate serve --port $(PORT) --data-dir $(DATA_DIR) --plans plans.yaml --example-customer demo
+	@exec $(BIN)/tollgate serve --port $(PORT) --data-dir $(DATA_DIR) --plans plans.yaml --example-customer demo --show-admin-key
 
 test: setup ## pass all tests, in two processes
 	@$(BIN)/pytest -n 2 --dist worksteal

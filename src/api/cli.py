@@ -77,6 +77,9 @@ def serve(
     limit_connections: Annotated[
         int | None, typer.Option(min=1, help="Connections of each server process (TOLLGATE_LIMIT_CONNECTIONS, default 4096).")
     ] = None,
+    show_admin_key: Annotated[
+        bool, typer.Option("--show-admin-key", help="Print the generated admin key at this start too, and not only at the first.")
+    ] = False,
 ) -> None:
     """Start the service; without TOLLGATE_DATABASE_URL with an embedded PostgreSQL, which it creates and upgrades in the data directory.
 
@@ -87,7 +90,7 @@ def serve(
 
     run(
         _settings(data_dir=data_dir, plans=plans, limit_connections=limit_connections),
-        Options(host, port, workers, example_customer, migrate),
+        Options(host, port, workers, example_customer, migrate, show_admin_key),
         _say,
     )
 

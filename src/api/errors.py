@@ -45,7 +45,14 @@ from core.plans.features import InvalidQuantity
 from core.plans.plan import FeatureConflict, InvalidPlan, PlanNotFound, PlanVersionConflict
 from core.plans.publish_plan import FeatureInUse, InvalidFeature
 from core.sessions.session import InvalidSessionState, SessionNotFound, UploadMissing
-from core.sessions.uploads import FileSizeExceeded, InvalidUploadUrl, UnsupportedMediaType, UploadInterrupted, UploadUrlExpired
+from core.sessions.uploads import (
+    FileSizeExceeded,
+    InvalidUploadUrl,
+    UnsupportedMediaType,
+    UploadInProgress,
+    UploadInterrupted,
+    UploadUrlExpired,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +96,7 @@ TABLE: Final[Mapping[type[DomainError], Told]] = {
     ReservationNotHeld: Told(409, "reservation_not_held"),
     StepConflict: Told(409, "step_conflict"),
     TooManyAddons: Told(409, "too_many_addons"),
+    UploadInProgress: Told(409, "upload_in_progress", {"Retry-After": "5"}),
     UploadMissing: Told(409, "upload_missing"),
     UploadUrlExpired: Told(410, "upload_url_expired"),
     FileSizeExceeded: Told(413, "file_size_exceeded"),

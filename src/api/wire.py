@@ -23,6 +23,7 @@ from pydantic import (
     StringConstraints,
     WithJsonSchema,
 )
+from pydantic_core import PydanticCustomError
 
 from core import text
 from core.errors import NotFoundError
@@ -231,7 +232,20 @@ class Page(Answer, Generic[T]):
         return Page(items=[answer(item) for item in self.items], next_cursor=self.next_cursor)
 
 
-Limit = Annotated[int, Query(ge=1, le=PAGE_SIZE_MAX, description="how many items at most")]
+_WHOLE: Final = re.compile(r"-?[0-9]{1,18}")
+
+
+def _whole(text: Any) -> Any:
+    if isinstance(text, str) and not _WHOLE.fullmatch(text):
+        raise PydanticCustomError("int_parsing", "Digits are expected")
+    return text
+
+
+QueryInteger = Annotated[int, BeforeValidator(_whole)]
+"""A whole number in a query: digits, and nothing that only looks like them, such as 60.0 or 6_0. In a body it is a JSON number without a
+fraction: `strict=True`."""
+
+Limit = Annotated[QueryInteger, Query(ge=1, le=PAGE_SIZE_MAX, description="how many items at most")]
 Cursor = Annotated[str | None, Query(max_length=2_000, description="next_cursor of the page before")]
 
 

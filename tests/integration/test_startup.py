@@ -135,8 +135,12 @@ def test_what_a_fresh_start_prints_works_when_pasted() -> None:
                 assert '"status":"uploading"' in answer
             before = (key[1], (Path(name) / "jwt_secret").read_text())
         with Service(data_dir=Path(name), **secrets) as again:
+            assert key[1] not in again.output
+            assert f"it is kept in {Path(name) / 'admin_key'}" in again.output
             assert again.key(before[0]).get("/api/v1/customers/demo").status_code == 200
             assert (Path(name) / "jwt_secret").read_text() == before[1]
+        with Service(data_dir=Path(name), arguments=["--show-admin-key"], **secrets) as shown:
+            assert f"admin key   {key[1]}" in shown.output
 
 
 def test_a_second_instance_on_the_same_data_is_refused_and_the_first_goes_on(database_url: str) -> None:

@@ -33,6 +33,8 @@ from infrastructure.sql.upkeep.migrate import Standing
 BACKLOG: Final = 2048
 SHUTDOWN_SECONDS_MAX: Final = 20
 """What is still under way then is given up: container platforms wait 30 s before they kill a process."""
+ADMIN_KEY: Final = "admin_key"
+"""The name of the generated one in the data directory. It is shown once: what a start prints is kept in logs."""
 EXAMPLE_PLAN: Final = "free"
 EXAMPLE_TOKEN_SECONDS: Final = 24 * 3600
 
@@ -46,6 +48,7 @@ class Options:
     workers: int
     example_customer: str | None
     migrate: bool = False
+    show_admin_key: bool = False
 
 
 def serve(settings: Settings, options: Options, say: Callable[[str], None]) -> None:
@@ -58,6 +61,7 @@ def serve(settings: Settings, options: Options, say: Callable[[str], None]) -> N
             front = _front(settings, say)
             is_embedded = settings.database_url is None
             key_is_ours = is_embedded and settings.admin_key is None
+            shows_key = options.show_admin_key or not directory.has(ADMIN_KEY)
             if settings.database_url is None:
                 settings = _with_secrets(settings, directory)
                 say("Starting PostgreSQL …")
@@ -70,7 +74,7 @@ def serve(settings: Settings, options: Options, say: Callable[[str], None]) -> N
             _to_environment(settings)
             if options.workers > 1:
                 os.environ[MULTIPROCESS] = stack.enter_context(tempfile.TemporaryDirectory(prefix="tollgate-metrics-"))
-            say(_banner(settings, listener, options, shows_key=key_is_ours))
+            say(_banner(settings, listener, options, shows_key=shows_key if key_is_ours else None))
             _run(listener, options.workers, front)
     except (DataDirectoryError, EmbeddedPostgresError) as error:
         raise CommandFailed(str(error)) from error
@@ -102,7 +106,7 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
 
 def _with_secrets(settings: Settings, directory: DataDirectory) -> Settings:
     """With the embedded database, what is not set is generated once and kept in the data directory."""
-    admin_key = revealed(settings.admin_key) or directory.secret("admin_key", prefix="tg_")
+    admin_key = revealed(settings.admin_key) or directory.secret(ADMIN_KEY, prefix="tg_")
     changes = {"admin_key": SecretStr(admin_key)}
     if settings.jwt_secret is None and settings.jwks_url is None:
         changes["jwt_secret"] = SecretStr(directory.secret("jwt_secret"))
@@ -183,11 +187,13 @@ def _to_environment(settings: Settings) -> None:
     os.environ.update({f"TOLLGATE_{name}": value for name, value in values.items() if value})
 
 
-def _banner(settings: Settings, listener: socket.socket, options: Options, *, shows_key: bool) -> str:
+def _banner(settings: Settings, listener: socket.socket, options: Options, *, shows_key: bool | None) -> str:
+    """`shows_key`: whether the admin key that was generated is shown, or where it is kept; None: it is the operator's own."""
     address = _address(listener)
     lines = ["", f"Tollgate is ready at {address}   (documentation: {address}/docs)", ""]
-    if shows_key:
-        lines.append(f"  admin key   {revealed(settings.admin_key)}")
+    if shows_key is not None:
+        shown = revealed(settings.admin_key) if shows_key else f"as at the first start: it is kept in {settings.data_dir / ADMIN_KEY}"
+        lines.append(f"  admin key   {shown}")
     if options.example_customer:
         lines.append(f"  customer    {options.example_customer}, on the plan '{EXAMPLE_PLAN}' if it is new")
         token = sign(settings, options.example_customer, EXAMPLE_TOKEN_SECONDS)

@@ -12,7 +12,7 @@ from api.docs import refusals
 from api.errors import code_of
 from api.frame.route import FrameRoute
 from api.v1.bodies import RUNS_MAX, BalanceAnswer, PeriodBody, to_balance
-from api.wire import Answer, Number, money, number
+from api.wire import Answer, Number, QueryInteger, money, number
 from core.metering.balance import Balance
 from core.operations.budget import FeatureSpend
 from core.operations.features import AI_COST, AI_RUNS
@@ -98,7 +98,7 @@ async def can_afford(
     request: Request,
     caller: ProductReader,
     cost: Dollars = Decimal(0),
-    runs: Annotated[int, Query(ge=0, le=RUNS_MAX)] = 1,
+    runs: Annotated[QueryInteger, Query(ge=0, le=RUNS_MAX)] = 1,
 ) -> AffordAnswer:
     """Could an operation with this estimate be started now? The rules are those of starting one; nothing is held."""
     container = container_of(request)

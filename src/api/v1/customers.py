@@ -49,7 +49,7 @@ class CustomerFields(Wire):
         default_factory=lambda: None, description="where billing periods are counted from; null: one period that counts everything"
     )
     billing_interval: Interval | None = Field(default_factory=lambda: None)
-    billing_interval_count: Annotated[int, Field(ge=1, le=INTERVAL_COUNT_MAX)] | None = Field(
+    billing_interval_count: Annotated[int, Field(ge=1, le=INTERVAL_COUNT_MAX, strict=True)] | None = Field(
         default_factory=lambda: None, description="how many intervals a billing period has: quarters are 3 months", examples=[3]
     )
     time_zone: Label | None = Field(default_factory=lambda: None, description="an IANA name", examples=["Europe/Vienna"])

@@ -35,9 +35,9 @@ class NewKey(Wire):
 class Rotation(Wire):
     """How a key is replaced."""
 
-    grace_seconds: Annotated[int, Field(ge=0, le=int(GRACE_MAX.total_seconds()), description="how long the old key goes on working")] = int(
-        GRACE_DEFAULT.total_seconds()
-    )
+    grace_seconds: Annotated[
+        int, Field(ge=0, le=int(GRACE_MAX.total_seconds()), strict=True, description="how long the old key goes on working")
+    ] = int(GRACE_DEFAULT.total_seconds())
 
 
 class KeyAnswer(Answer):

@@ -59,7 +59,7 @@ class OverrideAnswer(Answer):
 class AddonBody(Wire):
     """How often the plan counts on top of the customer's own."""
 
-    quantity: Annotated[int, Field(ge=1, le=ADDON_QUANTITY_MAX)]
+    quantity: Annotated[int, Field(ge=1, le=ADDON_QUANTITY_MAX, strict=True)]
 
 
 class AddonAnswer(Answer):

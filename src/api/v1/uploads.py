@@ -26,6 +26,7 @@ router = APIRouter(prefix="/api/v1/uploads", tags=["coaching sessions"], route_c
         "upload_url_expired",
         "file_size_exceeded",
         "invalid_session_state",
+        "upload_in_progress",
         "upload_interrupted",
         "storage_unavailable",
         "overloaded",

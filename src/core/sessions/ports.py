@@ -47,7 +47,7 @@ class UploadStore(ABC):
 
     @abstractmethod
     async def keep(self, grant: UploadGrant, content: AsyncIterator[bytes]) -> UploadedFile:
-        """Streams the content into a new file; whole or not at all. Raises FileSizeExceeded and UploadInterrupted."""
+        """Streams the content into a new file; whole or not at all. Raises FileSizeExceeded, UploadInterrupted and UploadInProgress."""
 
     @abstractmethod
     async def discard(self, customer_id: str, session_id: UUID, file: UploadedFile) -> None:

@@ -40,6 +40,7 @@ class ReceiveUpload:
 
     - The URL's signature says for which customer, session, type and size it is good, and until when.
     - Of a refused or interrupted upload nothing is kept.
+    - One upload at a time for a session.
     - Until the upload is confirmed, a further file takes the place of the last one, which is then removed.
     """
 
@@ -52,7 +53,7 @@ class ReceiveUpload:
         self._clock = clock
 
     async def execute(self, token: str, content_type: str | None, content: AsyncIterator[bytes]) -> None:
-        """Raises InvalidUploadUrl, UploadUrlExpired, SessionNotFound, FileSizeExceeded, UploadInterrupted and InvalidSessionState."""
+        """Raises InvalidUploadUrl, UploadUrlExpired, SessionNotFound, InvalidSessionState, and what `UploadStore.keep` raises."""
         grant = self._uploads.grant(token, content_type, self._clock())
         session = await self._sessions.get(SessionKey(grant.customer_id, grant.session_id))
         session.require_uploading()

@@ -55,6 +55,12 @@ class UploadInterrupted(DomainError):
     message = "The upload ended before the whole file had arrived. Nothing was kept; upload it again."
 
 
+class UploadInProgress(DomainError):
+    """Another upload for the same session has not ended yet."""
+
+    message = "Another upload for this session is under way: wait until it has ended, or start again if it stands still."
+
+
 @dataclass(frozen=True, slots=True)
 class UploadGrant:
     """Leave to upload one file for one session until `expires_at`, of this type and at most this size."""

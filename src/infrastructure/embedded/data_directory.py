@@ -74,6 +74,10 @@ class DataDirectory:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.release()
 
+    def has(self, name: str) -> bool:
+        """Whether a secret is kept under this name already."""
+        return (self.path / name).exists()
+
     def secret(self, name: str, prefix: str = "") -> str:
         """The secret kept under this name, the same for every process and for good; generated when first asked for."""
         file = self.path / name

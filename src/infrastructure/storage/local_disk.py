@@ -31,8 +31,8 @@ R = TypeVar("R")
 class LocalDiskUploads(UploadStore):
     """Files under names that we choose: `<two digits>/<customer's hash>/<session id>/<file id>`. Construction creates the directory.
 
-    A file grows in `incoming/`, and appears under its name when it is whole and on the disk. Nobody but the service's own user
-    may read any of it.
+    A file grows in `incoming/`, one at a time for each session, and appears under its name when it is whole and on the disk. Nobody but
+    the service's own user may read any of it.
     """
 
     def __init__(self, directory: Path, secret: bytes, public_url: str, new_id: Callable[[], UUID]) -> None:
@@ -52,8 +52,10 @@ class LocalDiskUploads(UploadStore):
 
     async def keep(self, grant: UploadGrant, content: AsyncIterator[bytes]) -> UploadedFile:
         id = self._new_id()
-        file = IncomingFile(self._incoming / f"{id}.incoming", self._path(grant.customer_id, grant.session_id, id), self._directory)
+        path = self._path(grant.customer_id, grant.session_id, id)
+        file = IncomingFile(self._incoming / f"{grant.session_id}.incoming", path, self._directory)
         try:
+            await _on_disk(file.open)
             size_bytes = await _receive(file, grant, content)
             await _on_disk(file.keep)
         except BaseException:

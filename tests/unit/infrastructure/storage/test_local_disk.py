@@ -18,7 +18,7 @@ from pytest_mock import MockerFixture
 
 from core.errors import StorageUnavailable
 from core.sessions.session import UploadedFile
-from core.sessions.uploads import FileSizeExceeded, UploadGrant, UploadInterrupted
+from core.sessions.uploads import FileSizeExceeded, UploadGrant, UploadInProgress, UploadInterrupted
 from infrastructure.storage.incoming_file import IncomingFile
 from infrastructure.storage.local_disk import WRITE_SIZE_BYTES, LocalDiskUploads
 
@@ -294,10 +294,67 @@ async def test_a_kept_file_is_on_the_disk_before_it_gets_its_name_and_its_direct
 
 
 async def test_many_uploads_of_one_new_customer_at_once_are_all_kept(uploads: LocalDiskUploads, directory: Path) -> None:
-    kept = await asyncio.gather(*(uploads.keep(GRANT, stream(bytes([number]) * 1_000)) for number in range(20)))
+    grants = [replace(GRANT, session_id=uuid4()) for _ in range(20)]
+    kept = await asyncio.gather(*(uploads.keep(grant, stream(bytes([number]) * 1_000)) for number, grant in enumerate(grants)))
 
     assert {file.id for file in kept} == {UUID(path.name) for path in files(directory)}
     assert {path.read_bytes() for path in files(directory)} == {bytes([number]) * 1_000 for number in range(20)}
+
+
+async def test_one_upload_at_a_time_for_a_session(uploads: LocalDiskUploads, directory: Path) -> None:
+    going_on = asyncio.Event()
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield bytes(2 * MIB)
+        await going_on.wait()
+        yield b"end"
+
+    first = asyncio.create_task(uploads.keep(GRANT, slow()))
+    await asyncio.to_thread(_until_there, directory)
+    for _ in range(20):
+        with pytest.raises(UploadInProgress):
+            await uploads.keep(GRANT, stream(b"another"))
+    other = await uploads.keep(replace(GRANT, session_id=uuid4()), stream(b"of another session"))
+    assert len(files(directory)) == 2
+    going_on.set()
+
+    kept = await first
+    assert {UUID(path.name) for path in files(directory)} == {kept.id, other.id}
+    assert {path.stat().st_size for path in files(directory)} == {2 * MIB + 3, 18}
+
+
+def _until_there(directory: Path) -> None:
+    deadline = time.monotonic() + 10
+    while not (found := files(directory)) or not found[0].stat().st_size:
+        assert time.monotonic() < deadline
+
+
+async def test_what_a_killed_process_left_does_not_stand_in_the_way(uploads: LocalDiskUploads, directory: Path) -> None:
+    (directory / "incoming" / f"{GRANT.session_id}.incoming").write_bytes(b"half of a longer one")
+
+    await uploads.keep(GRANT, stream(b"whole"))
+
+    assert [path.read_bytes() for path in files(directory)] == [b"whole"]
+
+
+@pytest.mark.parametrize("place", ["file", "incoming", "customer"])
+async def test_no_symbolic_link_is_followed(uploads: LocalDiskUploads, directory: Path, tmp_path: Path, place: str) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret").write_bytes(b"not ours")
+    if place == "file":
+        (directory / "incoming" / f"{GRANT.session_id}.incoming").symlink_to(outside / "secret")
+    elif place == "incoming":
+        (directory / "incoming").rmdir()
+        (directory / "incoming").symlink_to(outside)
+    else:
+        (directory / sha256(b"acme").hexdigest()[:2]).symlink_to(outside)
+
+    with pytest.raises(StorageUnavailable):
+        await uploads.keep(GRANT, stream(b"content"))
+
+    assert [path.name for path in outside.iterdir()] == ["secret"]
+    assert (outside / "secret").read_bytes() == b"not ours"
 
 
 async def test_a_discarded_file_is_gone_and_others_stay(uploads: LocalDiskUploads, directory: Path) -> None:

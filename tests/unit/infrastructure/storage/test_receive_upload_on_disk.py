@@ -14,7 +14,7 @@ from core.metering.idempotency import Replay
 from core.metering.use_case import Call
 from core.sessions.receive_upload import AttachFile, AttachFileCommand, ReceiveUpload
 from core.sessions.session import InvalidSessionState, Session, SessionKey, SttProvider, UploadedFile
-from core.sessions.uploads import FileSizeExceeded, InvalidUploadUrl, UploadGrant, UploadInterrupted, UploadUrlExpired
+from core.sessions.uploads import FileSizeExceeded, InvalidUploadUrl, UploadGrant, UploadInProgress, UploadInterrupted, UploadUrlExpired
 from infrastructure.storage.local_disk import LocalDiskUploads
 from tests.unit.fakes.calls import calls
 from tests.unit.fakes.examples import ACME, PRO
@@ -100,8 +100,11 @@ async def test_of_uploads_at_the_same_time_the_one_that_the_session_points_to_is
     """Whoever removed the file that it had seen before its upload would leave those that arrived meanwhile."""
     await receive_upload.execute(token, "audio/mp4", stream(b"before them all"))
 
-    await asyncio.gather(*(receive_upload.execute(token, "audio/mp4", stream(bytes([number]))) for number in range(10)))
+    uploading = (receive_upload.execute(token, "audio/mp4", stream(bytes([number]))) for number in range(10))
+    outcomes = await asyncio.gather(*uploading, return_exceptions=True)
 
+    assert None in outcomes
+    assert all(outcome is None or isinstance(outcome, UploadInProgress) for outcome in outcomes)
     file = sessions.file()
     assert file is not None
     assert list(kept(directory)) == [str(file.id)]
