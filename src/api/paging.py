@@ -1,12 +1,14 @@
 """Lists, a page at a time."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from api.wire import Page, from_cursor, to_cursor
 from core.metering.reader import Position, Reader
 
 V = TypeVar("V")
+
+_DIGITS_MAX: Final = 9
 
 
 def page(found: Sequence[V], limit: int, position: Callable[[V], Position]) -> Page[V]:
@@ -14,6 +16,13 @@ def page(found: Sequence[V], limit: int, position: Callable[[V], Position]) -> P
     shown = found[:limit]
     following = to_cursor(*position(shown[-1])) if len(found) > limit else None
     return Page(items=list(shown), next_cursor=following)
+
+
+def read_number(text: str) -> int:
+    """The number of a thing in a list that counts its things, out of a cursor. Raises ValueError."""
+    if not (text.isdecimal() and text.isascii() and len(text) <= _DIGITS_MAX):
+        raise ValueError(text)
+    return int(text)
 
 
 async def page_of(reader: Reader[Any, V], customer_id: str, limit: int, cursor: str | None) -> Page[V]:

@@ -137,6 +137,7 @@ CONTRACT = [
     Operation("POST", "/api/v1/operations/{id}/complete", Scope.WRITE, False),
     Operation("POST", "/api/v1/operations/{id}/fail", Scope.WRITE, False),
     Operation("GET", "/api/v1/operations/{id}", Scope.READ, True),
+    Operation("GET", "/api/v1/operations/{id}/steps", Scope.READ, True),
     Operation("GET", "/api/v1/operations", Scope.READ, True),
     Operation("GET", "/api/v1/budget", Scope.READ, True),
     Operation("GET", "/api/v1/budget/can-afford?cost=0.02&runs=1", Scope.READ, True),

@@ -7899,7 +7899,7 @@ export interface operations {
                     "application/json": components["schemas"]["Refusal"];
                 };
             };
-            /** @description `invalid_session_state` */
+            /** @description `invalid_session_state`, `upload_in_progress` */
             409: {
                 headers: {
                     [name: string]: unknown;

@@ -13,7 +13,7 @@ from api.dependencies import ProductReader, ProductReporter, container_of
 from api.docs import refusals
 from api.frame.commands import carried_out
 from api.frame.route import FrameRoute
-from api.paging import page
+from api.paging import page, read_number
 from api.replies import Reply
 from api.v1.bodies import RUNS_MAX, OwnId
 from api.wire import (
@@ -30,12 +30,14 @@ from api.wire import (
     decimal_number,
     from_cursor,
     own_id,
+    to_cursor,
 )
+from core.metering.reader import Position
 from core.operations.add_step import AddedStep, AddStepCommand
 from core.operations.cost import dollars
 from core.operations.finish_operation import FinishOperationCommand
 from core.operations.operation import Operation, OperationStatus
-from core.operations.ports import OperationKey, WholeOperation
+from core.operations.ports import STEPS_SHOWN_MAX, OperationKey, WholeOperation
 from core.operations.start_operation import StartOperationCommand
 from core.operations.step import Step
 
@@ -112,13 +114,19 @@ class OperationHead(Answer):
 
 
 class OperationAnswer(OperationHead):
-    """An operation with all of its steps, in order."""
+    """An operation with its first steps, in order."""
 
-    steps: list[StepAnswer]
+    steps: Annotated[list[StepAnswer], Field(max_length=STEPS_SHOWN_MAX)]
+    next_cursor: str | None = Field(None, description="where there are more steps: pass it to …/steps as ?cursor=")
 
     @classmethod
     def whole(cls, operation: Operation, steps: Sequence[Step]) -> "OperationAnswer":
-        return cls(**dict(OperationHead.of(operation)), steps=[StepAnswer.of(step) for step in steps])
+        following = to_cursor(*_place(steps[-1])) if 0 < len(steps) < operation.step_count else None
+        return cls(**dict(OperationHead.of(operation)), steps=[StepAnswer.of(step) for step in steps], next_cursor=following)
+
+
+def _place(step: Step) -> Position:
+    return step.occurred_at, step.position
 
 
 class AddedStepAnswer(OperationHead):
@@ -270,7 +278,18 @@ async def list_operations(
 
 @router.get("/{id}", responses=refusals("operation_not_found"))
 async def get_operation(request: Request, id: OperationId, caller: ProductReader) -> OperationAnswer:
-    """An operation with all of its steps. Another customer's answers 404."""
+    """An operation with its first steps, 200 at most; …/steps has the others. Another customer's answers 404."""
     container = container_of(request)
     whole = await container.operation_reader().whole(OperationKey(caller.customer_id, id))
     return OperationAnswer.whole(whole.operation, whole.steps)
+
+
+@router.get("/{id}/steps", responses=refusals("operation_not_found"))
+async def list_steps(
+    request: Request, id: OperationId, caller: ProductReader, limit: Limit = 50, cursor: Cursor = None
+) -> Page[StepAnswer]:
+    """The operation's steps, in order."""
+    place = from_cursor(cursor, read_number)
+    key = OperationKey(caller.customer_id, id)
+    found = await container_of(request).operation_reader().steps(key, limit + 1, place[1] if place else 0)
+    return page(found, limit, _place).each(StepAnswer.of)

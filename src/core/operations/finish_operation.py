@@ -39,7 +39,7 @@ class FinishOperation(OperationUseCase[FinishOperationCommand, WholeOperation]):
         finished = operation.finished(command.status, account.now)
         if finished is not operation:
             if finished.closing_cost:
-                last = uow.steps.of(key)[-1]
+                last = uow.steps.last_of(key)
                 account.record(
                     AI_COST.key, finished.closing_cost, finished.closing_origin(command.recorded_by), dimension=last.work.feature
                 )
@@ -47,4 +47,4 @@ class FinishOperation(OperationUseCase[FinishOperationCommand, WholeOperation]):
             if hold is not None and hold.state is ReservationState.HELD:
                 account.settle(hold, hold.released(account.now))
             uow.operations.save(finished)
-        return WholeOperation(finished, uow.steps.of(key))
+        return WholeOperation(finished, uow.steps.first_of(key))

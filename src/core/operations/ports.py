@@ -3,7 +3,8 @@
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from itertools import islice
+from typing import Final, NamedTuple, Protocol
 
 from core.metering.journal import Journal
 from core.metering.ports import UnitOfWork
@@ -32,9 +33,13 @@ class StepKey(NamedTuple):
         return OperationKey(self.customer_id, self.operation_id)
 
 
+STEPS_SHOWN_MAX: Final = 200
+"""Of an operation's steps with it. Its totals are kept, and what follows is read a page at a time."""
+
+
 @dataclass(frozen=True, slots=True)
 class WholeOperation:
-    """An operation with all of its steps, in order. `is_new` where it has just been started."""
+    """An operation with its first steps, in order: STEPS_SHOWN_MAX at most. `is_new` where it has just been started."""
 
     operation: Operation
     steps: Sequence[Step]
@@ -49,7 +54,7 @@ class Operations(Repository[OperationKey, Operation]):
 
 
 class Steps(Repository[StepKey, Step]):
-    """Steps of AI operations inside a unit of work; found one by one, or all those of an operation."""
+    """Steps of AI operations inside a unit of work; found one by one, or the first and the last of an operation."""
 
     def __init__(self, journal: Journal) -> None:
         super().__init__(journal)
@@ -60,19 +65,23 @@ class Steps(Repository[StepKey, Step]):
 
     @abstractmethod
     async def find_of(self, operations: Sequence[OperationKey]) -> Iterable[Step]:
-        """All the steps of these operations, in order."""
+        """The first STEPS_SHOWN_MAX steps of each of these operations, and its last one, in order."""
 
     async def load_of(self, operations: Iterable[OperationKey]) -> None:
-        """Reads all the steps of these operations, so that `of` can answer."""
+        """Reads the steps of these operations that are shown, so that `first_of` and `last_of` can answer."""
         unknown = [key for key in dict.fromkeys(operations) if key not in self._of]
         if unknown:
             self._of.update((key, {}) for key in unknown)
             for step in (*await self.find_of(unknown), *self.saved()):
                 self._of.get(self.key(step).operation, {})[step.id] = step
 
-    def of(self, operation: OperationKey) -> Sequence[Step]:
-        """The operation's steps, in order. They have to be loaded before."""
-        return tuple(self._of[operation].values())
+    def first_of(self, operation: OperationKey) -> Sequence[Step]:
+        """The operation's steps, in order, STEPS_SHOWN_MAX at most. They have to be loaded before."""
+        return tuple(islice(self._of[operation].values(), STEPS_SHOWN_MAX))
+
+    def last_of(self, operation: OperationKey) -> Step:
+        """The one that was added last to an operation that has any. It has to be loaded before."""
+        return next(reversed(self._of[operation].values()))
 
     def save(self, value: Step) -> None:
         super().save(value)
@@ -99,7 +108,11 @@ class OperationReader(Reader[OperationKey, Operation]):
 
     @abstractmethod
     async def whole(self, key: OperationKey) -> WholeOperation:
-        """The operation and its steps as of one moment. Raises OperationNotFound."""
+        """The operation and its first steps as of one moment. Raises OperationNotFound."""
+
+    @abstractmethod
+    async def steps(self, key: OperationKey, limit: int, after: int) -> Sequence[Step]:
+        """The steps behind this position, in order. Raises OperationNotFound."""
 
     @abstractmethod
     async def newest_in(self, customer_id: str, limit: int, before: Position | None, *, status: OperationStatus) -> Sequence[Operation]:

@@ -45,7 +45,7 @@ class StartOperation(OperationUseCase[StartOperationCommand, WholeOperation]):
         known = uow.operations.get(key) if command.operation_id is not None else None
         if known is not None:
             known.require_same(command.feature, estimate)
-            return WholeOperation(known, uow.steps.of(key))
+            return WholeOperation(known, uow.steps.first_of(key))
         estimate.require_affordable(account)
         usage = estimate.usage()
         hold = account.hold(usage, HELD_FOR, key.operation_id) if usage else None

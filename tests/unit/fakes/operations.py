@@ -25,7 +25,7 @@ from core.operations.check_budget import CheckBudget
 from core.operations.features import AI_COST, AI_RUNS
 from core.operations.finish_operation import FinishOperation, FinishOperationCommand
 from core.operations.operation import Operation, OperationStatus
-from core.operations.ports import OperationKey, Operations, StepKey, Steps, WholeOperation
+from core.operations.ports import STEPS_SHOWN_MAX, OperationKey, Operations, StepKey, Steps, WholeOperation
 from core.operations.start_operation import StartOperation, StartOperationCommand
 from core.operations.step import Step
 from core.plans.periods import Period, Reset
@@ -59,8 +59,11 @@ class FakeOperations(InMemory[OperationKey, Operation], Operations):
 
 class FakeSteps(InMemory[StepKey, Step], Steps):
     async def find_of(self, operations: Sequence[OperationKey]) -> Iterable[Step]:
-        mine = [step for key, step in self._stored.items() if key.operation in operations]
-        return sorted(mine, key=lambda step: step.position)
+        found: list[Step] = []
+        for operation in operations:
+            mine = sorted((step for key, step in self._stored.items() if key.operation == operation), key=lambda step: step.position)
+            found += mine[:STEPS_SHOWN_MAX] + mine[STEPS_SHOWN_MAX:][-1:]
+        return found
 
 
 class FakeOperationsUnitOfWork(FakeUnitOfWork):

@@ -22,7 +22,7 @@ from sqlalchemy import (
 from core.metering.reader import Position
 from core.operations.estimate import Estimate
 from core.operations.operation import Operation, OperationNotFound, OperationStatus
-from core.operations.ports import OperationKey, OperationReader, Operations, StepKey, Steps, WholeOperation
+from core.operations.ports import STEPS_SHOWN_MAX, OperationKey, OperationReader, Operations, StepKey, Steps, WholeOperation
 from core.operations.step import Step, Work
 from infrastructure.sql.driver.reader import SqlReader
 from infrastructure.sql.driver.repository import SqlRepository
@@ -72,11 +72,14 @@ ai_operation_step: Final = Table(
 )
 
 _STEPS_OF: Final = HotStatement(
-    """
+    f"""
     SELECT s.* FROM unnest(CAST(:customer_ids AS text[]), CAST(:ids AS text[])) AS wanted (customer_id, id)
     CROSS JOIN LATERAL (
-        SELECT * FROM ai_operation_step AS s WHERE s.customer_id = wanted.customer_id AND s.operation_id = wanted.id
-        OFFSET 0
+        (SELECT * FROM ai_operation_step AS s WHERE s.customer_id = wanted.customer_id AND s.operation_id = wanted.id
+         ORDER BY s.position LIMIT {STEPS_SHOWN_MAX})
+        UNION
+        (SELECT * FROM ai_operation_step AS s WHERE s.customer_id = wanted.customer_id AND s.operation_id = wanted.id
+         ORDER BY s.position DESC LIMIT 1)
     ) AS s
     ORDER BY s.customer_id, s.operation_id, s.position
     """
@@ -95,16 +98,32 @@ _FIND_STEPS: Final = HotStatement(
 )
 
 _WHOLE: Final = HotStatement(
-    """
+    f"""
     SELECT o.*, s.id AS step_id, s.position, s.feature AS step_feature, s.cost, s.billable_run, s.occurred_at, s.over_limit,
         s.cost_fraction, s.carried_cost
     FROM ai_operation AS o
-    LEFT JOIN ai_operation_step AS s ON s.customer_id = o.customer_id AND s.operation_id = o.id
+    LEFT JOIN LATERAL (
+        SELECT * FROM ai_operation_step AS s WHERE s.customer_id = o.customer_id AND s.operation_id = o.id
+        ORDER BY s.position LIMIT {STEPS_SHOWN_MAX}
+    ) AS s ON true
     WHERE o.customer_id = :customer_id AND o.id = :id
     ORDER BY s.position
     """
 )
 """One statement, so that the totals are those of the steps, though steps are added meanwhile."""
+
+_STEPS_AFTER: Final = HotStatement(
+    """
+    SELECT s.* FROM ai_operation AS o
+    LEFT JOIN LATERAL (
+        SELECT * FROM ai_operation_step AS s
+        WHERE s.customer_id = o.customer_id AND s.operation_id = o.id AND s.position > CAST(:after AS integer)
+        ORDER BY s.position LIMIT CAST(:limit AS integer)
+    ) AS s ON true
+    WHERE o.customer_id = :customer_id AND o.id = :id
+    ORDER BY s.position
+    """
+)
 
 EVIDENCE: Final = """
     SELECT customer_id, 'ai_runs' AS feature, 'operations' AS source, operation_id || '#' || CAST(position AS text) AS reference,
@@ -237,6 +256,13 @@ class SqlOperationReader(SqlReader[OperationKey, Operation], OperationReader):
             raise OperationNotFound(key.operation_id)
         steps = [_step(row, key.operation_id, row["step_id"], row["step_feature"]) for row in rows if row["step_id"] is not None]
         return WholeOperation(_to_operation(rows[0]), steps)
+
+    async def steps(self, key: OperationKey, limit: int, after: int) -> Sequence[Step]:
+        parameters = {"customer_id": key.customer_id, "id": key.operation_id, "after": after, "limit": limit}
+        rows = await self._connections.ask(lambda driver: _STEPS_AFTER.fetch(driver, parameters))
+        if not rows:
+            raise OperationNotFound(key.operation_id)
+        return [_to_step(row) for row in rows if row["id"] is not None]
 
     async def newest(self, customer_id: str, limit: int, before: Position | None) -> Sequence[Operation]:
         return await self._page_of("status", list(OperationStatus), customer_id, limit, before)
