@@ -60,6 +60,7 @@ from core.sessions.request_upload import RequestUpload
 from infrastructure.batching.gathered_keys import GatheredServiceKeys
 from infrastructure.batching.group_commit import GroupCommit
 from infrastructure.batching.retries import Executing, Retried
+from infrastructure.batching.shared_breakdowns import SharedBreakdowns
 from infrastructure.embedded.data_directory import DataDirectory
 from infrastructure.ids import new_id
 from infrastructure.measured import Measured
@@ -215,7 +216,7 @@ class Container(containers.DeclarativeContainer):
     account_reader = providers.Singleton(SqlAccountReader, connections, plan_catalog, new_id)
     past_accounts = providers.Singleton(SqlPastAccounts, connections, plan_catalog, new_id)
     move_plan = providers.Factory(MovePlan, customer_reader, account_reader, plan_reader, change_customer, schedule_plan, clock)
-    ledger_reader = providers.Singleton(SqlLedgerReader, connections)
+    ledger_reader = providers.Singleton(SharedBreakdowns, providers.Factory(SqlLedgerReader, connections))
     reservation_reader = providers.Singleton(SqlReservationReader, connections)
     check_usage = providers.Factory(CheckUsage, account_reader, clock)
     consume_usage = providers.Singleton(
