@@ -444,7 +444,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /**
+         * List Steps
+         * @description The operation's steps, in order.
+         */
+        get: operations["list_steps_api_v1_operations__id__steps_get"];
         put?: never;
         /**
          * Add Step
@@ -508,7 +512,7 @@ export interface paths {
         };
         /**
          * Get Operation
-         * @description An operation with all of its steps. Another customer's answers 404.
+         * @description An operation with its first steps, 200 at most; …/steps has the others. Another customer's answers 404.
          */
         get: operations["get_operation_api_v1_operations__id__get"];
         put?: never;
@@ -2214,7 +2218,7 @@ export interface components {
         OnOutage: "refuse" | "admit";
         /**
          * OperationAnswer
-         * @description An operation with all of its steps, in order.
+         * @description An operation with its first steps, in order.
          */
         OperationAnswer: {
             /** Id */
@@ -2235,6 +2239,11 @@ export interface components {
             finished_at: string | null;
             /** Steps */
             steps: components["schemas"]["StepAnswer"][];
+            /**
+             * Next Cursor
+             * @description where there are more steps: pass it to …/steps as ?cursor=
+             */
+            next_cursor?: string | null;
         };
         /**
          * OperationHead
@@ -2353,6 +2362,16 @@ export interface components {
         Page_SessionAnswer_: {
             /** Items */
             items: components["schemas"]["SessionAnswer"][];
+            /**
+             * Next Cursor
+             * @description pass it as ?cursor= to get what follows; null on the last page
+             */
+            next_cursor: string | null;
+        };
+        /** Page[StepAnswer] */
+        Page_StepAnswer_: {
+            /** Items */
+            items: components["schemas"]["StepAnswer"][];
             /**
              * Next Cursor
              * @description pass it as ?cursor= to get what follows; null on the last page
@@ -5237,6 +5256,82 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Refusal"] | components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description `identity_provider_unavailable`, `overloaded`, `storage_unavailable` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    list_steps_api_v1_operations__id__steps_get: {
+        parameters: {
+            query?: {
+                /** @description how many items at most */
+                limit?: number;
+                /** @description next_cursor of the page before */
+                cursor?: string | null;
+            };
+            header?: {
+                /** @description With a service key: the id of the customer. A user token names its own customer. */
+                "Tollgate-Customer"?: string;
+            };
+            path: {
+                /** @description the operation's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_StepAnswer_"];
+                };
+            };
+            /** @description `unauthenticated` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `forbidden` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `customer_not_found`, `operation_not_found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
                 };
             };
             /** @description `identity_provider_unavailable`, `overloaded`, `storage_unavailable` */
