@@ -7,9 +7,10 @@ from typing import Final
 from uuid import UUID
 
 from core.errors import DomainError, NotFoundError
-from core.metering.balance import Amount, FeatureNotInPlan, LimitExceeded, Usage
-from core.metering.balances import Balances
+from core.metering.balance import Amount, LimitExceeded, Usage
 from core.metering.counters import CounterState
+from core.metering.funded_balances import FundedBalances
+from core.metering.grants import Grants
 from core.metering.journal import Journal
 from core.metering.ledger import CorrectedRecord, InvalidOccurredAt, Origin, RecordKey, UsageRecord
 from core.metering.meters import Meter
@@ -42,13 +43,13 @@ class NotYetACustomer(DomainError):
         return {"at": self.at}
 
 
-class Account(Balances):
+class Account(FundedBalances):
     """Decides and books usage of one customer's locked features. Pure: it collects what is to be written.
 
     All of its methods either do everything or raise and change nothing. What they did is taken back by the unit of work's journal.
     """
 
-    __slots__ = ("_corrected", "_reservations", "new_id", "records")
+    __slots__ = ("_corrected", "_reservations")
 
     def __init__(
         self,
@@ -63,10 +64,9 @@ class Account(Balances):
         journal: Journal,
         reservations: Repository[ReservationKey, Reservation],
         corrected: Repository[RecordKey, CorrectedRecord],
+        grants: Grants,
     ) -> None:
-        super().__init__(customer_id, plan, billing, counters, now=now, catalog=catalog, journal=journal)
-        self.new_id = new_id
-        self.records: list[UsageRecord] = []
+        super().__init__(customer_id, plan, billing, counters, now=now, catalog=catalog, new_id=new_id, journal=journal, grants=grants)
         self._reservations = reservations
         self._corrected = corrected
 
@@ -178,11 +178,16 @@ class Account(Balances):
         return reservation
 
     def reserve(self, reservation: Reservation) -> None:
-        """Sets the reservation's usage aside, all of it, or raises as `consume_all` does."""
+        """Sets the reservation's usage aside, all of it, or raises as `consume_all` does.
+
+        Only against what outlives it: a commit in time is never overage because a grant expired in between.
+        """
+        until = reservation.expires_at
         for feature, quantity in reservation.held.items():
             self.require(feature, quantity)
+            self._require_to_last(feature, quantity, until)
         for feature, quantity in reservation.held.items():
-            self._put(feature, self.balance(feature).plus(0, quantity))
+            self._put(feature, self.balance(feature).holding(quantity, until))
         self._reservations.save(reservation)
 
     def reservation(self, id: UUID | None) -> Reservation | None:
@@ -196,6 +201,14 @@ class Account(Balances):
             if change:
                 self._put(feature, self.balance(feature).plus(0, change))
         self._reservations.save(after)
+
+    def extend(self, before: Reservation, after: Reservation) -> None:
+        """As `settle`, where the hold ends later. Raises LimitExceeded where what it holds would not last until then."""
+        for feature in before.held:
+            self._require_to_last(feature, 0, after.expires_at)
+        for feature in before.held:
+            self._put(feature, self.balance(feature).holding(0, after.expires_at))
+        self.settle(before, after)
 
     def draw(self, hold: Reservation, usage: Iterable[Usage]) -> Reservation:
         """After work that was booked: uses up what was set aside for it, as far as that goes. An ended or expired hold stays as it is."""
@@ -219,6 +232,13 @@ class Account(Balances):
         """One of those amounts, in smallest parts."""
         return self.balance(feature).feature.parts_of_work(quantity)
 
+    def _require_to_last(self, feature: str, quantity: int, until: datetime) -> None:
+        balance = self.balance(feature)
+        if balance.funds is not None and balance.hard and balance.limit is not None:
+            until = max(until, balance.held_until or until)
+            if not balance.funds.outliving(until).covers(balance.held + quantity):
+                raise LimitExceeded(self.plan.key, balance.outliving(until), quantity, self.now)
+
     def _correct(self, known: CorrectedRecord, quantity: int, reason: str, origin: Origin) -> UsageRecord:
         record = known.record
         correction = self._book(
@@ -226,10 +246,6 @@ class Account(Balances):
         )
         self._corrected.save(CorrectedRecord(record, known.total + quantity))
         return correction
-
-    def _require_in_plan(self, feature: str) -> None:
-        if feature not in self.plan.entitlements:
-            raise FeatureNotInPlan(self.plan.key, feature, declared=self._catalog.get(feature) is not None)
 
     def _book(
         self,
@@ -244,15 +260,11 @@ class Account(Balances):
         id: UUID | None = None,
     ) -> UsageRecord:
         before = self.balance(feature)
+        funds = before.funds
         current = occurred_at in before.period
         if not current:
             before = self.balance_at(feature, occurred_at)
         _require_capacity(before.feature, before.used, quantity)
-        after = before.plus(quantity)
-        if current:
-            self._journal.put(self._balances, feature, after)
-        else:
-            self._journal.put(self._others, (feature, after.period), after)
         record = UsageRecord(
             id or self.new_id(),
             self.customer_id,
@@ -261,12 +273,28 @@ class Account(Balances):
             occurred_at,
             self.now,
             origin,
-            after.overage - before.overage,
+            0,
             corrects,
             reason,
             event_id,
             dimension,
         )
+        if funds is None or occurred_at >= self.balance(feature).period.end:
+            after = before.plus(quantity)
+            overage = after.overage - before.overage
+        elif quantity >= 0 and funds.since <= occurred_at < funds.until:
+            after = before.plus(quantity)
+            overage = after.overage - before.overage
+            self._burn(record, funds, after)
+        else:
+            overage = self._rebalance(record).overage
+            after = self.balance(feature)._replace(used=before.used + quantity) if current else before.plus(quantity)
+        if current:
+            self._put(feature, after)
+        else:
+            self._journal.put(self._others, (feature, after.period), after)
+        if overage:
+            record = record._replace(overage=overage)
         self._journal.add(self.records, record)
         return record
 

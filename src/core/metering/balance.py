@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from core.errors import DomainError
+from core.metering.funds import Funds
 from core.metering.ledger import Breakdown
 from core.plans.features import Feature
 from core.plans.periods import Period
@@ -28,7 +29,10 @@ class Usage(NamedTuple):
 
 
 class Balance(NamedTuple):
-    """One metered feature's limit and usage in the period that contains now. All amounts in smallest parts."""
+    """One metered feature's limit and usage in the period that contains now. All amounts in smallest parts.
+
+    `limit` is what may be used in all. `funds` are there where grants are, or were; `held_until` is when the last hold ends, for them.
+    """
 
     feature: Feature
     limit: int | None
@@ -36,6 +40,18 @@ class Balance(NamedTuple):
     period: Period
     used: int
     held: int
+    funds: Funds | None = None
+    held_until: datetime | None = None
+
+    @property
+    def allowance(self) -> int | None:
+        """What the plan, an override and add-ons give for the period; None where unlimited."""
+        return self.limit if self.funds is None else self.funds.allowance
+
+    @property
+    def granted(self) -> int:
+        """What active grants have left."""
+        return 0 if self.funds is None else self.funds.granted
 
     @property
     def remaining(self) -> int | None:
@@ -44,20 +60,48 @@ class Balance(NamedTuple):
 
     @property
     def overage(self) -> int:
-        """Usage above the limit."""
+        """Usage above the limit: what neither the allowance nor a grant covers."""
+        if self.funds is not None:
+            return self.funds.uncovered
         limit = self.limit
         return 0 if limit is None or self.used <= limit else self.used - limit
 
     def admits(self, quantity: int) -> bool:
-        """Rule 2: used + held + requested <= limit. A soft limit admits everything."""
-        return self.limit is None or not self.hard or self.used + self.held + quantity <= self.limit
+        """Rule 2: used + held + requested <= limit. A soft limit admits everything.
+
+        Beside grants, what is left must also cover the holds for as long as they last.
+        """
+        if self.limit is None or not self.hard:
+            return True
+        if self.used + self.held + quantity > self.limit:
+            return False
+        if self.funds is None or self.held_until is None or not self.held:
+            return True
+        return self.funds.burn(quantity).outliving(self.held_until).covers(self.held)
 
     def seen(self, breakdown: Breakdown) -> "Balance":
         """As the ledger itself shows it, at the moment of the breakdown."""
         return self._replace(used=breakdown.used, held=breakdown.held)
 
     def plus(self, used: int, held: int = 0) -> "Balance":
-        return Balance(self.feature, self.limit, self.hard, self.period, self.used + used, self.held + held)
+        """With so much usage, and held, more. Beside grants usage only grows here: what is taken back goes through the books."""
+        if self.funds is None:
+            return Balance(self.feature, self.limit, self.hard, self.period, self.used + used, self.held + held)
+        return self.standing(self.used + used, self.funds.burn(used) if used else self.funds)._replace(held=self.held + held)
+
+    def standing(self, used: int, funds: Funds) -> "Balance":
+        """With these funds, and the limit that follows from them."""
+        return self._replace(used=used, funds=funds, limit=funds.limit)
+
+    def holding(self, quantity: int, until: datetime) -> "Balance":
+        """With so much more held, at least until then."""
+        if self.funds is None:
+            return self.plus(0, quantity)
+        return self._replace(held=self.held + quantity, held_until=max(self.held_until or until, until))
+
+    def outliving(self, instant: datetime) -> "Balance":
+        """As it stands without the grants that expire before then."""
+        return self if self.funds is None else self.standing(self.used, self.funds.outliving(instant))
 
 
 class LimitExceeded(DomainError):
@@ -83,6 +127,8 @@ class LimitExceeded(DomainError):
             "requested": units(self.requested),
             "limit": units(balance.limit or 0),
             "remaining": units(balance.remaining or 0),
+            "allowance": units(balance.allowance or 0),
+            "granted": units(balance.granted),
             "resets_at": balance.period.resets_at,
         }
 

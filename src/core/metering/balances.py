@@ -56,6 +56,8 @@ class Balances:
             period = self.billing.period(entitlement.reset, self.now)
             hard = entitlement.enforcement is Enforcement.HARD
             balance = Balance(feature, entitlement.limit, hard, period, counter.used, counter.held)
+            if counter.funds is not None:
+                balance = balance._replace(held_until=counter.held_until).standing(counter.used, counter.funds)
             self._balances[key] = balance
         return balance
 
@@ -84,7 +86,8 @@ class Balances:
 
     def learn(self, key: str, period: Period, used: int) -> None:
         """What was used of the feature in a period other than the current one. No hold counts there."""
-        self._others[key, period] = self.balance(key)._replace(period=period, used=used, held=0)
+        limit = metered_entitlement(self.plan, key).limit
+        self._others[key, period] = self.balance(key)._replace(period=period, used=used, held=0, limit=limit, funds=None)
 
     def knows(self, feature: str) -> bool:
         """Whether usage of the feature is counted for this account, so that it has a balance."""

@@ -28,10 +28,11 @@ class CorrectRecordCommand:
 
 @dataclass(frozen=True, slots=True)
 class Corrected:
-    """The compensating record, and where the feature stands."""
+    """The compensating record, where the feature stands, and how much flowed back to grants that have ended, and so lapsed."""
 
     record: UsageRecord
     balance: Balance
+    lapsed: int = 0
 
 
 class CorrectRecord(AccountUseCase[CorrectRecordCommand, Corrected, UnitOfWork]):
@@ -66,7 +67,8 @@ class CorrectRecord(AccountUseCase[CorrectRecordCommand, Corrected, UnitOfWork])
         if quantity == 0:
             raise InvalidQuantity(feature, "a correction of zero changes nothing")
         origin = Origin("correction", command.recorded_by, known.record.origin.reference)
-        return Corrected(account.correct(known, quantity, command.reason, origin), account.balance(feature))
+        record = account.correct(known, quantity, command.reason, origin)
+        return Corrected(record, account.balance(feature), account.lapsed.get(record.id, 0))
 
 
 def _key(command: CorrectRecordCommand) -> RecordKey:

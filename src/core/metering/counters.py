@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from core.errors import DomainError
 from core.metering.entitlements import metered_entitlement
+from core.metering.funds import Funds
 from core.metering.meters import Meter
 from core.plans.periods import Billing, Period
 from core.plans.plan import Plan
@@ -43,10 +44,15 @@ class Counter(NamedTuple):
 
 
 class CounterState(NamedTuple):
-    """What is stored of a locked feature: usage within its current period, and what unexpired holds set aside."""
+    """What is stored of a locked feature: usage within its current period, and what unexpired holds set aside, the last one until when.
+
+    `funds` are there where grants are, or were.
+    """
 
     used: int
     held: int
+    held_until: datetime | None = None
+    funds: Funds | None = None
 
 
 NEVER_COUNTED = Counter(0, None, None)

@@ -24,6 +24,12 @@ def metered_entitlement(plan: Plan, feature: str) -> Metered:
             raise FeatureNotMetered(plan.key, feature)
 
 
+def countable(plan: Plan, feature: str) -> Metered:
+    """As `metered_entitlement`, for what was used whatever the plan says: NOT_IN_PLAN also where the plan does not meter the feature."""
+    entitlement = plan.entitlements.get(feature, NOT_IN_PLAN)
+    return entitlement if isinstance(entitlement, Metered) else NOT_IN_PLAN
+
+
 def static_value(plan: Plan, feature: str) -> Decimal:
     """The number that the plan grants. Raises FeatureNotInPlan where it grants none."""
     match plan.entitlements.get(feature):

@@ -22,10 +22,10 @@ class ExtendReservation(ReservationUseCase[ExtendReservationCommand]):
     """Let a hold end later, or sooner, than it would: so much after now.
 
     - Only what is still held can be kept. A reservation that was committed or released, or has expired, is refused.
-    - Nothing more is set aside, so no limit refuses it.
+    - Nothing more is set aside, so no limit refuses it; beside grants, only what outlives the hold can be kept for longer.
     """
 
     def change(self, command: ExtendReservationCommand, reservation: Reservation, account: Account) -> Reservation:
         extended = reservation.extended(command.ttl, account.now)
-        account.settle(reservation, extended)
+        account.extend(reservation, extended)
         return extended

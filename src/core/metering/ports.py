@@ -7,8 +7,10 @@ from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
 from core.metering.account import Account
+from core.metering.bookkeeping import BooksNotLoaded
 from core.metering.counters import Counted
 from core.metering.event_types import EventType, EventTypes
+from core.metering.grants import Grants
 from core.metering.idempotency import ReplyKey, StoredReply
 from core.metering.journal import Journal
 from core.metering.ledger import Breakdown, EventKey, LedgerQuery, UsageRecord
@@ -57,6 +59,10 @@ class Accounts(ABC):
         """The ledger's own sums, of locked meters."""
 
     @abstractmethod
+    async def load_books(self, missing: BooksNotLoaded) -> None:
+        """Opens the books of a locked meter from the period on that contains `since`, cut at those instants, in its account."""
+
+    @abstractmethod
     async def forget(self, meters: Mapping[str, Collection[Meter]]) -> None:
         """Takes the counters of these meters for wrong, so that `lock` rebuilds them."""
 
@@ -96,6 +102,9 @@ class UnitOfWork(Protocol):
 
     @property
     def events(self) -> Events: ...
+
+    @property
+    def grants(self) -> Grants: ...
 
     def repository(self, kind: type[OwnedT]) -> OwnedRepository[OwnedT]:
         """Of a kind of things that is kept just as it is, and so has no port of its own."""

@@ -13,6 +13,7 @@ from typing import ClassVar, Generic, NamedTuple, Protocol, TypeVar
 from core.clock import Clock
 from core.errors import DomainError
 from core.metering.account import Account, CustomerNotFound
+from core.metering.bookkeeping import BooksNotLoaded
 from core.metering.counters import PeriodNotLoaded
 from core.metering.idempotency import Once, Replay, ReplyKey, StoredReply
 from core.metering.meters import Meter
@@ -103,6 +104,8 @@ class AccountUseCase(ABC, Generic[C, R, U]):
                         break
                     except PeriodNotLoaded as missing:
                         await uow.accounts.load_periods([(missing.meter, missing.at), *self.dated(commands, uow)])
+                    except BooksNotLoaded as missing_books:
+                        await uow.accounts.load_books(missing_books)
                 if (pause := uow.decided()) is not None:
                     await pause
             await uow.commit()
@@ -129,7 +132,7 @@ class AccountUseCase(ABC, Generic[C, R, U]):
         except DomainError as refusal:
             uow.journal.undo(mark)
             return refusal
-        except PeriodNotLoaded:
+        except (PeriodNotLoaded, BooksNotLoaded):
             uow.journal.undo(mark)
             raise
 

@@ -8,6 +8,7 @@ from uuid import UUID
 from core.metering.account import Account
 from core.metering.balance import Balance
 from core.metering.counters import CounterState, wanted_period
+from core.metering.grants import NoGrants
 from core.metering.journal import Journal
 from core.metering.meters import Meter
 from core.metering.records import NoRecords
@@ -92,6 +93,7 @@ class LastKnown:
             journal=journal,
             reservations=NoReservations(journal),
             corrected=NoRecords(journal),
+            grants=NoGrants(journal),
         )
 
     def count(self, admitted: AdmittedUsage, account: Account) -> None:

@@ -9,6 +9,7 @@ from typing import TypeVar
 from core.errors import DomainError, NotFoundError
 from core.plans.options import Option
 from core.plans.periods import Reset
+from core.plans.rollover import Rollover
 
 OptionT = TypeVar("OptionT", bound=Option)
 
@@ -79,6 +80,7 @@ class Metered:
     reset: Reset = Reset.BILLING_PERIOD
     enforcement: Enforcement = Enforcement.HARD
     options: tuple[Option, ...] = ()
+    rollover: Rollover | None = None
 
     def option(self, kind: type[OptionT]) -> OptionT | None:
         """Its option of this kind; None where it has none."""

@@ -80,6 +80,16 @@ class TermsHistory:
             return None
         return replace(terms, agreement=terms.agreement.at(instant))
 
+    @property
+    def first(self) -> Terms:
+        """The terms that it begins with."""
+        return next(terms for _, terms in self.steps())
+
+    @property
+    def begins(self) -> datetime:
+        """When there were terms for the first time."""
+        return next(change.effective_at for change, _ in self.steps())
+
     def steps(self) -> Iterator[tuple[TermsChange, Terms]]:
         """Each change with the terms that it leads to, in the order in which they take effect."""
         terms: Terms | None = None
@@ -89,8 +99,12 @@ class TermsHistory:
                 terms = replace(terms, agreement=terms.agreement.at(change.effective_at))
                 yield change, terms
 
-    def turns(self, start: datetime, end: datetime) -> list[datetime]:
-        """The instants within `start < t < end` at which the terms may change: a change takes effect, or an override ends."""
+    @property
+    def instants(self) -> set[datetime]:
+        """When the terms may change: a change takes effect, or an override ends."""
         instants = {change.effective_at for change in self.changes}
-        instants |= {change.override.until for change in self.changes if change.override and change.override.until}
-        return sorted(instant for instant in instants if start < instant < end)
+        return instants | {change.override.until for change in self.changes if change.override and change.override.until}
+
+    def turns(self, start: datetime, end: datetime) -> list[datetime]:
+        """Those of these instants that lie within `start < t < end`, in order."""
+        return sorted(instant for instant in self.instants if start < instant < end)

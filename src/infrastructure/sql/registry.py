@@ -15,6 +15,7 @@ from infrastructure.sql.driver.statements import Driver
 from infrastructure.sql.driver.stored import Stored, Written
 from infrastructure.sql.engine.customers import SqlCustomers
 from infrastructure.sql.engine.event_types import SqlEventTypes
+from infrastructure.sql.engine.grants import SqlGrants
 from infrastructure.sql.engine.ledger import SqlEvents, SqlRecords
 from infrastructure.sql.engine.replies import SqlReplies
 from infrastructure.sql.engine.reservations import SqlReservations
@@ -32,6 +33,7 @@ STORED: Final = (
             "replies": SqlReplies,
             "reservations": SqlReservations,
             "records": SqlRecords,
+            "grants": SqlGrants,
             "events": SqlEvents,
             "event_types": SqlEventTypes,
         }

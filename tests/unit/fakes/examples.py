@@ -11,6 +11,7 @@ from core.customers.customer import Customer
 from core.metering.account import Account
 from core.metering.balance import Balance
 from core.metering.counters import CounterState, PeriodNotLoaded
+from core.metering.grants import NoGrants
 from core.metering.journal import Journal
 from core.metering.ledger import CorrectedRecord, Origin, RecordKey
 from core.metering.meters import Meter
@@ -72,6 +73,7 @@ def open_account(
         journal=journal,
         reservations=NoReservations(journal),
         corrected=NoRecords(journal),
+        grants=NoGrants(journal),
     )
     if isinstance(account, InformedAccount):
         account.used_before = used_before or {}

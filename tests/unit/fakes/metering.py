@@ -13,7 +13,11 @@ from core.customers.customer import Customer
 from core.errors import ConcurrentUpdate
 from core.metering import counters
 from core.metering.account import Account
+from core.metering.bookkeeping import BooksNotLoaded
+from core.metering.books import Opened, Place, Total, next_event, opened
 from core.metering.counters import Counted, CounterState, wanted_period
+from core.metering.entitlements import countable
+from core.metering.grants import Grant, GrantEntry, GrantKey, Grants
 from core.metering.idempotency import ReplyKey, StoredReply
 from core.metering.journal import Journal
 from core.metering.ledger import Cause, CorrectedRecord, EventKey, RecordKey, UsageRecord
@@ -23,11 +27,13 @@ from core.metering.ports import Accounts, Events, Replies
 from core.metering.records import Records
 from core.metering.repository import Repository
 from core.metering.reservations import Reservation, ReservationKey, Reservations
+from core.metering.stored_funds import StoredFunds, books_since, rolls_over
+from core.metering.timeline import Window, timeline
 from core.plans.agreement import plan_at
 from core.plans.features import Feature, FeatureCatalog
 from core.plans.periods import Period
-from core.plans.plan import Plan
-from core.plans.terms import TermsChange
+from core.plans.plan import Metered, Plan
+from core.plans.terms import Terms, TermsChange, TermsHistory
 from core.products import BUILT_IN
 
 K = TypeVar("K")
@@ -62,6 +68,10 @@ class FakeStore:
         self.counters: dict[Meter, Counter] = {}
         self.holds: dict[tuple[str, str, UUID], Hold] = {}  # by customer, feature and reservation
         self.reservations: dict[ReservationKey, Reservation] = {}
+        self.grants: dict[GrantKey, Grant] = {}
+        self.entries: list[GrantEntry] = []
+        self.funds: dict[Meter, StoredFunds] = {}
+        self.books_opened = 0
         self.replies: dict[ReplyKey, StoredReply] = {}
         self.owned: dict[type[Any], dict[OwnedKey, Any]] = {}  # by their kind
         self.opened: list[FakeUnitOfWork] = []
@@ -84,8 +94,14 @@ class FakeStore:
 
     def held_at(self, customer_id: str, feature: str, at: datetime) -> int:
         """What unexpired holds set aside."""
-        mine = (hold for key, hold in self.holds.items() if key[:2] == (customer_id, feature))
-        return sum(hold.quantity for hold in mine if hold.expires_at > at)
+        return sum(hold.quantity for hold in self._holds(customer_id, feature, at))
+
+    def held_until(self, customer_id: str, feature: str, at: datetime) -> datetime | None:
+        """When the last one of them ends."""
+        return max((hold.expires_at for hold in self._holds(customer_id, feature, at)), default=None)
+
+    def _holds(self, customer_id: str, feature: str, at: datetime) -> list[Hold]:
+        return [hold for key, hold in self.holds.items() if key[:2] == (customer_id, feature) and hold.expires_at > at]
 
 
 class InMemory(Repository[K, V]):
@@ -107,14 +123,16 @@ R = TypeVar("R", bound=InMemory[Any, Any])
 
 
 class FakeAccounts(Accounts):
-    def __init__(self, store: FakeStore, journal: Journal, reservations: Reservations, records: Records) -> None:
+    def __init__(self, store: FakeStore, journal: Journal, reservations: Reservations, records: Records, grants: Grants) -> None:
         self.locked: dict[str, Account] = {}
         self.rebuilt: dict[Meter, Counter] = {}
+        self._closed: dict[Meter, datetime | None] = {}
         self.forgotten: set[Meter] = set()
         self._store = store
         self._journal = journal
         self._reservations = reservations
         self._records = records
+        self._grants = grants
         self._held_locks: dict[Meter, asyncio.Lock] = {}
 
     async def lock(self, meters: Mapping[str, Collection[Meter]], at: datetime) -> Mapping[str, Account]:
@@ -124,7 +142,17 @@ class FakeAccounts(Accounts):
         known = {id: wanted for id, wanted in declared.items() if id in store.customers}
         await self._acquire(meter for wanted in known.values() for meter in wanted)
         self.locked = {id: self._account(store.customers[id], wanted, at) for id, wanted in known.items()}
+        for meter, since in self._closed.items():
+            self._open_books(meter, since)
         return self.locked
+
+    async def load_books(self, missing: BooksNotLoaded) -> None:
+        self._open_books(missing.meter, missing.since, missing.instants)
+
+    def _open_books(self, meter: Meter, since: datetime | None, instants: Collection[datetime] = ()) -> None:
+        self._store.books_opened += 1
+        account = self.locked[meter.customer_id]
+        account.open_books(meter.feature, books_in(self._store, meter, since, account.now, instants))
 
     async def used_within(self, wanted: Sequence[Counted]) -> Mapping[Counted, int]:
         self._store.sums_asked += 1
@@ -151,9 +179,7 @@ class FakeAccounts(Accounts):
         store = self._store
         customer = customer.at(at)
         plan = plan_at(customer.plan, customer.agreement, store.plans)
-        states = {
-            meter: CounterState(self._used(customer, plan, meter, at), store.held_at(customer.id, meter.feature, at)) for meter in meters
-        }
+        states = {meter: self._state(customer, plan, meter, at) for meter in meters}
         return Account(
             customer.id,
             plan,
@@ -165,19 +191,95 @@ class FakeAccounts(Accounts):
             journal=self._journal,
             reservations=self._reservations,
             corrected=self._records,
+            grants=self._grants,
         )
+
+    def _state(self, customer: Customer, plan: Plan, meter: Meter, at: datetime) -> CounterState:
+        store = self._store
+        kept = None if meter in self.forgotten else store.counters.get(meter)
+        held = store.held_at(*meter, at), store.held_until(*meter, at)
+        state = CounterState(self._used(customer, plan, meter, at), *held)
+        period = wanted_period(plan, customer.billing, meter.feature, at)
+        stored = store.funds.get(meter)
+        if period is None or (stored is None and not rolls_over(countable(plan, meter.feature), period)):
+            return state
+        counter, entitlement = _as_counter(kept), countable(plan, meter.feature)
+        if stored is not None and stored.hold(counter, period, entitlement, customer.updated_at, at):
+            return state._replace(funds=stored.funds)
+        self._closed[meter] = books_since(stored, counter, period, entitlement, customer.billing)
+        return state
 
     def _used(self, customer: Customer, plan: Plan, meter: Meter, at: datetime) -> int:
         """The counter's sum; the ledger's where the counter has other bounds than those of the period that contains `at`."""
         wanted = wanted_period(plan, customer.billing, meter.feature, at)
         stored = self._store.counters.get(meter)
         stored = None if meter in self.forgotten else stored
-        shown = (counters.Counter(stored.used, stored.period.start, stored.period.end) if stored else counters.NEVER_COUNTED).shows(wanted)
+        shown = _as_counter(stored).shows(wanted)
         if shown is not None:
             return shown
         assert wanted is not None
         rebuilt = self.rebuilt[meter] = Counter(wanted, self._store.used_within(customer.id, meter.feature, wanted))
         return rebuilt.used
+
+
+def _as_counter(stored: Counter | None) -> counters.Counter:
+    return counters.Counter(stored.used, stored.period.start, stored.period.end) if stored else counters.NEVER_COUNTED
+
+
+def books_in(store: FakeStore, meter: Meter, since: datetime | None, now: datetime, instants: Collection[datetime] = ()) -> Opened:
+    """A meter's books, from everything that is stored."""
+    customer = store.customers[meter.customer_id]
+    history = TermsHistory.of(change for change in store.terms.values() if change.customer_id == customer.id)
+    if not history.changes:
+        first = TermsChange(
+            id=UUID(int=0),
+            customer_id=customer.id,
+            effective_at=customer.created_at,
+            recorded_at=customer.created_at,
+            recorded_by="test",
+            plan=customer.plan,
+            billing=customer.billing,
+        )
+        history = TermsHistory([first])
+
+    def metered(terms: Terms) -> Metered:
+        return countable(plan_at(terms.plan, terms.agreement, store.plans), meter.feature)
+
+    grants = [grant for grant in store.grants.values() if grant.meter == meter]
+    cuts = {*instants, *(instant for grant in grants for instant in (grant.effective_at, grant.ends_at))}
+    rolling = [change.effective_at for change, terms in history.steps() if metered(terms).rollover]
+    since = min(since or min([now, *rolling, *(grant.effective_at for grant in grants)]), now)
+    windows = timeline(history, metered, since=since, now=now, instants=cuts)
+    grants = [grant for grant in grants if grant.ends_at > windows[0].start]
+    known = {grant.id for grant in grants}
+    entries = [entry for entry in store.entries if entry.grant_id in known]
+    totals = [
+        Total(number, entry.grant_id, entry.kind, entry.quantity)
+        for entry in entries
+        for number in [_window_of(entry.occurred_at, windows)]
+        if number != len(windows)
+    ]
+    used = {
+        Place(number, index): store.used_within(*meter, Period(segment.start, segment.end))
+        for number, window in enumerate(windows)
+        for index, segment in enumerate(window.segments)
+    }
+    until = next_event(now, windows[-1].period, grants, history.turns(now, windows[-1].end))
+    return opened(meter, windows, grants, totals, used, until, customer.updated_at, store.new_id)
+
+
+def _window_of(instant: datetime, windows: Sequence[Window]) -> int | None:
+    """None: before the first one; as many as there are: after the last one."""
+    if instant < windows[0].start:
+        return None
+    return next((number for number, window in enumerate(windows) if instant < window.end), len(windows))
+
+
+class FakeGrants(InMemory[GrantKey, Grant], Grants):
+    """Grants in memory."""
+
+    async def find_referred(self, references: Sequence[tuple[str, str]]) -> Iterable[Grant]:
+        return [grant for grant in self._stored.values() if (grant.customer_id, grant.reference) in references]
 
 
 class FakeReplies(InMemory[ReplyKey, StoredReply], Replies):
@@ -244,6 +346,7 @@ class FakeUnitOfWork:
     events: FakeEvents
     replies: FakeReplies
     reservations: FakeReservations
+    grants: FakeGrants
 
     def __init__(self, store: FakeStore) -> None:
         self.store = store
@@ -258,7 +361,8 @@ class FakeUnitOfWork:
         self.events = FakeEvents(self.journal, self.store)
         self.replies = self._add(FakeReplies(self.journal, self.store.replies))
         self.reservations = self._add(FakeReservations(self.journal, self.store))
-        self.accounts = FakeAccounts(self.store, self.journal, self.reservations, self.records)
+        self.grants = self._add(FakeGrants(self.journal, self.store.grants))
+        self.accounts = FakeAccounts(self.store, self.journal, self.reservations, self.records, self.grants)
         return self
 
     def repository(self, kind: type[Any]) -> FakeOwned:
@@ -287,7 +391,11 @@ class FakeUnitOfWork:
         self.store.counters |= self.accounts.rebuilt
         for account in accounts:
             for balance in account.touched():
-                self.store.counters[Meter(account.customer_id, balance.feature.key)] = Counter(balance.period, balance.used)
+                meter = Meter(account.customer_id, balance.feature.key)
+                self.store.counters[meter] = Counter(balance.period, balance.used)
+                if balance.funds is not None:
+                    self.store.funds[meter] = StoredFunds(balance.funds, balance.used)
+            self.store.entries += account.entries
         for repository in self._written:
             repository.write()
         self.committed = True

@@ -19,6 +19,7 @@ UNIQUE_VIOLATION: Final = "23505"
 LOST_RACES: Final = {
     "pk_customer",  # somebody else created the customer
     "pk_idempotency_key",  # somebody else used the key, for a command that locks other features
+    "uq_usage_grant_reference",  # somebody else made a grant of that reference, of another feature
     "uq_usage_record_event",  # somebody else booked the event, as one of another feature
 }
 """The unique constraints that only a lost race violates, by name. Any other violation is a mistake of ours: running it again is no help."""

@@ -9,18 +9,24 @@ from uuid import UUID
 from asyncpg import Record
 
 from core.metering.account import Account, CustomerNotFound
+from core.metering.books import Opened
 from core.metering.counters import NEVER_COUNTED, Counted, Counter, CounterState, wanted_period
+from core.metering.entitlements import countable
+from core.metering.grants import NoGrants
 from core.metering.journal import Journal
 from core.metering.meters import Meter
 from core.metering.ports import AccountReader
 from core.metering.records import NoRecords
 from core.metering.reservations import NoReservations
+from core.metering.stored_funds import books_since, rolls_over
 from core.plans.features import FeatureCatalog
 from core.plans.periods import Billing
 from core.plans.plan import Metered, Plan
 from infrastructure.batching.gathering import Gathering
 from infrastructure.sql.driver.connections import Connections
 from infrastructure.sql.driver.statements import Driver, HotStatement
+from infrastructure.sql.engine.books import read_books
+from infrastructure.sql.engine.funds import to_funds
 from infrastructure.sql.engine.ledger import used_within
 from infrastructure.sql.engine.plans import PlanCatalog
 from infrastructure.sql.engine.terms import agreed_in, to_billing
@@ -30,18 +36,19 @@ _READ: Final = HotStatement(
     SELECT 'customer' AS kind, wanted.n, c.plan_key, c.plan_version, c.billing_anchor, c.billing_interval, c.time_zone,
         c.billing_interval_count, c.week_starts_on, CAST(c.agreement AS text) AS agreement,
         CAST(NULL AS text) AS feature, CAST(NULL AS bigint) AS quantity,
-        CAST(NULL AS timestamptz) AS period_start, CAST(NULL AS timestamptz) AS period_end
+        CAST(NULL AS timestamptz) AS period_start, CAST(NULL AS timestamptz) AS period_end, CAST(NULL AS text) AS funds, c.updated_at
     FROM unnest(CAST(:customer_ids AS text[])) WITH ORDINALITY AS wanted (customer_id, n)
     CROSS JOIN LATERAL (SELECT * FROM customer AS c WHERE c.customer_id = wanted.customer_id LIMIT 1) AS c
     UNION ALL
-    SELECT 'counter', wanted.n, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, c.feature, c.used, c.period_start, c.period_end
+    SELECT 'counter', wanted.n, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, c.feature, c.used, c.period_start, c.period_end,
+        CAST(c.funds AS text), NULL
     FROM unnest(CAST(:customer_ids AS text[])) WITH ORDINALITY AS wanted (customer_id, n)
     CROSS JOIN LATERAL (SELECT * FROM usage_counter AS c WHERE c.customer_id = wanted.customer_id OFFSET 0) AS c
     UNION ALL
-    SELECT 'hold', wanted.n, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, h.feature, h.quantity, NULL, NULL
+    SELECT 'hold', wanted.n, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, h.feature, h.quantity, NULL, h.held_until, NULL, NULL
     FROM unnest(CAST(:customer_ids AS text[]), CAST(:instants AS timestamptz[])) WITH ORDINALITY AS wanted (customer_id, instant, n)
     CROSS JOIN LATERAL (
-        SELECT h.feature, CAST(sum(h.quantity) AS bigint) AS quantity
+        SELECT h.feature, CAST(sum(h.quantity) AS bigint) AS quantity, max(h.expires_at) AS held_until
         FROM usage_hold AS h WHERE h.customer_id = wanted.customer_id AND h.expires_at > wanted.instant
         GROUP BY h.feature
     ) AS h
@@ -63,7 +70,8 @@ class _Found:
 
     customer: Record | None = None
     counters: dict[str, Counter] = field(default_factory=dict)
-    held: dict[str, int] = field(default_factory=dict)
+    funds: dict[str, str] = field(default_factory=dict)
+    held: dict[str, tuple[int, datetime]] = field(default_factory=dict)
 
 
 class SqlAccountReader(AccountReader):
@@ -115,8 +123,10 @@ class SqlAccountReader(AccountReader):
                     item.customer = row
                 case "counter":
                     item.counters[row["feature"]] = Counter(row["quantity"], row["period_start"], row["period_end"])
+                    if row["funds"] is not None:
+                        item.funds[row["feature"]] = row["funds"]
                 case _:
-                    item.held[row["feature"]] = row["quantity"]
+                    item.held[row["feature"]] = row["quantity"], row["period_end"]
         return dict(zip(moments, found, strict=True))
 
     async def _draft(self, driver: Driver, query: AccountQuery, found: _Found, plan: Plan | None) -> "_Draft | None":
@@ -127,19 +137,29 @@ class SqlAccountReader(AccountReader):
         if features is None:
             features = [key for key, entitlement in plan.entitlements.items() if isinstance(entitlement, Metered)]
         catalog = await self._catalog.learn_features(driver, features) if features else self._catalog.features
-        used: dict[Meter, int] = {}
+        states: dict[Meter, CounterState] = {}
         stale: list[Counted] = []
+        opened: dict[str, Opened] = {}
+        agreed_at = found.customer["updated_at"]
         for feature in features:
             period = wanted_period(plan, billing, feature, query.at) if catalog.get(feature) else None
             if period is None:
                 continue
-            meter = Meter(query.customer_id, feature)
-            shown = found.counters.get(feature, NEVER_COUNTED).shows(period)
+            meter, counter = Meter(query.customer_id, feature), found.counters.get(feature, NEVER_COUNTED)
+            entitlement, stored = countable(plan, feature), to_funds(found.funds.get(feature))
+            shown = counter.shows(period)
             if shown is None:
                 stale.append((meter, period))
-            else:
-                used[meter] = shown
-        return _Draft(query, plan, billing, used, found.held, stale, catalog, self._new_id)
+            state = CounterState(shown or 0, *found.held.get(feature, (0, None)))
+            if stored is not None and stored.hold(counter, period, entitlement, agreed_at, query.at):
+                state = state._replace(funds=stored.funds)
+            elif stored is not None or rolls_over(entitlement, period):
+                since = books_since(stored, counter, period, entitlement, billing)
+                opened[feature] = await read_books(
+                    driver, self._catalog, meter, since=since, now=query.at, agreed_at=agreed_at, new_id=self._new_id
+                )
+            states[meter] = state
+        return _Draft(query, plan, billing, states, stale, opened, catalog, self._new_id)
 
 
 class _Draft(NamedTuple):
@@ -148,17 +168,16 @@ class _Draft(NamedTuple):
     query: AccountQuery
     plan: Plan
     billing: Billing
-    used: Mapping[Meter, int]
-    held: Mapping[str, int]
+    states: Mapping[Meter, CounterState]
     stale: Sequence[Counted]
+    opened: Mapping[str, Opened]
     catalog: FeatureCatalog
     new_id: Callable[[], UUID]
 
     def account(self, summed: Mapping[Counted, int]) -> Account:
-        used = {**self.used, **{key[0]: summed[key] for key in self.stale}}
-        states = {meter: CounterState(total, self.held.get(meter.feature, 0)) for meter, total in used.items()}
+        states = {**self.states, **{key[0]: self.states[key[0]]._replace(used=summed[key]) for key in self.stale}}
         query, journal = self.query, Journal()
-        return Account(
+        account = Account(
             query.customer_id,
             self.plan,
             self.billing,
@@ -169,7 +188,11 @@ class _Draft(NamedTuple):
             journal=journal,
             reservations=NoReservations(journal),
             corrected=NoRecords(journal),
+            grants=NoGrants(journal),
         )
+        for feature, opened in self.opened.items():
+            account.open_books(feature, opened)
+        return account
 
 
 def _moment(query: AccountQuery) -> tuple[str, datetime]:

@@ -11,16 +11,23 @@ from asyncpg import Record
 
 from core.errors import ConcurrentUpdate
 from core.metering.account import Account
+from core.metering.bookkeeping import BooksNotLoaded
 from core.metering.counters import Counted, Counter, CounterState, wanted_period
+from core.metering.entitlements import countable
+from core.metering.grants import Grants
 from core.metering.journal import Journal
 from core.metering.ledger import UsageRecord
 from core.metering.meters import Meter
 from core.metering.ports import Accounts
 from core.metering.records import Records
 from core.metering.reservations import Reservations
+from core.metering.stored_funds import books_since, rolls_over
 from infrastructure.sql.driver.rows import Change
 from infrastructure.sql.driver.statements import Driver, HotStatement
 from infrastructure.sql.engine import ledger
+from infrastructure.sql.engine.books import read_books
+from infrastructure.sql.engine.funds import to_funds
+from infrastructure.sql.engine.grants import ENTRIES
 from infrastructure.sql.engine.plans import PlanCatalog
 from infrastructure.sql.engine.terms import agreed_in, to_billing
 
@@ -30,11 +37,13 @@ WRITTEN_AHEAD: Final = 200
 _METER: Final = attrgetter("customer_id", "feature")
 """Equal to a record's `meter`, and made in a fifth of the time."""
 
+_NOTHING_HELD: Final = (0, None)
+
 T = TypeVar("T")
 
 _LOCK: Final = HotStatement(
     """
-    SELECT * FROM lock_accounts_v3(
+    SELECT * FROM lock_accounts_v4(
         CAST(:customer_ids AS text[]), CAST(:features AS text[]), CAST(:customers AS text[]), CAST(:at AS timestamptz)
     )
     """
@@ -47,7 +56,11 @@ _FORGET: Final = HotStatement(
     SELECT wanted.customer_id, wanted.feature
     FROM unnest(CAST(:customer_ids AS text[]), CAST(:features AS text[])) AS wanted (customer_id, feature)
     ORDER BY wanted.customer_id COLLATE "C", wanted.feature COLLATE "C"
-    ON CONFLICT (customer_id, feature) DO UPDATE SET period_start = NULL, period_end = NULL
+    ON CONFLICT (customer_id, feature) DO UPDATE SET period_start = NULL, period_end = NULL, funds = CASE
+        WHEN usage_counter.funds IS NOT NULL OR EXISTS (
+            SELECT 1 FROM usage_grant AS g WHERE g.customer_id = usage_counter.customer_id AND g.feature = usage_counter.feature
+        ) THEN CAST('{}' AS json)
+    END
     """
 )
 
@@ -64,6 +77,7 @@ class SqlAccounts(Accounts):
         journal: Journal,
         reservations: Reservations,
         records: Records,
+        grants: Grants,
     ) -> None:
         self._driver = driver
         self._catalog = catalog
@@ -71,6 +85,8 @@ class SqlAccounts(Accounts):
         self._journal = journal
         self._reservations = reservations
         self._records = records
+        self._grants = grants
+        self._agreed_at: dict[str, datetime] = {}
         self.locked: dict[str, Account] = {}
         self._moved: dict[tuple[str, str], None] = {}
         self._decided = 0
@@ -101,7 +117,9 @@ class SqlAccounts(Accounts):
                 journal=self._journal,
                 reservations=self._reservations,
                 corrected=self._records,
+                grants=self._grants,
             )
+            self._agreed_at[id] = row["updated_at"]
         await self._count(rows, states, at)
         for id, state in states.items():
             if any(meter not in state and catalog.get(meter.feature) is not None for meter in meters[id]):
@@ -111,22 +129,55 @@ class SqlAccounts(Accounts):
 
     async def _count(self, rows: Iterable[Record], states: Mapping[str, dict[Meter, CounterState]], at: datetime) -> None:
         """What each locked counter shows of its current period; the ledger's own sum where it shows another."""
-        held = {Meter(row["customer_id"], row["feature"]): row["held"] for row in rows if row["held"] is not None}
+        held = {Meter(row["customer_id"], row["feature"]): (row["held"], row["held_until"]) for row in rows if row["held"] is not None}
         stale: list[Counted] = []
-        for id, feature, used, start, end, *_ in rows:
+        closed: dict[Meter, datetime | None] = {}
+        for id, feature, used, start, end, funds, *_ in rows:
             if used is None:
                 continue
             account, meter = self.locked[id], Meter(id, feature)
             period = wanted_period(account.plan, account.billing, feature, at)
-            shown = Counter(used, start, end).shows(period)
+            counter = Counter(used, start, end)
+            shown = counter.shows(period)
             if shown is None:
                 assert period is not None
                 stale.append((meter, period))
-            states[id][meter] = CounterState(shown or 0, held.get(meter, 0))
+            state = CounterState(shown or 0, *held.get(meter, _NOTHING_HELD))
+            if period is not None:
+                entitlement = countable(account.plan, feature)
+                if funds is not None or rolls_over(entitlement, period):
+                    stored = to_funds(funds)
+                    if stored is not None and stored.hold(counter, period, entitlement, self._agreed_at[id], at):
+                        state = state._replace(funds=stored.funds)
+                    else:
+                        closed[meter] = books_since(stored, counter, period, entitlement, account.billing)
+            states[id][meter] = state
         if stale:
             for (meter, _), total in (await ledger.used_within(self._driver, stale)).items():
                 states[meter.customer_id][meter] = states[meter.customer_id][meter]._replace(used=total)
                 self._moved[meter] = None
+        for meter, since in closed.items():
+            await self._open_books(meter, since)
+
+    async def load_books(self, missing: BooksNotLoaded) -> None:
+        # What was written ahead is in the ledger, and counts with what has been there before.
+        await self.written()
+        await self._open_books(missing.meter, missing.since, missing.instants)
+
+    async def _open_books(self, meter: Meter, since: datetime | None, instants: Sequence[datetime] = ()) -> None:
+        account = self.locked[meter.customer_id]
+        opened = await read_books(
+            self._driver,
+            self._catalog,
+            meter,
+            since=since,
+            now=account.now,
+            agreed_at=self._agreed_at[meter.customer_id],
+            instants=instants,
+            new_id=self._new_id,
+        )
+        account.open_books(meter.feature, opened)
+        self._moved[meter] = None
 
     async def used_within(self, wanted: Sequence[Counted]) -> Mapping[Counted, int]:
         # Nothing that was written ahead lies in these periods: an account books into a period only once it is told of this sum.
@@ -162,6 +213,9 @@ class SqlAccounts(Accounts):
         records = self._taken()
         if records:
             yield ledger.RECORDS.put(records)
+        entries = [entry for account in self.locked.values() for entry in account.entries]
+        if entries:
+            yield ENTRIES.put(entries)
         if self._moved:
             yield ledger.COUNTERS.put((meter, self.locked[meter[0]].balance(meter[1])) for meter in self._moved)
 

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Uuid,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSON
 
 from core.metering.balance import Balance
 from core.metering.counters import Counted
@@ -25,6 +26,7 @@ from core.metering.records import Records
 from infrastructure.sql.driver.rows import Change, Rows, all_but_key
 from infrastructure.sql.driver.schema import digest, metadata
 from infrastructure.sql.driver.statements import Driver, HotStatement
+from infrastructure.sql.engine.funds import funds_json
 
 usage_record: Final = Table(
     "usage_record",
@@ -64,6 +66,7 @@ usage_counter: Final = Table(
     Column("used", BigInteger, nullable=False, server_default=text("0")),
     Column("period_start", DateTime(timezone=True)),
     Column("period_end", DateTime(timezone=True)),
+    Column("funds", JSON),
     PrimaryKeyConstraint("customer_id", "feature"),
 )
 
@@ -169,7 +172,7 @@ RECORDS: Final = Rows(usage_record, _row, to_record)
 
 COUNTERS: Final = Rows[tuple[tuple[str, str], Balance]](
     usage_counter,
-    lambda counted: (*counted[0], counted[1].used, counted[1].period.start, counted[1].period.end),
+    lambda counted: (*counted[0], counted[1].used, counted[1].period.start, counted[1].period.end, funds_json(counted[1])),
     lambda row: NotImplemented,
     changing=all_but_key(usage_counter),
 )

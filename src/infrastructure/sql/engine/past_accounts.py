@@ -7,6 +7,7 @@ from uuid import UUID
 
 from core.metering.account import Account, NotYetACustomer
 from core.metering.counters import CounterState, wanted_period
+from core.metering.grants import NoGrants
 from core.metering.journal import Journal
 from core.metering.meters import Meter
 from core.metering.ports import PastAccounts
@@ -79,4 +80,5 @@ class SqlPastAccounts(PastAccounts):
             journal=journal,
             reservations=NoReservations(journal),
             corrected=NoRecords(journal),
+            grants=NoGrants(journal),
         )

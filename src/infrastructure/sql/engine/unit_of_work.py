@@ -14,6 +14,7 @@ from infrastructure.sql.driver.rows import write
 from infrastructure.sql.driver.statements import Driver
 from infrastructure.sql.driver.stored import Written
 from infrastructure.sql.engine.accounts import SqlAccounts
+from infrastructure.sql.engine.grants import SqlGrants
 from infrastructure.sql.engine.ledger import SqlRecords
 from infrastructure.sql.engine.plans import PlanCatalog, SqlPlans
 from infrastructure.sql.engine.reservations import SqlReservations
@@ -49,6 +50,7 @@ class SqlUnitOfWork:
         self._repositories: dict[str | type[Any], Any] = {}
         self.reservations: SqlReservations = self._made("reservations")
         self.records: SqlRecords = self._made("records")
+        self.grants: SqlGrants = self._made("grants")
         self.plans = SqlPlans(self._live.driver, self._catalog)
         self.accounts = SqlAccounts(
             self._live.driver,
@@ -57,6 +59,7 @@ class SqlUnitOfWork:
             journal=self.journal,
             reservations=self.reservations,
             records=self.records,
+            grants=self.grants,
         )
         self.decided = self.accounts.decided
         return self

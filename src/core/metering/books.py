@@ -1,0 +1,206 @@
+"""A feature's books: the terms, the grants and the usage of some periods, and what follows from them.
+
+Where a feature stands is a function of these facts, whatever the order in which they arrived. `replay` goes along the timeline and says
+what ought to have burnt; what has been posted is compared with it, and the differences become entries.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, NamedTuple
+from uuid import UUID
+
+from core.metering.funds import Funds, Source
+from core.metering.grants import PRIORITY_DEFAULT, EntryKind, Grant, GrantKind
+from core.metering.meters import Meter
+from core.metering.timeline import Window
+from core.plans.periods import END, Period
+
+_ALLOWANCE: Final = 2
+_RANK: Final = {GrantKind.ROLLOVER: 0, GrantKind.PROMOTIONAL: 1, GrantKind.PAID: 3}
+
+
+class Place(NamedTuple):
+    """Where usage counts: the number of a window, and that of a segment in it."""
+
+    window: int
+    segment: int
+
+
+class Posting(NamedTuple):
+    """What is added up of one grant's entries within one window, by its number. Of a rollover, ROLL is all of it."""
+
+    window: int
+    grant: UUID
+    kind: EntryKind
+
+
+@dataclass(slots=True)
+class Replayed:
+    """What follows from the facts; `uncovered` is by the windows' numbers."""
+
+    funds: Funds
+    postings: dict[Posting, int] = field(default_factory=dict)
+    uncovered: dict[int, int] = field(default_factory=dict)
+
+    def post(self, posting: Posting, quantity: int) -> None:
+        self.postings[posting] = self.postings.get(posting, 0) + quantity
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """What does not change by usage. `opening` is what was left of each grant when the first window began.
+
+    `rollovers` are, by the number of the window that they are left of, grants that are there or are yet to be made. `until` is when
+    something happens next that nobody has to do anything for, `agreed_at` when something was agreed with the customer last.
+    """
+
+    until: datetime
+    agreed_at: datetime
+    windows: Sequence[Window]
+    grants: Sequence[Grant]
+    opening: Mapping[UUID, int]
+    rollovers: Mapping[int, Grant]
+
+    @property
+    def period(self) -> Period:
+        """The one that contains now."""
+        return self.windows[-1].period
+
+    def place(self, instant: datetime) -> Place | None:
+        """Where usage of this instant counts; None before the first window and after the last."""
+        for number, window in enumerate(self.windows):
+            if window.start <= instant < window.end:
+                return Place(number, sum(segment.start <= instant for segment in window.segments) - 1)
+        return None
+
+    def replay(self, used: Mapping[Place, int]) -> Replayed:
+        """What was taken from what, given what was used where."""
+        left = {grant.id: self.opening.get(grant.id, grant.quantity) for grant in self.grants}
+        left |= {grant.id: 0 for grant in self.rollovers.values()}
+        replayed: Replayed | None = None
+        for number in range(len(self.windows)):
+            replayed = self._window(number, used, left, replayed)
+        assert replayed is not None, "there is a window that contains now"
+        return replayed
+
+    def _window(self, number: int, used: Mapping[Place, int], left: dict[UUID, int], before: Replayed | None) -> Replayed:
+        window = self.windows[number]
+        funds = Funds(None, (), window.start, self.until, self.agreed_at)
+        replayed = Replayed(funds) if before is None else before
+        debt = 0
+        for index, segment in enumerate(window.segments):
+            open = funds._replace(allowance=segment.entitlement.limit, since=segment.start, uncovered=0)
+            open = open._replace(sources=self._sources(open, window, segment.start, left))
+            # What nothing covered so far is covered by what there is more of now.
+            wanted = funds.uncovered + used.get(Place(number, index), 0) + debt
+            debt = min(wanted, 0)
+            funds = open.burn(max(wanted, 0))
+            for burn in open.burns(funds):
+                left[burn.grant] -= burn.quantity
+                replayed.post(Posting(number, burn.grant, EntryKind.BURN), burn.quantity)
+        replayed.funds = funds
+        replayed.uncovered[number] = funds.uncovered
+        if number in self.rollovers:
+            self._roll(number, funds, left, replayed)
+        return replayed
+
+    def _sources(self, funds: Funds, window: Window, at: datetime, left: Mapping[UUID, int]) -> tuple[Source, ...]:
+        """In the order of burning: by priority, then by end, then by kind, then by age."""
+        rest = None if funds.allowance is None else max(funds.allowance - funds.allowance_used, 0)
+        allowance = Source(None, rest, window.period.resets_at)
+        ordered: list[tuple[tuple[object, ...], Source]] = [((PRIORITY_DEFAULT, window.period.end, _ALLOWANCE), allowance)]
+        for grant in (*self.grants, *self.rollovers.values()):
+            if left[grant.id] and grant.active_at(at):
+                order = (grant.priority, grant.expires_at or END, _RANK[grant.kind], grant.effective_at, grant.id)
+                ordered.append((order, Source(grant.id, left[grant.id], grant.expires_at)))
+        return tuple(source for _, source in sorted(ordered, key=lambda item: item[0]))
+
+    def _roll(self, number: int, funds: Funds, left: dict[UUID, int], replayed: Replayed) -> None:
+        """What is left of the allowance goes over to the next period, and the oldest of what was rolled over is trimmed."""
+        window, grant = self.windows[number], self.rollovers[number]
+        assert window.closing is not None, "it rolls over"
+        allowance, cap, _ = window.closing
+        rest = 0 if allowance is None else max(allowance - funds.allowance_used, 0)
+        rolled = rest if cap is None else min(rest, cap)
+        left[grant.id] = rolled
+        replayed.post(Posting(number, grant.id, EntryKind.ROLL), rolled)
+        if cap is None:
+            return
+        pool = [other for other in (*self.grants, *self.rollovers.values()) if other.kind is GrantKind.ROLLOVER]
+        pool = sorted((other for other in pool if other.active_at(window.end)), key=lambda other: (other.effective_at, other.id))
+        excess = sum(left[other.id] for other in pool) - cap
+        for other in pool:
+            trimmed = max(min(excess, left[other.id]), 0)
+            if trimmed:
+                left[other.id] -= trimmed
+                excess -= trimmed
+                replayed.post(Posting(number, other.id, EntryKind.TRIM), trimmed)
+
+
+class Total(NamedTuple):
+    """What is added up of one grant's entries of one kind within a window, by its number; None: before the first one."""
+
+    window: int | None
+    grant: UUID
+    kind: EntryKind
+    quantity: int
+
+
+class Opened(NamedTuple):
+    """A meter's books, what was used where, and what has been posted: as they are stored."""
+
+    books: Books
+    used: Mapping[Place, int]
+    posted: Mapping[Posting, int]
+
+
+def opened(
+    meter: Meter,
+    windows: Sequence[Window],
+    grants: Sequence[Grant],
+    totals: Iterable[Total],
+    used: Mapping[Place, int],
+    until: datetime,
+    agreed_at: datetime,
+    new_id: Callable[[], UUID],
+) -> Opened:
+    """Books over these windows. A rollover is a grant of its own from the end of its window on; one that is not there yet is made."""
+    made = {grant.effective_at: grant for grant in grants if grant.kind is GrantKind.ROLLOVER}
+    rollovers = {
+        number: made.get(window.end) or _rollover(meter, window.end, window.closing.until, new_id())
+        for number, window in enumerate(windows)
+        if window.closing is not None
+    }
+    posted = {Posting(number, grant.id, EntryKind.ROLL): grant.quantity for number, grant in rollovers.items() if grant.quantity}
+    known = {grant.id for grant in rollovers.values()}
+    opening = {grant.id: grant.quantity for grant in grants}
+    for window, grant, kind, quantity in totals:
+        if window is None:
+            opening[grant] += quantity if kind in (EntryKind.RETURN, EntryKind.ROLL) else -quantity
+        else:
+            posting = Posting(window, grant, EntryKind.BURN if kind is EntryKind.RETURN else kind)
+            posted[posting] = posted.get(posting, 0) + (-quantity if kind is EntryKind.RETURN else quantity)
+    others = [grant for grant in grants if grant.id not in known]
+    return Opened(Books(until, agreed_at, windows, others, opening, rollovers), used, posted)
+
+
+def _rollover(meter: Meter, made_at: datetime, until: datetime, id: UUID) -> Grant:
+    return Grant(
+        id=id,
+        customer_id=meter.customer_id,
+        feature=meter.feature,
+        kind=GrantKind.ROLLOVER,
+        quantity=0,
+        effective_at=made_at,
+        expires_at=until,
+        created_at=made_at,
+    )
+
+
+def next_event(now: datetime, period: Period, grants: Iterable[Grant], turns: Iterable[datetime]) -> datetime:
+    """When something happens next by the clock alone: the period or a grant ends, a grant begins, other terms take effect."""
+    instants = [period.end, *turns]
+    for grant in grants:
+        instants += [grant.effective_at, grant.ends_at]
+    return min(instant for instant in instants if instant > now)

@@ -1,0 +1,134 @@
+"""Balances of a customer that has more than its plan's allowance: what usage takes from grants is posted beside it."""
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from uuid import UUID
+
+from core.metering.balance import Balance, FeatureNotInPlan
+from core.metering.balances import Balances
+from core.metering.bookkeeping import Bookkeeping, BooksNotLoaded, Settled
+from core.metering.books import Opened, Replayed
+from core.metering.counters import CounterState
+from core.metering.funds import Funds
+from core.metering.grants import EntryKind, Grant, GrantEntry, Grants
+from core.metering.journal import Journal
+from core.metering.ledger import UsageRecord
+from core.metering.meters import Meter
+from core.plans.features import FeatureCatalog
+from core.plans.periods import Billing
+from core.plans.plan import Plan
+
+
+class FundedBalances(Balances):
+    """What was booked, and which grants paid for it. Grants, and what they paid, are collected to be written, as records are."""
+
+    __slots__ = ("_books", "_grants", "entries", "lapsed", "new_id", "records")
+
+    def __init__(
+        self,
+        customer_id: str,
+        plan: Plan,
+        billing: Billing,
+        counters: Mapping[Meter, CounterState],
+        *,
+        now: datetime,
+        catalog: FeatureCatalog,
+        new_id: Callable[[], UUID],
+        journal: Journal,
+        grants: Grants,
+    ) -> None:
+        super().__init__(customer_id, plan, billing, counters, now=now, catalog=catalog, journal=journal)
+        self.new_id = new_id
+        self.records: list[UsageRecord] = []
+        self.entries: list[GrantEntry] = []
+        self.lapsed: dict[UUID, int] = {}  # by record, what it gave back to grants that had ended
+        self._grants = grants
+        self._books: dict[str, Bookkeeping] = {}  # by feature
+
+    def open_books(self, feature: str, opened: Opened) -> None:
+        """Learns a feature's books, as they are stored, and brings the entries up to what follows from them."""
+        meter = Meter(self.customer_id, feature)
+        books = self._books[feature] = Bookkeeping(meter, opened, self.now, self.new_id, self._journal, self._grants)
+        for record in self.records:
+            if record.feature == feature:
+                books.count(record)
+        for entry in self.entries:
+            if entry.feature == feature:
+                books.note(entry)
+        self._settle(books, self.balance(feature).used)
+
+    def grant(self, grant: Grant) -> None:
+        """Puts the grant on top of the allowance: it first covers what nothing covered. Raises FeatureNotInPlan."""
+        self._require_in_plan(grant.feature)
+        books = self._books_since(grant.feature, min(grant.effective_at, self.now), (grant.effective_at, grant.ends_at))
+        self._put_grant(books, grant)
+
+    def void(self, grant: Grant) -> None:
+        """What is left of the grant is gone; what was burnt stays burnt. `grant` is the voided one."""
+        self._put_grant(self._books_since(grant.feature, self.now, (grant.ends_at,)), grant)
+
+    def left_of(self, grant: Grant) -> int:
+        """What is not burnt or trimmed of the grant. Raises BooksNotLoaded where its books do not reach back to it."""
+        books = self._books.get(grant.feature)
+        if books is None or not books.knows(grant):
+            books = self._books_since(grant.feature, min(grant.effective_at, self.now))
+        return books.left_of(grant)
+
+    def _put_grant(self, books: Bookkeeping, grant: Grant) -> None:
+        books.put(grant)
+        self._grants.save(grant)
+        self._settle(books, self.balance(grant.feature).used)
+
+    def _settle(self, books: Bookkeeping, used: int, before: Replayed | None = None, record: UsageRecord | None = None) -> Settled:
+        """Posts what the facts say and the entries do not. `used` is the feature's usage by now."""
+        settled, entries = books.settle(before, record)
+        for entry in entries:
+            self._journal.add(self.entries, entry)
+        feature = books.meter.feature
+        self._put(feature, self.balance(feature).standing(used, settled.funds))
+        return settled
+
+    def _books_since(self, feature: str, instant: datetime, instants: Iterable[datetime] = ()) -> Bookkeeping:
+        """The feature's books, from the period that contains the instant on. Raises BooksNotLoaded."""
+        instants = tuple(instants)
+        books = self._books.get(feature)
+        if books is None or not books.reaches(instant) or not books.is_cut_at(instants):
+            raise BooksNotLoaded(Meter(self.customer_id, feature), instant, instants)
+        return books
+
+    def _require_in_plan(self, feature: str) -> None:
+        if feature not in self.plan.entitlements:
+            raise FeatureNotInPlan(self.plan.key, feature, declared=self._catalog.get(feature) is not None)
+
+    def _burn(self, record: UsageRecord, funds: Funds, after: Balance) -> None:
+        """Usage in the order of time: it takes from what is there, and nothing that was posted changes."""
+        assert after.funds is not None, "it was there before"
+        books = self._books.get(record.feature)
+        if books is not None:
+            books.count(record)
+        for burn in funds.burns(after.funds):
+            entry = GrantEntry(
+                self.new_id(),
+                self.customer_id,
+                burn.grant,
+                record.feature,
+                EntryKind.BURN,
+                burn.quantity,
+                record.occurred_at,
+                after.period,
+                record.id,
+                self.now,
+            )
+            self._journal.add(self.entries, entry)
+            if books is not None:
+                books.note(entry)
+
+    def _rebalance(self, record: UsageRecord) -> Settled:
+        """Usage out of the order of time: what follows from it is replayed, and the differences are posted."""
+        books = self._books_since(record.feature, record.occurred_at)
+        before = books.replayed()
+        books.count(record)
+        settled = self._settle(books, self.balance(record.feature).used, before, record)
+        if settled.lapsed:
+            self._journal.put(self.lapsed, record.id, settled.lapsed)
+        return settled

@@ -1,0 +1,105 @@
+"""A meter's books, read from PostgreSQL: the terms, the grants, what was used and what was posted."""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from core.metering.books import Opened, Place, Total, next_event, opened
+from core.metering.entitlements import countable
+from core.metering.grants import EntryKind, Grant
+from core.metering.meters import Meter
+from core.metering.timeline import Window, timeline
+from core.plans.periods import BEGINNING, Period
+from core.plans.plan import Metered
+from core.plans.terms import Terms, TermsHistory
+from infrastructure.sql.driver.statements import Driver, HotStatement
+from infrastructure.sql.engine.grants import to_grant
+from infrastructure.sql.engine.ledger import used_within
+from infrastructure.sql.engine.plans import PlanCatalog
+from infrastructure.sql.engine.terms import read_history
+
+_GRANTS: Final = HotStatement("SELECT * FROM usage_grant WHERE customer_id = :customer_id AND feature = :feature")
+
+_TOTALS: Final = HotStatement(
+    """
+    SELECT wanted.n, entry.grant_id, entry.kind, CAST(sum(entry.quantity) AS bigint) AS quantity
+    FROM unnest(CAST(:starts AS timestamptz[]), CAST(:ends AS timestamptz[])) WITH ORDINALITY AS wanted (starts_at, ends_at, n)
+    CROSS JOIN LATERAL (
+        SELECT e.grant_id, e.kind, e.quantity FROM grant_entry AS e
+        WHERE e.customer_id = :customer_id AND e.grant_id = ANY(CAST(:grant_ids AS uuid[]))
+          AND e.occurred_at >= wanted.starts_at AND e.occurred_at < wanted.ends_at
+        OFFSET 0
+    ) AS entry
+    GROUP BY wanted.n, entry.grant_id, entry.kind
+    """
+)
+
+_INSTANT: Final = timedelta(microseconds=1)
+
+
+async def read_books(
+    driver: Driver,
+    catalog: PlanCatalog,
+    meter: Meter,
+    *,
+    since: datetime | None,
+    now: datetime,
+    agreed_at: datetime,
+    instants: Iterable[datetime] = (),
+    new_id: Callable[[], UUID],
+) -> Opened:
+    """From the period that contains `since` on, until the one that contains `now`; `since` of None: from the first grant on."""
+    history = TermsHistory.of(await read_history(driver, meter.customer_id))
+    metered = await _metered(driver, catalog, history, meter.feature)
+    rows = await _GRANTS.fetch(driver, {"customer_id": meter.customer_id, "feature": meter.feature})
+    grants = [to_grant(row) for row in rows]
+    since = min(since or _beginning(history, metered, grants, now), now)
+    cuts = {*instants, *(instant for grant in grants for instant in (grant.effective_at, grant.ends_at))}
+    windows = timeline(history, metered, since=since, now=now, instants=cuts)
+    grants = [grant for grant in grants if grant.ends_at > windows[0].start]
+    period = windows[-1].period
+    until = next_event(now, period, grants, history.turns(now, period.end))
+    totals = await _totals(driver, meter, windows, grants) if grants else []
+    return opened(meter, windows, grants, totals, await _used(driver, meter, windows), until, agreed_at, new_id)
+
+
+async def _metered(driver: Driver, catalog: PlanCatalog, history: TermsHistory, feature: str) -> Callable[[Terms], Metered]:
+    """How the feature is metered under the customer's terms, past and ahead."""
+    agreed = {(terms.plan, terms.agreement) for _, terms in history.steps()}
+    agreed |= {(terms.plan, terms.agreement) for instant in history.instants if (terms := history.at(instant))}
+    plans = await catalog.plans_of(driver, agreed)
+    found = {key: countable(plans[key], feature) for key in agreed}
+
+    def metered(terms: Terms) -> Metered:
+        return found[terms.plan, terms.agreement]
+
+    return metered
+
+
+def _beginning(history: TermsHistory, metered: Callable[[Terms], Metered], grants: Sequence[Grant], now: datetime) -> datetime:
+    """Since when anything was granted, or could roll over."""
+    rolling = [change.effective_at for change, terms in history.steps() if metered(terms).rollover is not None]
+    return min([*rolling, *(grant.effective_at for grant in grants), now])
+
+
+async def _totals(driver: Driver, meter: Meter, windows: Sequence[Window], grants: Sequence[Grant]) -> list[Total]:
+    parameters = {
+        "customer_id": meter.customer_id,
+        "grant_ids": [grant.id for grant in grants],
+        "starts": [BEGINNING, *(window.start for window in windows)],
+        "ends": [windows[0].start, *(window.end for window in windows)],
+    }
+    rows = await _TOTALS.fetch(driver, parameters)
+    return [Total(None if row["n"] == 1 else row["n"] - 2, row["grant_id"], EntryKind(row["kind"]), row["quantity"]) for row in rows]
+
+
+async def _used(driver: Driver, meter: Meter, windows: Sequence[Window]) -> dict[Place, int]:
+    """The ledger's own sums."""
+    places = {
+        Place(number, index): Period(segment.start, segment.end)
+        for number, window in enumerate(windows)
+        for index, segment in enumerate(window.segments)
+    }
+    sums = await used_within(driver, [(meter, period) for period in places.values()])
+    return {place: sums[meter, period] for place, period in places.items()}
