@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from datetime import datetime, timedelta
-from typing import Final, NamedTuple
+from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from core.metering.books import Books, Opened, Posting, Replayed
@@ -12,8 +12,7 @@ from core.metering.grants import EntryKind, Grant, GrantEntry, Grants
 from core.metering.journal import Journal
 from core.metering.ledger import UsageRecord
 from core.metering.meters import Meter
-
-_INSTANT: Final = timedelta(microseconds=1)
+from core.plans.periods import INSTANT
 
 
 class BooksNotLoaded(Exception):
@@ -39,9 +38,9 @@ class Settled(NamedTuple):
 class Bookkeeping:
     """The books of one meter within a unit of work. What it writes is taken back by the unit of work's journal."""
 
-    def __init__(self, meter: Meter, opened: Opened, now: datetime, new_id: Callable[[], UUID], journal: Journal, grants: Grants) -> None:
+    def __init__(self, meter: Meter, opened: Opened, new_id: Callable[[], UUID], journal: Journal, grants: Grants) -> None:
         self.meter = meter
-        self._now = now
+        self._now = opened.books.now
         self._new_id = new_id
         self._journal = journal
         self._grants = grants
@@ -74,7 +73,7 @@ class Bookkeeping:
     def is_cut_at(self, instants: Iterable[datetime]) -> bool:
         """Whether something may begin or end at these instants, as far as they are over: usage before and after each is told apart."""
         starts = {segment.start for window in self.books.windows for segment in window.segments}
-        return all(instant > self._now or instant in starts for instant in instants)
+        return all(instant > self._now + INSTANT or instant in starts for instant in instants)
 
     def put(self, grant: Grant) -> None:
         """The grant is among the facts from now on, or is voided: what `is_cut_at` of its beginning and its end."""
@@ -104,7 +103,7 @@ class Bookkeeping:
         entries = list(self._entries(after, record))
         lapsed: dict[UUID, int] = {}
         for entry in entries:
-            if not self._grant(entry.grant_id).active_at(self._now):
+            if self._grant(entry.grant_id).ends_at <= self._now + INSTANT:
                 lapsed[entry.grant_id] = lapsed.get(entry.grant_id, 0) + _returned(entry)
         overage = 0 if before is None else sum(after.uncovered.values()) - sum(before.uncovered.values())
         return Settled(after.funds, overage, sum(max(quantity, 0) for quantity in lapsed.values())), entries
@@ -130,7 +129,7 @@ class Bookkeeping:
     def _entry(self, posting: Posting, difference: int, record: UsageRecord | None) -> GrantEntry:
         window = self.books.windows[posting.window]
         kind = EntryKind.RETURN if posting.kind is EntryKind.BURN and difference < 0 else posting.kind
-        last = min(window.end - _INSTANT, self._now)
+        last = min(window.end - INSTANT, self._now)
         at = last if posting.kind in (EntryKind.TRIM, EntryKind.ROLL) else min(record.occurred_at if record else self._now, last)
         return GrantEntry(
             self._new_id(),

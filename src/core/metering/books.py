@@ -14,7 +14,7 @@ from core.metering.funds import Funds, Source
 from core.metering.grants import PRIORITY_DEFAULT, EntryKind, Grant, GrantKind
 from core.metering.meters import Meter
 from core.metering.timeline import Window
-from core.plans.periods import END, Period
+from core.plans.periods import END, INSTANT, Period
 
 _ALLOWANCE: Final = 2
 _RANK: Final = {GrantKind.ROLLOVER: 0, GrantKind.PROMOTIONAL: 1, GrantKind.PAID: 3}
@@ -53,8 +53,11 @@ class Books:
 
     `rollovers` are, by the number of the window that they are left of, grants that are there or are yet to be made. `until` is when
     something happens next that nobody has to do anything for, `agreed_at` when something was agreed with the customer last.
+
+    `now` is the clock's, or later where another process, whose clock is ahead, has booked already.
     """
 
+    now: datetime
     until: datetime
     agreed_at: datetime
     windows: Sequence[Window]
@@ -109,7 +112,10 @@ class Books:
         """In the order of burning: by priority, then by end, then by kind, then by age."""
         rest = None if funds.allowance is None else max(funds.allowance - funds.allowance_used, 0)
         allowance = Source(None, rest, window.period.resets_at)
-        ordered: list[tuple[tuple[object, ...], Source]] = [((PRIORITY_DEFAULT, window.period.end, _ALLOWANCE), allowance)]
+        # An unlimited allowance burns nothing, and so comes before everything.
+        ordered: list[tuple[tuple[object, ...], Source]] = [
+            ((0 if rest is None else PRIORITY_DEFAULT, window.period.end, _ALLOWANCE), allowance)
+        ]
         for grant in (*self.grants, *self.rollovers.values()):
             if left[grant.id] and grant.active_at(at):
                 order = (grant.priority, grant.expires_at or END, _RANK[grant.kind], grant.effective_at, grant.id)
@@ -161,6 +167,7 @@ def opened(
     grants: Sequence[Grant],
     totals: Iterable[Total],
     used: Mapping[Place, int],
+    now: datetime,
     until: datetime,
     agreed_at: datetime,
     new_id: Callable[[], UUID],
@@ -182,7 +189,7 @@ def opened(
             posting = Posting(window, grant, EntryKind.BURN if kind is EntryKind.RETURN else kind)
             posted[posting] = posted.get(posting, 0) + (-quantity if kind is EntryKind.RETURN else quantity)
     others = [grant for grant in grants if grant.id not in known]
-    return Opened(Books(until, agreed_at, windows, others, opening, rollovers), used, posted)
+    return Opened(Books(now, until, agreed_at, windows, others, opening, rollovers), used, posted)
 
 
 def _rollover(meter: Meter, made_at: datetime, until: datetime, id: UUID) -> Grant:
@@ -203,4 +210,4 @@ def next_event(now: datetime, period: Period, grants: Iterable[Grant], turns: It
     instants = [period.end, *turns]
     for grant in grants:
         instants += [grant.effective_at, grant.ends_at]
-    return min(instant for instant in instants if instant > now)
+    return min(instant for instant in instants if instant > now + INSTANT)

@@ -1,6 +1,7 @@
 """Balances of a customer that has more than its plan's allowance: what usage takes from grants is posted beside it."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
@@ -48,7 +49,7 @@ class FundedBalances(Balances):
     def open_books(self, feature: str, opened: Opened) -> None:
         """Learns a feature's books, as they are stored, and brings the entries up to what follows from them."""
         meter = Meter(self.customer_id, feature)
-        books = self._books[feature] = Bookkeeping(meter, opened, self.now, self.new_id, self._journal, self._grants)
+        books = self._books[feature] = Bookkeeping(meter, opened, self.new_id, self._journal, self._grants)
         for record in self.records:
             if record.feature == feature:
                 books.count(record)
@@ -63,9 +64,13 @@ class FundedBalances(Balances):
         books = self._books_since(grant.feature, min(grant.effective_at, self.now), (grant.effective_at, grant.ends_at))
         self._put_grant(books, grant)
 
-    def void(self, grant: Grant) -> None:
-        """What is left of the grant is gone; what was burnt stays burnt. `grant` is the voided one."""
-        self._put_grant(self._books_since(grant.feature, self.now, (grant.ends_at,)), grant)
+    def void(self, grant: Grant, voided_by: str, reason: str) -> Grant:
+        """The grant as it is voided now: what is left of it is gone, what was burnt stays burnt."""
+        books = self._books_since(grant.feature, self.now)
+        voided = replace(grant, voided_at=books.books.now, voided_by=voided_by, void_reason=reason)
+        books = self._books_since(grant.feature, self.now, (voided.ends_at,))
+        self._put_grant(books, voided)
+        return voided
 
     def left_of(self, grant: Grant) -> int:
         """What is not burnt or trimmed of the grant. Raises BooksNotLoaded where its books do not reach back to it."""

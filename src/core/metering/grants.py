@@ -12,7 +12,7 @@ from core.errors import DomainError, NotFoundError
 from core.metering.journal import Journal
 from core.metering.meters import Meter
 from core.metering.repository import Repository
-from core.plans.periods import END, Period
+from core.plans.periods import END, INSTANT, Period
 
 PRIORITY_DEFAULT: Final = 100
 PRIORITY_MAX: Final = 1000
@@ -117,8 +117,8 @@ class Grant:
 
     @property
     def ends_at(self) -> datetime:
-        """From then on nothing burns it: it has expired or was voided. END: never."""
-        return min(self.expires_at or END, self.voided_at or END)
+        """From then on nothing burns it: it has expired, or was voided just before. END: never."""
+        return min(self.expires_at or END, self.voided_at + INSTANT if self.voided_at else END)
 
     def active_at(self, instant: datetime) -> bool:
         """Whether usage of that instant may be taken from it, if anything is left."""
@@ -126,7 +126,7 @@ class Grant:
 
     def state_at(self, instant: datetime, left: int) -> GrantState:
         """`left` is what is not burnt or trimmed of it."""
-        if self.voided_at is not None and self.voided_at <= instant:
+        if self.voided_at is not None:
             return GrantState.VOIDED
         if instant < self.effective_at:
             return GrantState.SCHEDULED

@@ -1,14 +1,12 @@
 """When what is stored of a feature's funds still holds, and how far back the books have to be opened where it does not."""
 
-from datetime import datetime, timedelta
-from typing import Final, NamedTuple
+from datetime import datetime
+from typing import NamedTuple
 
 from core.metering.counters import Counter
 from core.metering.funds import Funds
-from core.plans.periods import END, Billing, Period
+from core.plans.periods import END, Period
 from core.plans.plan import Metered
-
-_INSTANT: Final = timedelta(microseconds=1)
 
 
 class StoredFunds(NamedTuple):
@@ -31,14 +29,9 @@ class StoredFunds(NamedTuple):
         )
 
 
-def books_since(stored: StoredFunds | None, counter: Counter, period: Period, entitlement: Metered, billing: Billing) -> datetime | None:
-    """Since when the books have to be opened, for funds that do not hold, or that are still to be; None: from the first grant on."""
-    if stored is None:
-        start, rollover = period.start, entitlement.rollover
-        for _ in range(rollover.periods if rollover else 0):
-            start = billing.period(entitlement.reset, start - _INSTANT).start
-        return start
-    return None if counter.start is None else min(counter.start, period.start)
+def books_since(stored: StoredFunds | None, counter: Counter, period: Period) -> datetime | None:
+    """Since when the books have to be opened, for funds that do not hold; None: since there was anything to be kept in them."""
+    return None if stored is None or counter.start is None else min(counter.start, period.start)
 
 
 def rolls_over(entitlement: Metered, period: Period) -> bool:

@@ -3,14 +3,12 @@
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from typing import Final, NamedTuple
+from datetime import datetime
+from typing import NamedTuple
 
-from core.plans.periods import Billing, Period
+from core.plans.periods import INSTANT, Billing, Period
 from core.plans.plan import Metered
 from core.plans.terms import Terms, TermsHistory
-
-_INSTANT: Final = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +61,7 @@ class Window:
 def stretches(history: TermsHistory, metered: Callable[[Terms], Metered], since: datetime, now: datetime) -> list[Stretch]:
     """How the feature was metered from `since` on, until now. The first one reaches back beyond the first terms, if need be."""
     found: list[Stretch] = []
-    for start in [since, *history.turns(since, now + _INSTANT)]:
+    for start in [since, *history.turns(since, now + INSTANT)]:
         terms = history.at(start) or history.first
         stretch = Stretch(start, terms.billing, metered(terms))
         if not found or (found[-1].billing, found[-1].entitlement) != (stretch.billing, stretch.entitlement):
@@ -76,8 +74,8 @@ def timeline(
 ) -> list[Window]:
     """The windows from the one that contains `since` to the one that contains `now`, cut into segments.
 
-    A segment begins where a window does, where other terms take effect, and at each of `instants`, as far as they are over. The last
-    window's last segment also has what is dated ahead.
+    A segment begins where a window does, where other terms take effect, and at each of `instants`, as far as they are over or come
+    right after now. The last window's last segment also has what is dated ahead.
     """
     known = stretches(history, metered, since, now)
     windows = _windows(known, since, now, history.begins)
@@ -85,7 +83,7 @@ def timeline(
         known = stretches(history, metered, windows[0].start, now)
         windows = _windows(known, since, now, history.begins)
     cuts = sorted({*(stretch.start for stretch in known), *instants})
-    return [replace(window, segments=_segments(window, known, [cut for cut in cuts if cut <= now])) for window in windows]
+    return [replace(window, segments=_segments(window, known, [cut for cut in cuts if cut <= now + INSTANT])) for window in windows]
 
 
 def _windows(known: Sequence[Stretch], since: datetime, now: datetime, begins: datetime) -> list[Window]:
@@ -100,7 +98,7 @@ def _windows(known: Sequence[Stretch], since: datetime, now: datetime, begins: d
         elif now < period.end:
             return [*windows, Window(period, period.end)]
         else:
-            windows.append(_ended(period, _at(known, period.end - _INSTANT), begins))
+            windows.append(_ended(period, _at(known, period.end - INSTANT), begins))
             stretch = _at(known, period.end)
             period = stretch.period(period.end)
         _cut(windows, period.start)

@@ -1,7 +1,7 @@
 """Take back what is left of a grant."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from uuid import UUID
 
 from core.metering.account import Account
@@ -47,8 +47,7 @@ class VoidGrant(AccountUseCase[VoidGrantCommand, Granted, UnitOfWork]):
         if known.voided_at is None:
             if known.ends_at <= account.now:
                 raise GrantEnded(known.id, known.ends_at)
-            known = replace(known, voided_at=account.now, voided_by=command.voided_by, void_reason=command.reason)
-            account.void(known)
+            known = account.void(known, command.voided_by, command.reason)
         return Granted(known, account.left_of(known), account.balance(known.feature))
 
 

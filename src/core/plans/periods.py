@@ -14,6 +14,9 @@ BEGINNING: Final = datetime(1, 1, 2, tzinfo=UTC)
 END: Final = datetime(9999, 12, 1, tzinfo=UTC)
 """End of the open period. After anything that can be recorded."""
 
+INSTANT: Final = timedelta(microseconds=1)
+"""The smallest step of time that is told apart."""
+
 
 @dataclass(frozen=True, slots=True)
 class Period:

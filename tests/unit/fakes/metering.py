@@ -152,7 +152,7 @@ class FakeAccounts(Accounts):
     def _open_books(self, meter: Meter, since: datetime | None, instants: Collection[datetime] = ()) -> None:
         self._store.books_opened += 1
         account = self.locked[meter.customer_id]
-        account.open_books(meter.feature, books_in(self._store, meter, since, account.now, instants))
+        account.open_books(meter.feature, books_in(self._store, meter, since, account.now, instants, self._grants.saved()))
 
     async def used_within(self, wanted: Sequence[Counted]) -> Mapping[Counted, int]:
         self._store.sums_asked += 1
@@ -206,7 +206,7 @@ class FakeAccounts(Accounts):
         counter, entitlement = _as_counter(kept), countable(plan, meter.feature)
         if stored is not None and stored.hold(counter, period, entitlement, customer.updated_at, at):
             return state._replace(funds=stored.funds)
-        self._closed[meter] = books_since(stored, counter, period, entitlement, customer.billing)
+        self._closed[meter] = books_since(stored, counter, period)
         return state
 
     def _used(self, customer: Customer, plan: Plan, meter: Meter, at: datetime) -> int:
@@ -226,7 +226,14 @@ def _as_counter(stored: Counter | None) -> counters.Counter:
     return counters.Counter(stored.used, stored.period.start, stored.period.end) if stored else counters.NEVER_COUNTED
 
 
-def books_in(store: FakeStore, meter: Meter, since: datetime | None, now: datetime, instants: Collection[datetime] = ()) -> Opened:
+def books_in(
+    store: FakeStore,
+    meter: Meter,
+    since: datetime | None,
+    now: datetime,
+    instants: Collection[datetime] = (),
+    unwritten: Collection[Grant] = (),
+) -> Opened:
     """A meter's books, from everything that is stored."""
     customer = store.customers[meter.customer_id]
     history = TermsHistory.of(change for change in store.terms.values() if change.customer_id == customer.id)
@@ -245,10 +252,14 @@ def books_in(store: FakeStore, meter: Meter, since: datetime | None, now: dateti
     def metered(terms: Terms) -> Metered:
         return countable(plan_at(terms.plan, terms.agreement, store.plans), meter.feature)
 
-    grants = [grant for grant in store.grants.values() if grant.meter == meter]
+    stored = {grant.id: grant for grant in (*store.grants.values(), *unwritten)}
+    grants = [grant for grant in stored.values() if grant.meter == meter]
     cuts = {*instants, *(instant for grant in grants for instant in (grant.effective_at, grant.ends_at))}
     rolling = [change.effective_at for change, terms in history.steps() if metered(terms).rollover]
     since = min(since or min([now, *rolling, *(grant.effective_at for grant in grants)]), now)
+    windows = timeline(history, metered, since=since, now=now, instants=cuts)
+    mine = [record for record in store.ledger if record.meter == meter and record.occurred_at == record.recorded_at]
+    now = max([now, *(record.occurred_at for record in mine if record.occurred_at < windows[-1].end)])
     windows = timeline(history, metered, since=since, now=now, instants=cuts)
     grants = [grant for grant in grants if grant.ends_at > windows[0].start]
     known = {grant.id for grant in grants}
@@ -265,7 +276,7 @@ def books_in(store: FakeStore, meter: Meter, since: datetime | None, now: dateti
         for index, segment in enumerate(window.segments)
     }
     until = next_event(now, windows[-1].period, grants, history.turns(now, windows[-1].end))
-    return opened(meter, windows, grants, totals, used, until, customer.updated_at, store.new_id)
+    return opened(meter, windows, grants, totals, used, now, until, customer.updated_at, store.new_id)
 
 
 def _window_of(instant: datetime, windows: Sequence[Window]) -> int | None:

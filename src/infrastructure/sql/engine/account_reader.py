@@ -154,7 +154,7 @@ class SqlAccountReader(AccountReader):
             if stored is not None and stored.hold(counter, period, entitlement, agreed_at, query.at):
                 state = state._replace(funds=stored.funds)
             elif stored is not None or rolls_over(entitlement, period):
-                since = books_since(stored, counter, period, entitlement, billing)
+                since = books_since(stored, counter, period)
                 opened[feature] = await read_books(
                     driver, self._catalog, meter, since=since, now=query.at, agreed_at=agreed_at, new_id=self._new_id
                 )

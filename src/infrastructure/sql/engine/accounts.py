@@ -150,7 +150,7 @@ class SqlAccounts(Accounts):
                     if stored is not None and stored.hold(counter, period, entitlement, self._agreed_at[id], at):
                         state = state._replace(funds=stored.funds)
                     else:
-                        closed[meter] = books_since(stored, counter, period, entitlement, account.billing)
+                        closed[meter] = books_since(stored, counter, period)
             states[id][meter] = state
         if stale:
             for (meter, _), total in (await ledger.used_within(self._driver, stale)).items():
@@ -174,6 +174,7 @@ class SqlAccounts(Accounts):
             now=account.now,
             agreed_at=self._agreed_at[meter.customer_id],
             instants=instants,
+            unwritten=[grant for grant in self._grants.saved() if grant.meter == meter],
             new_id=self._new_id,
         )
         account.open_books(meter.feature, opened)

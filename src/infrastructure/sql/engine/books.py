@@ -1,7 +1,7 @@
 """A meter's books, read from PostgreSQL: the terms, the grants, what was used and what was posted."""
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -21,6 +21,14 @@ from infrastructure.sql.engine.terms import read_history
 
 _GRANTS: Final = HotStatement("SELECT * FROM usage_grant WHERE customer_id = :customer_id AND feature = :feature")
 
+_LATEST: Final = HotStatement(
+    """
+    SELECT max(occurred_at) FROM usage_record
+    WHERE customer_id = :customer_id AND feature = :feature AND occurred_at > :now AND occurred_at < :ends_at
+      AND occurred_at = recorded_at
+    """
+)
+
 _TOTALS: Final = HotStatement(
     """
     SELECT wanted.n, entry.grant_id, entry.kind, CAST(sum(entry.quantity) AS bigint) AS quantity
@@ -35,8 +43,6 @@ _TOTALS: Final = HotStatement(
     """
 )
 
-_INSTANT: Final = timedelta(microseconds=1)
-
 
 async def read_books(
     driver: Driver,
@@ -47,21 +53,36 @@ async def read_books(
     now: datetime,
     agreed_at: datetime,
     instants: Iterable[datetime] = (),
+    unwritten: Iterable[Grant] = (),
     new_id: Callable[[], UUID],
 ) -> Opened:
-    """From the period that contains `since` on, until the one that contains `now`; `since` of None: from the first grant on."""
+    """From the period that contains `since` on, until the one that contains `now`; `since` of None: from the first grant on.
+
+    `unwritten` are grants that this transaction has made, or voided, and not written yet.
+    """
     history = TermsHistory.of(await read_history(driver, meter.customer_id))
     metered = await _metered(driver, catalog, history, meter.feature)
     rows = await _GRANTS.fetch(driver, {"customer_id": meter.customer_id, "feature": meter.feature})
-    grants = [to_grant(row) for row in rows]
+    grants = list({grant.id: grant for grant in (*map(to_grant, rows), *unwritten)}.values())
     since = min(since or _beginning(history, metered, grants, now), now)
     cuts = {*instants, *(instant for grant in grants for instant in (grant.effective_at, grant.ends_at))}
     windows = timeline(history, metered, since=since, now=now, instants=cuts)
+    ahead = await _latest(driver, meter, now, windows[-1].end)
+    if ahead is not None:
+        now = ahead
+        windows = timeline(history, metered, since=since, now=now, instants=cuts)
     grants = [grant for grant in grants if grant.ends_at > windows[0].start]
     period = windows[-1].period
     until = next_event(now, period, grants, history.turns(now, period.end))
     totals = await _totals(driver, meter, windows, grants) if grants else []
-    return opened(meter, windows, grants, totals, await _used(driver, meter, windows), until, agreed_at, new_id)
+    return opened(meter, windows, grants, totals, await _used(driver, meter, windows), now, until, agreed_at, new_id)
+
+
+async def _latest(driver: Driver, meter: Meter, now: datetime, end: datetime) -> datetime | None:
+    """When the last usage was admitted by a process whose clock is ahead of this one's; None where none was."""
+    parameters = {"customer_id": meter.customer_id, "feature": meter.feature, "now": now, "ends_at": end}
+    latest: datetime | None = (await _LATEST.fetch(driver, parameters))[0][0]
+    return latest
 
 
 async def _metered(driver: Driver, catalog: PlanCatalog, history: TermsHistory, feature: str) -> Callable[[Terms], Metered]:
