@@ -36,10 +36,12 @@ from core.metering.correct_record import CorrectRecord
 from core.metering.extend_reservation import ExtendReservation
 from core.metering.finish_reservation import CommitReservation, ReleaseReservation
 from core.metering.ingest_events import IngestEvents
+from core.metering.issue_grant import IssueGrant
 from core.metering.map_event_types import MapEventTypes
 from core.metering.owned import Owned, OwnedReader
 from core.metering.reserve_usage import ReserveUsage
 from core.metering.use_case import AccountCommand, AccountUseCase
+from core.metering.void_grant import VoidGrant
 from core.operations.add_step import AddStep
 from core.operations.budget import ReadBudget
 from core.operations.check_budget import CheckBudget
@@ -75,6 +77,7 @@ from infrastructure.sql.driver.pool import create_engine
 from infrastructure.sql.engine.account_reader import SqlAccountReader
 from infrastructure.sql.engine.customers import SqlCustomerReader
 from infrastructure.sql.engine.event_types import SqlEventTypeReader
+from infrastructure.sql.engine.grants import SqlGrantReader
 from infrastructure.sql.engine.key_uses import SqlKeyUses
 from infrastructure.sql.engine.ledger_reader import SqlLedgerReader
 from infrastructure.sql.engine.past_accounts import SqlPastAccounts
@@ -236,6 +239,9 @@ class Container(containers.DeclarativeContainer):
     ingest_events = in_groups(IngestEvents, unit_of_work, clock)
     answer_once = providers.Factory(AnswerOnce, unit_of_work.provider, clock)
     correct_record = in_groups(CorrectRecord, unit_of_work, clock)
+    grant_reader = providers.Singleton(SqlGrantReader, connections)
+    issue_grant = in_groups(IssueGrant, unit_of_work, clock)
+    void_grant = in_groups(VoidGrant, unit_of_work, clock)
     reserve_usage = in_groups(ReserveUsage, unit_of_work, clock)
     commit_reservation = in_groups(CommitReservation, unit_of_work, clock)
     release_reservation = in_groups(ReleaseReservation, unit_of_work, clock)

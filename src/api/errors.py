@@ -35,6 +35,7 @@ from core.metering.account import CustomerNotFound, NotYetACustomer
 from core.metering.balance import Balance, FeatureNotInPlan, FeatureNotMetered, LimitExceeded
 from core.metering.check_usage import GrantExceeded
 from core.metering.event_types import InvalidEvent
+from core.metering.grants import GrantEnded, GrantNotFound, GrantReferenceTaken, InvalidGrant
 from core.metering.idempotency import IdempotencyKeyReused
 from core.metering.ledger import InvalidOccurredAt, RecordNotFound
 from core.metering.owned import OwnedNotFound
@@ -73,6 +74,10 @@ TABLE: Final[Mapping[type[DomainError], Told]] = {
     InvalidUploadUrl: Told(403, "invalid_upload_url"),
     ConversationNotFound: Told(404, "conversation_not_found"),
     CustomerNotFound: Told(404, "customer_not_found"),
+    GrantNotFound: Told(404, "grant_not_found"),
+    GrantEnded: Told(409, "grant_not_active"),
+    GrantReferenceTaken: Told(409, "grant_reference_taken"),
+    InvalidGrant: Told(422, "invalid_grant"),
     KeyNotShownAgain: Told(409, "key_not_shown_again"),
     LearningPlanNotFound: Told(404, "learning_plan_not_found"),
     OwnedNotFound: Told(404, "{kind}_not_found"),

@@ -179,6 +179,7 @@ class Reference:
             hard = self._metered(customer_id, feature).enforcement is Enforcement.HARD
             if hard and limit is not None and used + held + requested > limit:
                 numbers = {"current_usage": used, "held": held, "requested": requested, "limit": limit, "remaining": remaining}
+                numbers |= {"allowance": limit, "granted": 0}
                 units = {name: Decimal(parts) / RESOLUTIONS[feature] for name, parts in numbers.items()}
                 raise Refused("LimitExceeded", {"plan": plan, "feature": feature, **units, "resets_at": None if end == END else end})
             if used + held + requested > CAPACITY:

@@ -13,6 +13,7 @@ from core.plans.features import Feature, FeatureCatalog
 from core.plans.on_outage import OnOutage
 from core.plans.periods import Reset
 from core.plans.plan import Boolean, Entitlement, Metered, Plan, PlanNotFound, Static
+from core.plans.rollover import Rollover
 from infrastructure.plan_files.reader import PlanFile, PlanFileError, read_plan_file
 
 MOVED_BY: Final = "tollgate plans move"
@@ -129,15 +130,21 @@ def meter_text(meter: EventMeter) -> str:
 def told(entitlement: Entitlement, feature: Feature | None) -> str:
     """An entitlement in a few words."""
     match entitlement:
-        case Metered(limit=limit, reset=reset, enforcement=enforcement, options=options):
+        case Metered(limit=limit, reset=reset, enforcement=enforcement, options=options, rollover=rollover):
             assert feature is not None
             amount = f"unlimited {feature.plural}" if limit is None else feature.amount(limit)
             period = "in all" if reset is Reset.NEVER else f"per {reset.value}"
-            return f"{amount} {period} ({enforcement.value})" + "".join(f" of {option}" for option in options)
+            said = f"{amount} {period} ({enforcement.value})" + "".join(f" of {option}" for option in options)
+            return said if rollover is None else f"{said}, {_rolling(rollover, feature)}"
         case Static(value):
             return f"{value:f}"
         case Boolean(enabled):
             return "on" if enabled else "off"
+
+
+def _rolling(rollover: Rollover, feature: Feature) -> str:
+    how_much = "what is left" if rollover.max is None else f"up to {feature.amount(rollover.max)}"
+    return f"rolling over {how_much} for {rollover.periods} period{'' if rollover.periods == 1 else 's'}"
 
 
 def _change(before: Plan | None, after: Plan, catalog: FeatureCatalog) -> Change:

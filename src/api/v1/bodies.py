@@ -103,12 +103,18 @@ class UsageBody(Wire):
 
 # What every decision is answered with is a TypedDict: made and written in half the time of a model.
 class BalanceAnswer(TypedDict):
-    """Where a feature stands in the period that contains now, in its unit. Null: unlimited, or never reset."""
+    """Where a feature stands in the period that contains now, in its unit. Null: unlimited, or never reset.
+
+    `limit` is what may be used in all: the `allowance` (of the plan, an override and add-ons) and what grants add to it, of which they
+    have `granted` left.
+    """
 
     used: Number
     held: Number
     limit: Number | None
     remaining: Number | None
+    allowance: Number | None
+    granted: Number
     resets_at: datetime | None
 
 
@@ -145,11 +151,15 @@ def amounts(bodies: Sequence[AmountBody]) -> list[Amount]:
 def to_balance(balance: Balance) -> BalanceAnswer:
     """In the feature's unit."""
     feature, remaining = balance.feature, balance.remaining
+    limit = decimal_or_none(balance.limit, feature)
+    alone = balance.funds is None
     return BalanceAnswer(
         used=number(balance.used, feature),
         held=number(balance.held, feature),
-        limit=decimal_or_none(balance.limit, feature),
+        limit=limit,
         remaining=decimal_or_none(remaining, feature),
+        allowance=limit if alone else decimal_or_none(balance.allowance, feature),
+        granted=0 if alone else number(balance.granted, feature),
         resets_at=balance.period.resets_at,
     )
 

@@ -11,15 +11,24 @@ from api.docs import refusals
 from api.frame.route import FrameRoute
 from api.option_bodies import options_in, with_options
 from api.replies import Reply
+from api.v1.bodies import decimal_or_none
 from api.wire import Answer, Cursor, ExactNumber, Key, Limit, Number, Page, Wire, decimal_number, number
 from core.plans.drafts import EntitlementDraft, MeteredDraft, PlanDraft, is_key
 from core.plans.features import Feature, FeatureCatalog
 from core.plans.on_outage import OnOutage
 from core.plans.periods import Reset
 from core.plans.plan import Boolean, Enforcement, Entitlement, Metered, Plan, PlanNotFound, Static
+from core.plans.rollover import PERIODS_MAX, RolloverDraft
 from core.products import OPTIONS
 
 router = APIRouter(prefix="/api/v1", tags=["plans"], route_class=FrameRoute)
+
+
+class RolloverBody(Wire):
+    """What is left of the limit when a period ends stays usable for so many periods more."""
+
+    max: ExactNumber | None = Field(None, description="how much may be rolled over in all; beyond it the oldest goes. null: any amount")
+    periods: int = Field(1, ge=1, le=PERIODS_MAX, strict=True)
 
 
 @with_options(OPTIONS)
@@ -30,6 +39,7 @@ class MeteredBody(Wire):
     limit: ExactNumber | None
     reset: Reset = Reset.BILLING_PERIOD
     enforcement: Enforcement = Enforcement.HARD
+    rollover: RolloverBody | None = Field(None, description="null: what is left of a period is gone with it")
 
 
 class StaticBody(Wire):
@@ -56,7 +66,7 @@ class PlanBody(Wire):
     entitlements: dict[str, EntitlementBody] = Field(max_length=200)
 
 
-Told = Number | str | bool | dict[str, int | str | bool | None] | None
+Told = Number | str | bool | dict[str, Number | str | bool | None] | None
 
 
 class PlanAnswer(Answer):
@@ -148,7 +158,8 @@ async def put_feature(request: Request, key: Annotated[Key, Path()], body: Featu
 def _draft(body: MeteredBody | StaticBody | BooleanBody) -> EntitlementDraft:
     match body:
         case MeteredBody():
-            return MeteredDraft(limit=body.limit, reset=body.reset, enforcement=body.enforcement, options=options_in(body, OPTIONS))
+            rollover = None if body.rollover is None else RolloverDraft(body.rollover.max, body.rollover.periods)
+            return MeteredDraft(body.limit, body.reset, body.enforcement, options_in(body, OPTIONS), rollover)
         case StaticBody():
             return Static(body.value)
         case BooleanBody():
@@ -157,12 +168,15 @@ def _draft(body: MeteredBody | StaticBody | BooleanBody) -> EntitlementDraft:
 
 def _told(key: str, entitlement: Entitlement, catalog: FeatureCatalog) -> dict[str, Told]:
     match entitlement:
-        case Metered(limit=limit, reset=reset, enforcement=enforcement, options=options):
+        case Metered(limit=limit, reset=reset, enforcement=enforcement, options=options, rollover=rollover):
             feature = catalog.get(key)
             assert feature is not None, "published plans name declared features only"
             shown = None if limit is None else number(limit, feature)
             told: dict[str, Told] = {"type": "metered", "limit": shown, "reset": reset.value, "enforcement": enforcement.value}
-            return told | {option.name: option.to_json() for option in options}
+            if rollover is not None:
+                told["rollover"] = {"max": decimal_or_none(rollover.max, feature), "periods": rollover.periods}
+            told |= {option.name: {**option.to_json()} for option in options}
+            return told
         case Static(value):
             return {"type": "static", "value": decimal_number(Decimal(value))}
         case Boolean(enabled):

@@ -84,11 +84,14 @@ class CorrectionAnswer(LedgerEntry):
     """The compensating entry, and where the feature stands."""
 
     balance: BalanceAnswer
+    lapsed: Annotated[Number, Field(description="what flowed back to grants that have ended meanwhile, and so is gone")]
 
 
 def _corrected(result: Corrected) -> Reply:
-    entry = LedgerEntry.of(result.record, result.balance.feature)
-    return Reply.of(CorrectionAnswer(**dict(entry), balance=to_balance(result.balance)), 201)
+    feature = result.balance.feature
+    entry = LedgerEntry.of(result.record, feature)
+    lapsed = number(result.lapsed, feature)
+    return Reply.of(CorrectionAnswer(**dict(entry), balance=to_balance(result.balance), lapsed=lapsed), 201)
 
 
 @router.get("")

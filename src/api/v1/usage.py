@@ -51,6 +51,8 @@ class FeatureStatus(Answer):
     held: Number
     limit: Number | None
     remaining: Number | None
+    allowance: Annotated[Number | None, Field(description="what the plan, an override and add-ons give; null: unlimited")]
+    granted: Annotated[Number, Field(description="what active grants have left")]
     overage: Number
     percent: Annotated[Number | None, Field(description="how much of the limit is used, rounded down to a tenth; null: unlimited")]
     display: Annotated[str, Field(description="remaining/limit", examples=["29/30"])]

@@ -53,7 +53,7 @@ class Bookkeeping:
         return self._books[self.meter]
 
     def reaches(self, instant: datetime) -> bool:
-        """Whether usage of this instant can be booked here: it lies in one of the windows."""
+        """Whether usage of this instant can be booked here: it lies in one of the spans."""
         return self.books.place(instant) is not None
 
     def count(self, record: UsageRecord) -> None:
@@ -68,11 +68,11 @@ class Bookkeeping:
         if place is not None:
             kind = EntryKind.BURN if entry.kind is EntryKind.RETURN else entry.kind
             change = -entry.quantity if entry.kind is EntryKind.RETURN else entry.quantity
-            self._add(Posting(place.window, entry.grant_id, kind), change)
+            self._add(Posting(place.span, entry.grant_id, kind), change)
 
     def is_cut_at(self, instants: Iterable[datetime]) -> bool:
         """Whether something may begin or end at these instants, as far as they are over: usage before and after each is told apart."""
-        starts = {segment.start for window in self.books.windows for segment in window.segments}
+        starts = {segment.start for span in self.books.spans for segment in span.segments}
         return all(instant > self._now + INSTANT or instant in starts for instant in instants)
 
     def put(self, grant: Grant) -> None:
@@ -94,6 +94,10 @@ class Bookkeeping:
         changes = sum(-quantity for posting, quantity in self._posted.items() if posting.grant == grant.id)
         return self.books.opening.get(grant.id, grant.quantity) + changes
 
+    def burnt_of(self, grant: Grant) -> int:
+        """What is burnt of it in these books, by what is posted."""
+        return sum(quantity for posting, quantity in self._posted.items() if posting[1:] == (grant.id, EntryKind.BURN))
+
     def replayed(self) -> Replayed:
         return self.books.replay(self._used)
 
@@ -109,7 +113,7 @@ class Bookkeeping:
         return Settled(after.funds, overage, sum(max(quantity, 0) for quantity in lapsed.values())), entries
 
     def _entries(self, after: Replayed, record: UsageRecord | None) -> Iterator[GrantEntry]:
-        for posting in sorted({*after.postings, *self._posted}, key=lambda posting: (posting.window, posting.grant, posting.kind)):
+        for posting in sorted({*after.postings, *self._posted}, key=lambda posting: (posting.span, posting.grant, posting.kind)):
             difference = after.postings.get(posting, 0) - self._posted.get(posting, 0)
             if not difference or self._is_new(posting, difference):
                 continue
@@ -118,7 +122,7 @@ class Bookkeeping:
 
     def _is_new(self, posting: Posting, quantity: int) -> bool:
         """A rollover that is not there yet is a grant, and not an entry."""
-        grant = self.books.rollovers.get(posting.window)
+        grant = self.books.rollovers.get(posting.span)
         if posting.kind is not EntryKind.ROLL or grant is None or grant.quantity or posting in self._posted:
             return False
         self.put(made := replace(grant, quantity=quantity, created_at=self._now))
@@ -127,9 +131,9 @@ class Bookkeeping:
         return True
 
     def _entry(self, posting: Posting, difference: int, record: UsageRecord | None) -> GrantEntry:
-        window = self.books.windows[posting.window]
+        span = self.books.spans[posting.span]
         kind = EntryKind.RETURN if posting.kind is EntryKind.BURN and difference < 0 else posting.kind
-        last = min(window.end - INSTANT, self._now)
+        last = min(span.end - INSTANT, self._now)
         at = last if posting.kind in (EntryKind.TRIM, EntryKind.ROLL) else min(record.occurred_at if record else self._now, last)
         return GrantEntry(
             self._new_id(),
@@ -138,8 +142,8 @@ class Bookkeeping:
             self.meter.feature,
             kind,
             abs(difference) if kind in (EntryKind.BURN, EntryKind.RETURN) else difference,
-            max(at, window.start),
-            window.period,
+            max(at, span.start),
+            span.period,
             record and record.id,
             self._now,
         )

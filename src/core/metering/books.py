@@ -13,7 +13,7 @@ from uuid import UUID
 from core.metering.funds import Funds, Source
 from core.metering.grants import PRIORITY_DEFAULT, EntryKind, Grant, GrantKind
 from core.metering.meters import Meter
-from core.metering.timeline import Window
+from core.metering.timeline import Span
 from core.plans.periods import END, INSTANT, Period
 
 _ALLOWANCE: Final = 2
@@ -21,23 +21,23 @@ _RANK: Final = {GrantKind.ROLLOVER: 0, GrantKind.PROMOTIONAL: 1, GrantKind.PAID:
 
 
 class Place(NamedTuple):
-    """Where usage counts: the number of a window, and that of a segment in it."""
+    """Where usage counts: the number of a span, and that of a segment in it."""
 
-    window: int
+    span: int
     segment: int
 
 
 class Posting(NamedTuple):
-    """What is added up of one grant's entries within one window, by its number. Of a rollover, ROLL is all of it."""
+    """What is added up of one grant's entries within one span, by its number. Of a rollover, ROLL is all of it."""
 
-    window: int
+    span: int
     grant: UUID
     kind: EntryKind
 
 
 @dataclass(slots=True)
 class Replayed:
-    """What follows from the facts; `uncovered` is by the windows' numbers."""
+    """What follows from the facts; `uncovered` is by the spans' numbers."""
 
     funds: Funds
     postings: dict[Posting, int] = field(default_factory=dict)
@@ -49,9 +49,9 @@ class Replayed:
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """What does not change by usage. `opening` is what was left of each grant when the first window began.
+    """What does not change by usage. `opening` is what was left of each grant when the first span began.
 
-    `rollovers` are, by the number of the window that they are left of, grants that are there or are yet to be made. `until` is when
+    `rollovers` are, by the number of the span that they are left of, grants that are there or are yet to be made. `until` is when
     something happens next that nobody has to do anything for, `agreed_at` when something was agreed with the customer last.
 
     `now` is the clock's, or later where another process, whose clock is ahead, has booked already.
@@ -60,7 +60,7 @@ class Books:
     now: datetime
     until: datetime
     agreed_at: datetime
-    windows: Sequence[Window]
+    spans: Sequence[Span]
     grants: Sequence[Grant]
     opening: Mapping[UUID, int]
     rollovers: Mapping[int, Grant]
@@ -68,13 +68,13 @@ class Books:
     @property
     def period(self) -> Period:
         """The one that contains now."""
-        return self.windows[-1].period
+        return self.spans[-1].period
 
     def place(self, instant: datetime) -> Place | None:
-        """Where usage of this instant counts; None before the first window and after the last."""
-        for number, window in enumerate(self.windows):
-            if window.start <= instant < window.end:
-                return Place(number, sum(segment.start <= instant for segment in window.segments) - 1)
+        """Where usage of this instant counts; None before the first span and after the last."""
+        for number, span in enumerate(self.spans):
+            if span.start <= instant < span.end:
+                return Place(number, sum(segment.start <= instant for segment in span.segments) - 1)
         return None
 
     def replay(self, used: Mapping[Place, int]) -> Replayed:
@@ -82,19 +82,19 @@ class Books:
         left = {grant.id: self.opening.get(grant.id, grant.quantity) for grant in self.grants}
         left |= {grant.id: 0 for grant in self.rollovers.values()}
         replayed: Replayed | None = None
-        for number in range(len(self.windows)):
-            replayed = self._window(number, used, left, replayed)
-        assert replayed is not None, "there is a window that contains now"
+        for number in range(len(self.spans)):
+            replayed = self._span(number, used, left, replayed)
+        assert replayed is not None, "there is a span that contains now"
         return replayed
 
-    def _window(self, number: int, used: Mapping[Place, int], left: dict[UUID, int], before: Replayed | None) -> Replayed:
-        window = self.windows[number]
-        funds = Funds(None, (), window.start, self.until, self.agreed_at)
+    def _span(self, number: int, used: Mapping[Place, int], left: dict[UUID, int], before: Replayed | None) -> Replayed:
+        span = self.spans[number]
+        funds = Funds(None, (), span.start, self.until, self.agreed_at)
         replayed = Replayed(funds) if before is None else before
         debt = 0
-        for index, segment in enumerate(window.segments):
+        for index, segment in enumerate(span.segments):
             open = funds._replace(allowance=segment.entitlement.limit, since=segment.start, uncovered=0)
-            open = open._replace(sources=self._sources(open, window, segment.start, left))
+            open = open._replace(sources=self._sources(open, span, segment.start, left))
             # What nothing covered so far is covered by what there is more of now.
             wanted = funds.uncovered + used.get(Place(number, index), 0) + debt
             debt = min(wanted, 0)
@@ -108,13 +108,13 @@ class Books:
             self._roll(number, funds, left, replayed)
         return replayed
 
-    def _sources(self, funds: Funds, window: Window, at: datetime, left: Mapping[UUID, int]) -> tuple[Source, ...]:
+    def _sources(self, funds: Funds, span: Span, at: datetime, left: Mapping[UUID, int]) -> tuple[Source, ...]:
         """In the order of burning: by priority, then by end, then by kind, then by age."""
         rest = None if funds.allowance is None else max(funds.allowance - funds.allowance_used, 0)
-        allowance = Source(None, rest, window.period.resets_at)
+        allowance = Source(None, rest, span.period.resets_at)
         # An unlimited allowance burns nothing, and so comes before everything.
         ordered: list[tuple[tuple[object, ...], Source]] = [
-            ((0 if rest is None else PRIORITY_DEFAULT, window.period.end, _ALLOWANCE), allowance)
+            ((0 if rest is None else PRIORITY_DEFAULT, span.period.end, _ALLOWANCE), allowance)
         ]
         for grant in (*self.grants, *self.rollovers.values()):
             if left[grant.id] and grant.active_at(at):
@@ -124,9 +124,9 @@ class Books:
 
     def _roll(self, number: int, funds: Funds, left: dict[UUID, int], replayed: Replayed) -> None:
         """What is left of the allowance goes over to the next period, and the oldest of what was rolled over is trimmed."""
-        window, grant = self.windows[number], self.rollovers[number]
-        assert window.closing is not None, "it rolls over"
-        allowance, cap, _ = window.closing
+        span, grant = self.spans[number], self.rollovers[number]
+        assert span.closing is not None, "it rolls over"
+        allowance, cap, _ = span.closing
         rest = 0 if allowance is None else max(allowance - funds.allowance_used, 0)
         rolled = rest if cap is None else min(rest, cap)
         left[grant.id] = rolled
@@ -134,7 +134,7 @@ class Books:
         if cap is None:
             return
         pool = [other for other in (*self.grants, *self.rollovers.values()) if other.kind is GrantKind.ROLLOVER]
-        pool = sorted((other for other in pool if other.active_at(window.end)), key=lambda other: (other.effective_at, other.id))
+        pool = sorted((other for other in pool if other.active_at(span.end)), key=lambda other: (other.effective_at, other.id))
         excess = sum(left[other.id] for other in pool) - cap
         for other in pool:
             trimmed = max(min(excess, left[other.id]), 0)
@@ -145,9 +145,9 @@ class Books:
 
 
 class Total(NamedTuple):
-    """What is added up of one grant's entries of one kind within a window, by its number; None: before the first one."""
+    """What is added up of one grant's entries of one kind within a span, by its number; None: before the first one."""
 
-    window: int | None
+    span: int | None
     grant: UUID
     kind: EntryKind
     quantity: int
@@ -163,7 +163,7 @@ class Opened(NamedTuple):
 
 def opened(
     meter: Meter,
-    windows: Sequence[Window],
+    spans: Sequence[Span],
     grants: Sequence[Grant],
     totals: Iterable[Total],
     used: Mapping[Place, int],
@@ -172,24 +172,24 @@ def opened(
     agreed_at: datetime,
     new_id: Callable[[], UUID],
 ) -> Opened:
-    """Books over these windows. A rollover is a grant of its own from the end of its window on; one that is not there yet is made."""
+    """Books over these spans. A rollover is a grant of its own from the end of its span on; one that is not there yet is made."""
     made = {grant.effective_at: grant for grant in grants if grant.kind is GrantKind.ROLLOVER}
     rollovers = {
-        number: made.get(window.end) or _rollover(meter, window.end, window.closing.until, new_id())
-        for number, window in enumerate(windows)
-        if window.closing is not None
+        number: made.get(span.end) or _rollover(meter, span.end, span.closing.until, new_id())
+        for number, span in enumerate(spans)
+        if span.closing is not None
     }
     posted = {Posting(number, grant.id, EntryKind.ROLL): grant.quantity for number, grant in rollovers.items() if grant.quantity}
     known = {grant.id for grant in rollovers.values()}
     opening = {grant.id: grant.quantity for grant in grants}
-    for window, grant, kind, quantity in totals:
-        if window is None:
+    for span, grant, kind, quantity in totals:
+        if span is None:
             opening[grant] += quantity if kind in (EntryKind.RETURN, EntryKind.ROLL) else -quantity
         else:
-            posting = Posting(window, grant, EntryKind.BURN if kind is EntryKind.RETURN else kind)
+            posting = Posting(span, grant, EntryKind.BURN if kind is EntryKind.RETURN else kind)
             posted[posting] = posted.get(posting, 0) + (-quantity if kind is EntryKind.RETURN else quantity)
     others = [grant for grant in grants if grant.id not in known]
-    return Opened(Books(now, until, agreed_at, windows, others, opening, rollovers), used, posted)
+    return Opened(Books(now, until, agreed_at, spans, others, opening, rollovers), used, posted)
 
 
 def _rollover(meter: Meter, made_at: datetime, until: datetime, id: UUID) -> Grant:

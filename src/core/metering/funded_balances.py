@@ -11,7 +11,7 @@ from core.metering.bookkeeping import Bookkeeping, BooksNotLoaded, Settled
 from core.metering.books import Opened, Replayed
 from core.metering.counters import CounterState
 from core.metering.funds import Funds
-from core.metering.grants import EntryKind, Grant, GrantEntry, Grants
+from core.metering.grants import EntryKind, Grant, GrantEntry, GrantKind, Grants, StandingGrant
 from core.metering.journal import Journal
 from core.metering.ledger import UsageRecord
 from core.metering.meters import Meter
@@ -72,12 +72,14 @@ class FundedBalances(Balances):
         self._put_grant(books, voided)
         return voided
 
-    def left_of(self, grant: Grant) -> int:
-        """What is not burnt or trimmed of the grant. Raises BooksNotLoaded where its books do not reach back to it."""
+    def standing_of(self, grant: Grant) -> StandingGrant:
+        """The grant with what is burnt and what is left of it. Raises BooksNotLoaded where its books do not reach back to it."""
         books = self._books.get(grant.feature)
-        if books is None or not books.knows(grant):
+        if books is None or not books.knows(grant) or grant.kind is GrantKind.ROLLOVER:
             books = self._books_since(grant.feature, min(grant.effective_at, self.now))
-        return books.left_of(grant)
+        left = books.left_of(grant)
+        burnt = books.burnt_of(grant) if grant.kind is GrantKind.ROLLOVER else grant.quantity - left
+        return StandingGrant(grant, burnt, left)
 
     def _put_grant(self, books: Bookkeeping, grant: Grant) -> None:
         books.put(grant)

@@ -135,6 +135,14 @@ class Grant:
         return GrantState.ACTIVE if instant < self.ends_at else GrantState.EXPIRED
 
 
+class StandingGrant(NamedTuple):
+    """A grant, what is burnt of it, and what is neither burnt nor trimmed: by what is posted."""
+
+    grant: Grant
+    burnt: int
+    left: int
+
+
 class EntryKind(StrEnum):
     """What an entry does to a grant: usage takes from it or gives back, the cap of a rollover trims it, a rollover grows or shrinks."""
 

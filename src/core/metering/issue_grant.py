@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from core.metering.account import BACKDATING_MAX, Account
 from core.metering.balance import Balance
-from core.metering.grants import PRIORITY_DEFAULT, Grant, GrantKind, GrantReferenceTaken, InvalidGrant
+from core.metering.grants import PRIORITY_DEFAULT, Grant, GrantKind, GrantReferenceTaken, InvalidGrant, StandingGrant
 from core.metering.ports import UnitOfWork
 from core.metering.use_case import AccountUseCase
 
@@ -33,11 +33,11 @@ class IssueGrantCommand:
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """A grant after a command, what is not burnt of it, and where its feature stands."""
+    """A grant after a command, and where its feature stands at this instant."""
 
-    grant: Grant
-    left: int
+    standing: StandingGrant
     balance: Balance
+    at: datetime
     is_new: bool = False
 
 
@@ -79,7 +79,7 @@ class IssueGrant(AccountUseCase[IssueGrantCommand, Granted, UnitOfWork]):
         if grant.expires_at is not None and grant.expires_at <= grant.effective_at:
             raise InvalidGrant("expires_at", "expires_at must come after effective_at; null: the grant never expires.")
         account.grant(grant)
-        return Granted(grant, account.left_of(grant), account.balance(grant.feature), is_new=True)
+        return Granted(account.standing_of(grant), account.balance(grant.feature), account.now, is_new=True)
 
 
 def _effective_at(asked: datetime | None, now: datetime) -> datetime:
@@ -94,4 +94,4 @@ def _again(command: IssueGrantCommand, known: Grant, quantity: int, account: Acc
     asked = (command.feature, command.kind, quantity, command.priority, command.expires_at, command.effective_at or known.effective_at)
     if asked != (known.feature, known.kind, known.quantity, known.priority, known.expires_at, known.effective_at):
         raise GrantReferenceTaken(known.reference or "", known.id)
-    return Granted(known, account.left_of(known), account.balance(known.feature))
+    return Granted(account.standing_of(known), account.balance(known.feature), account.now)

@@ -10,7 +10,7 @@ from core.metering.account import Account
 from core.metering.bookkeeping import BooksNotLoaded
 from core.metering.counters import Counted
 from core.metering.event_types import EventType, EventTypes
-from core.metering.grants import Grants
+from core.metering.grants import GrantEntry, GrantKey, Grants, GrantState, StandingGrant
 from core.metering.idempotency import ReplyKey, StoredReply
 from core.metering.journal import Journal
 from core.metering.ledger import Breakdown, EventKey, LedgerQuery, UsageRecord
@@ -176,6 +176,24 @@ class ReservationReader(Reader[ReservationKey, Reservation]):
         self, customer_id: str, limit: int, before: Position | None, *, state: ReservationState, at: datetime
     ) -> Sequence[Reservation]:
         """As `newest`, those that are in this state at that instant."""
+
+
+class GrantReader(ABC):
+    """Grants, as they stand."""
+
+    @abstractmethod
+    async def get(self, key: GrantKey) -> StandingGrant:
+        """Raises GrantNotFound."""
+
+    @abstractmethod
+    async def newest(
+        self, customer_id: str, limit: int, before: Position | None, *, feature: str | None, state: GrantState | None, at: datetime
+    ) -> Sequence[StandingGrant]:
+        """A page of the customer's own, newest first by when they were made; of one feature, in one state. Raises CustomerNotFound."""
+
+    @abstractmethod
+    async def entries(self, key: GrantKey, limit: int, before: Position | None) -> Sequence[GrantEntry]:
+        """A page of the grant's entries, newest first by when they count."""
 
 
 class LedgerReader(ABC):

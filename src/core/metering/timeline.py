@@ -34,7 +34,7 @@ class Segment:
 
 
 class Closing(NamedTuple):
-    """What is left of the allowance when a window ends goes over to the next ones, `until` then; at most `cap` in all (None: any)."""
+    """What is left of the allowance when a span ends goes over to the next ones, `until` then; at most `cap` in all (None: any)."""
 
     allowance: int | None
     cap: int | None
@@ -42,10 +42,10 @@ class Closing(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
-    """A period, or the part of one before another calendar took over: usage counts in exactly one window.
+class Span:
+    """A period, or the part of one before another calendar took over: usage counts in exactly one span.
 
-    `closing` is None where nothing rolls over when the window ends: it has not ended, or it was cut off, or nothing says so.
+    `closing` is None where nothing rolls over when the span ends: it has not ended, or it was cut off, or nothing says so.
     """
 
     period: Period
@@ -71,37 +71,37 @@ def stretches(history: TermsHistory, metered: Callable[[Terms], Metered], since:
 
 def timeline(
     history: TermsHistory, metered: Callable[[Terms], Metered], *, since: datetime, now: datetime, instants: Iterable[datetime] = ()
-) -> list[Window]:
-    """The windows from the one that contains `since` to the one that contains `now`, cut into segments.
+) -> list[Span]:
+    """The spans from the one that contains `since` to the one that contains `now`, cut into segments.
 
-    A segment begins where a window does, where other terms take effect, and at each of `instants`, as far as they are over or come
-    right after now. The last window's last segment also has what is dated ahead.
+    A segment begins where a span does, where other terms take effect, and at each of `instants`, as far as they are over or come
+    right after now. The last span's last segment also has what is dated ahead.
     """
     known = stretches(history, metered, since, now)
-    windows = _windows(known, since, now, history.begins)
-    if windows[0].start < since:  # other terms may have been in force there
-        known = stretches(history, metered, windows[0].start, now)
-        windows = _windows(known, since, now, history.begins)
+    spans = _spans(known, since, now, history.begins)
+    if spans[0].start < since:  # other terms may have been in force there
+        known = stretches(history, metered, spans[0].start, now)
+        spans = _spans(known, since, now, history.begins)
     cuts = sorted({*(stretch.start for stretch in known), *instants})
-    return [replace(window, segments=_segments(window, known, [cut for cut in cuts if cut <= now + INSTANT])) for window in windows]
+    return [replace(span, segments=_segments(span, known, [cut for cut in cuts if cut <= now + INSTANT])) for span in spans]
 
 
-def _windows(known: Sequence[Stretch], since: datetime, now: datetime, begins: datetime) -> list[Window]:
-    windows: list[Window] = []
+def _spans(known: Sequence[Stretch], since: datetime, now: datetime, begins: datetime) -> list[Span]:
+    spans: list[Span] = []
     stretch = _at(known, since)
     period = stretch.period(since)
     while True:
         other = _taken_over(known, stretch, period)
         if other is not None:
-            windows.append(Window(period, period.end))
+            spans.append(Span(period, period.end))
             stretch, period = other, other.period(other.start)
         elif now < period.end:
-            return [*windows, Window(period, period.end)]
+            return [*spans, Span(period, period.end)]
         else:
-            windows.append(_ended(period, _at(known, period.end - INSTANT), begins))
+            spans.append(_ended(period, _at(known, period.end - INSTANT), begins))
             stretch = _at(known, period.end)
             period = stretch.period(period.end)
-        _cut(windows, period.start)
+        _cut(spans, period.start)
 
 
 def _taken_over(known: Sequence[Stretch], stretch: Stretch, period: Period) -> Stretch | None:
@@ -112,28 +112,28 @@ def _taken_over(known: Sequence[Stretch], stretch: Stretch, period: Period) -> S
     )
 
 
-def _ended(period: Period, last: Stretch, begins: datetime) -> Window:
+def _ended(period: Period, last: Stretch, begins: datetime) -> Span:
     """A period that is over, with what it leaves behind: nothing, where there was no customer yet."""
     rollover = last.entitlement.rollover
     if rollover is None or period.end <= begins:
-        return Window(period, period.end)
+        return Span(period, period.end)
     until = period.end
     for _ in range(rollover.periods):
         until = last.period(until).end
-    return Window(period, period.end, closing=Closing(last.entitlement.limit, rollover.max, until))
+    return Span(period, period.end, closing=Closing(last.entitlement.limit, rollover.max, until))
 
 
-def _cut(windows: list[Window], start: datetime) -> None:
-    """Lets the windows end where the next one begins; those that it contains are gone."""
-    while windows and windows[-1].start >= start:
-        windows.pop()
-    if windows and windows[-1].end > start:
-        windows[-1] = replace(windows[-1], end=start, closing=None)
+def _cut(spans: list[Span], start: datetime) -> None:
+    """Lets the spans end where the next one begins; those that it contains are gone."""
+    while spans and spans[-1].start >= start:
+        spans.pop()
+    if spans and spans[-1].end > start:
+        spans[-1] = replace(spans[-1], end=start, closing=None)
 
 
-def _segments(window: Window, known: Sequence[Stretch], cuts: Sequence[datetime]) -> list[Segment]:
-    starts = [window.start, *(cut for cut in cuts if window.start < cut < window.end)]
-    return [Segment(start, end, _at(known, start).entitlement) for start, end in zip(starts, [*starts[1:], window.end], strict=True)]
+def _segments(span: Span, known: Sequence[Stretch], cuts: Sequence[datetime]) -> list[Segment]:
+    starts = [span.start, *(cut for cut in cuts if span.start < cut < span.end)]
+    return [Segment(start, end, _at(known, start).entitlement) for start, end in zip(starts, [*starts[1:], span.end], strict=True)]
 
 
 def _at(known: Sequence[Stretch], instant: datetime) -> Stretch:

@@ -48,7 +48,7 @@ class VoidGrant(AccountUseCase[VoidGrantCommand, Granted, UnitOfWork]):
             if known.ends_at <= account.now:
                 raise GrantEnded(known.id, known.ends_at)
             known = account.void(known, command.voided_by, command.reason)
-        return Granted(known, account.left_of(known), account.balance(known.feature))
+        return Granted(account.standing_of(known), account.balance(known.feature), account.now)
 
 
 def _key(command: VoidGrantCommand) -> GrantKey:

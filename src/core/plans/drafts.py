@@ -11,6 +11,7 @@ from core.plans.features import QUANTITY_PARTS_MAX, Feature, FeatureCatalog, Inv
 from core.plans.options import Option, WholeNumber
 from core.plans.periods import Reset
 from core.plans.plan import Boolean, Enforcement, Entitlement, InvalidPlan, Metered, Static
+from core.plans.rollover import EXPECTED_PERIODS, PERIODS_MAX, Rollover, RolloverDraft
 from core.text import is_label
 
 KEY_LENGTH_MAX: Final = 64
@@ -62,6 +63,7 @@ class MeteredDraft:
     reset: Reset = Reset.BILLING_PERIOD
     enforcement: Enforcement = Enforcement.HARD
     options: tuple[Option, ...] = ()
+    rollover: RolloverDraft | None = None
 
 
 EntitlementDraft = MeteredDraft | Static | Boolean
@@ -113,8 +115,22 @@ def _mistakes(key: str, entitlement: EntitlementDraft, catalog: FeatureCatalog) 
         case Static(value) if not _is_quantity(value, _NUMBER):
             yield Mistake((*location, "value"), f"expected a number of {_largest(_NUMBER)}, got {value}")
     if isinstance(entitlement, MeteredDraft):
+        yield from _rollover_mistakes(entitlement, feature, (*location, "rollover"))
         for option in entitlement.options:
             yield from _option_mistakes(key, option, (*location, option.name))
+
+
+def _rollover_mistakes(draft: MeteredDraft, feature: Feature | None, location: tuple[str, ...]) -> Iterator[Mistake]:
+    rollover = draft.rollover
+    if rollover is None:
+        return
+    if draft.reset is Reset.NEVER:
+        yield Mistake(location, "expected no rollover here: a limit that never resets has no period whose rest could roll over")
+    if not 1 <= rollover.periods <= PERIODS_MAX:
+        yield Mistake((*location, "periods"), f"expected {EXPECTED_PERIODS}, got {rollover.periods}")
+    expected = None if rollover.max is None else _expected_limit(rollover.max, feature)
+    if expected:
+        yield Mistake((*location, "max"), f"expected {expected}, got {rollover.max}")
 
 
 def _option_mistakes(key: str, option: Option, location: tuple[str, ...]) -> Iterator[Mistake]:
@@ -168,8 +184,15 @@ def _resolved(key: str, entitlement: EntitlementDraft, features: Mapping[str, Fe
                 reset=entitlement.reset,
                 enforcement=entitlement.enforcement,
                 options=entitlement.options,
+                rollover=_rolled(entitlement.rollover, features[key]),
             )
         case Static(value):
             return Static(without_noise(value))
         case Boolean():
             return entitlement
+
+
+def _rolled(draft: RolloverDraft | None, feature: Feature) -> Rollover | None:
+    if draft is None:
+        return None
+    return Rollover(None if draft.max is None else feature.parts(draft.max), draft.periods)

@@ -1,9 +1,13 @@
 """What of an allowance outlives its period."""
 
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Final
 
 PERIODS_MAX: Final = 36
+"""How many periods what is rolled over may last."""
+
+EXPECTED_PERIODS: Final = f"a whole number from 1 to {PERIODS_MAX}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,4 +18,12 @@ class Rollover:
     """
 
     max: int | None
+    periods: int
+
+
+@dataclass(frozen=True, slots=True)
+class RolloverDraft:
+    """As its author writes it: `max` in the feature's unit."""
+
+    max: Decimal | None
     periods: int

@@ -13,6 +13,7 @@ from core.plans.on_outage import OnOutage
 from core.plans.options import Choice, Option, Part, Switch, WholeNumber
 from core.plans.periods import Reset
 from core.plans.plan import Enforcement
+from core.plans.rollover import EXPECTED_PERIODS, PERIODS_MAX
 
 
 def _path(text: str) -> str:
@@ -104,6 +105,16 @@ class MeteredPart(FilePart):
     limit: Decimal | None = Field(description=EXPECTED_LIMIT)
     reset: Reset = Field(default=Reset.BILLING_PERIOD, strict=False, description=f"one of {', '.join(Reset)}")
     enforcement: Enforcement = Field(default=Enforcement.HARD, strict=False, description=f"one of {', '.join(Enforcement)}")
+    rollover: object = Field(default=None, description="a rollover such as {max: 50, periods: 2}")
+
+
+class RolloverPart(FilePart):
+    """What of the allowance outlives its period."""
+
+    shape = "a rollover such as {max: 50, periods: 2}"
+
+    max: Decimal | None = Field(default=None, description=EXPECTED_LIMIT)
+    periods: Annotated[Decimal, Field(ge=1, le=PERIODS_MAX, multiple_of=1)] = Field(default=Decimal(1), description=EXPECTED_PERIODS)
 
 
 class StaticPart(FilePart):

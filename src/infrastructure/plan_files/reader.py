@@ -16,6 +16,7 @@ from core.plans.features import Feature, FeatureCatalog
 from core.plans.on_outage import OnOutage
 from core.plans.options import Option
 from core.plans.plan import Boolean, Static
+from core.plans.rollover import RolloverDraft
 from core.text import SHORT_LABEL_LENGTH_MAX, is_label
 from infrastructure.plan_files.parts import (
     BooleanPart,
@@ -24,6 +25,7 @@ from infrastructure.plan_files.parts import (
     FilePart,
     MeterPart,
     PlanPart,
+    RolloverPart,
     StaticPart,
     WholeFile,
     metered_part,
@@ -163,9 +165,9 @@ class _Reader:
         match value:
             case {"type": "metered", **fields}:
                 metered = self._read(self._metered, value, location)
-                options = self._options_in(fields, location)
+                options, rollover = self._options_in(fields, location), self._rollover_in(fields, location)
                 if metered:
-                    return MeteredDraft(limit=metered.limit, reset=metered.reset, enforcement=metered.enforcement, options=options)
+                    return MeteredDraft(metered.limit, metered.reset, metered.enforcement, options, rollover)
                 limit = fields.get("limit")
                 return MeteredDraft(limit if isinstance(limit, Decimal) else Decimal(0))
             case {"type": "static"}:
@@ -177,6 +179,11 @@ class _Reader:
             case _:
                 self._read(EntitlementPart, value, location)
                 return MeteredDraft(Decimal(0)) if self._catalog.get(location[-1]) else Boolean(enabled=False)
+
+    def _rollover_in(self, fields: Mapping[object, object], location: Location) -> RolloverDraft | None:
+        value = fields.get("rollover")
+        read = None if value is None else self._read(RolloverPart, value, (*location, "rollover"))
+        return None if read is None else RolloverDraft(read.max, int(read.periods))
 
     def _options_in(self, fields: Mapping[object, object], location: Location) -> tuple[Option, ...]:
         options = []

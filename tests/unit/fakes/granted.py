@@ -54,7 +54,7 @@ class World:
             customer_id="acme", feature="sessions", quantity=Decimal(quantity), kind=kind, created_by="key 1", **more
         )
         granted: Granted = self.run(IssueGrant, command)
-        return granted.grant
+        return granted.standing.grant
 
     def void(self, grant: Grant) -> Granted:
         granted: Granted = self.run(VoidGrant, VoidGrantCommand("acme", grant.id, "refund", "key 1"))

@@ -28,7 +28,7 @@ from core.metering.records import Records
 from core.metering.repository import Repository
 from core.metering.reservations import Reservation, ReservationKey, Reservations
 from core.metering.stored_funds import StoredFunds, books_since, rolls_over
-from core.metering.timeline import Window, timeline
+from core.metering.timeline import Span, timeline
 from core.plans.agreement import plan_at
 from core.plans.features import Feature, FeatureCatalog
 from core.plans.periods import Period
@@ -257,33 +257,33 @@ def books_in(
     cuts = {*instants, *(instant for grant in grants for instant in (grant.effective_at, grant.ends_at))}
     rolling = [change.effective_at for change, terms in history.steps() if metered(terms).rollover]
     since = min(since or min([now, *rolling, *(grant.effective_at for grant in grants)]), now)
-    windows = timeline(history, metered, since=since, now=now, instants=cuts)
+    spans = timeline(history, metered, since=since, now=now, instants=cuts)
     mine = [record for record in store.ledger if record.meter == meter and record.occurred_at == record.recorded_at]
-    now = max([now, *(record.occurred_at for record in mine if record.occurred_at < windows[-1].end)])
-    windows = timeline(history, metered, since=since, now=now, instants=cuts)
-    grants = [grant for grant in grants if grant.ends_at > windows[0].start]
+    now = max([now, *(record.occurred_at for record in mine if record.occurred_at < spans[-1].end)])
+    spans = timeline(history, metered, since=since, now=now, instants=cuts)
+    grants = [grant for grant in grants if grant.ends_at > spans[0].start]
     known = {grant.id for grant in grants}
     entries = [entry for entry in store.entries if entry.grant_id in known]
     totals = [
         Total(number, entry.grant_id, entry.kind, entry.quantity)
         for entry in entries
-        for number in [_window_of(entry.occurred_at, windows)]
-        if number != len(windows)
+        for number in [_span_of(entry.occurred_at, spans)]
+        if number != len(spans)
     ]
     used = {
         Place(number, index): store.used_within(*meter, Period(segment.start, segment.end))
-        for number, window in enumerate(windows)
-        for index, segment in enumerate(window.segments)
+        for number, span in enumerate(spans)
+        for index, segment in enumerate(span.segments)
     }
-    until = next_event(now, windows[-1].period, grants, history.turns(now, windows[-1].end))
-    return opened(meter, windows, grants, totals, used, now, until, customer.updated_at, store.new_id)
+    until = next_event(now, spans[-1].period, grants, history.turns(now, spans[-1].end))
+    return opened(meter, spans, grants, totals, used, now, until, customer.updated_at, store.new_id)
 
 
-def _window_of(instant: datetime, windows: Sequence[Window]) -> int | None:
+def _span_of(instant: datetime, spans: Sequence[Span]) -> int | None:
     """None: before the first one; as many as there are: after the last one."""
-    if instant < windows[0].start:
+    if instant < spans[0].start:
         return None
-    return next((number for number, window in enumerate(windows) if instant < window.end), len(windows))
+    return next((number for number, span in enumerate(spans) if instant < span.end), len(spans))
 
 
 class FakeGrants(InMemory[GrantKey, Grant], Grants):

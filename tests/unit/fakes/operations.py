@@ -11,6 +11,7 @@ from core.customers.customer import Customer
 from core.errors import DomainError
 from core.metering.account import Account, CustomerNotFound
 from core.metering.check_usage import Checked
+from core.metering.grants import NoGrants
 from core.metering.idempotency import Replay
 from core.metering.journal import Journal
 from core.metering.ledger import Breakdown, LedgerQuery, Share, UsageRecord
@@ -97,7 +98,7 @@ class FakeAccountReader(AccountReader):
             raise CustomerNotFound(customer_id)
         assert features is not None
         journal = Journal()
-        accounts = FakeAccounts(self._store, journal, NoReservations(journal), NoRecords(journal))
+        accounts = FakeAccounts(self._store, journal, NoReservations(journal), NoRecords(journal), NoGrants(journal))
         return accounts._account(self._store.customers[customer_id], [Meter(customer_id, feature) for feature in features], at)
 
 

@@ -9,7 +9,7 @@ from core.metering.books import Opened, Place, Total, next_event, opened
 from core.metering.entitlements import countable
 from core.metering.grants import EntryKind, Grant
 from core.metering.meters import Meter
-from core.metering.timeline import Window, timeline
+from core.metering.timeline import Span, timeline
 from core.plans.periods import BEGINNING, Period
 from core.plans.plan import Metered
 from core.plans.terms import Terms, TermsHistory
@@ -66,16 +66,16 @@ async def read_books(
     grants = list({grant.id: grant for grant in (*map(to_grant, rows), *unwritten)}.values())
     since = min(since or _beginning(history, metered, grants, now), now)
     cuts = {*instants, *(instant for grant in grants for instant in (grant.effective_at, grant.ends_at))}
-    windows = timeline(history, metered, since=since, now=now, instants=cuts)
-    ahead = await _latest(driver, meter, now, windows[-1].end)
+    spans = timeline(history, metered, since=since, now=now, instants=cuts)
+    ahead = await _latest(driver, meter, now, spans[-1].end)
     if ahead is not None:
         now = ahead
-        windows = timeline(history, metered, since=since, now=now, instants=cuts)
-    grants = [grant for grant in grants if grant.ends_at > windows[0].start]
-    period = windows[-1].period
+        spans = timeline(history, metered, since=since, now=now, instants=cuts)
+    grants = [grant for grant in grants if grant.ends_at > spans[0].start]
+    period = spans[-1].period
     until = next_event(now, period, grants, history.turns(now, period.end))
-    totals = await _totals(driver, meter, windows, grants) if grants else []
-    return opened(meter, windows, grants, totals, await _used(driver, meter, windows), now, until, agreed_at, new_id)
+    totals = await _totals(driver, meter, spans, grants) if grants else []
+    return opened(meter, spans, grants, totals, await _used(driver, meter, spans), now, until, agreed_at, new_id)
 
 
 async def _latest(driver: Driver, meter: Meter, now: datetime, end: datetime) -> datetime | None:
@@ -104,23 +104,23 @@ def _beginning(history: TermsHistory, metered: Callable[[Terms], Metered], grant
     return min([*rolling, *(grant.effective_at for grant in grants), now])
 
 
-async def _totals(driver: Driver, meter: Meter, windows: Sequence[Window], grants: Sequence[Grant]) -> list[Total]:
+async def _totals(driver: Driver, meter: Meter, spans: Sequence[Span], grants: Sequence[Grant]) -> list[Total]:
     parameters = {
         "customer_id": meter.customer_id,
         "grant_ids": [grant.id for grant in grants],
-        "starts": [BEGINNING, *(window.start for window in windows)],
-        "ends": [windows[0].start, *(window.end for window in windows)],
+        "starts": [BEGINNING, *(span.start for span in spans)],
+        "ends": [spans[0].start, *(span.end for span in spans)],
     }
     rows = await _TOTALS.fetch(driver, parameters)
     return [Total(None if row["n"] == 1 else row["n"] - 2, row["grant_id"], EntryKind(row["kind"]), row["quantity"]) for row in rows]
 
 
-async def _used(driver: Driver, meter: Meter, windows: Sequence[Window]) -> dict[Place, int]:
+async def _used(driver: Driver, meter: Meter, spans: Sequence[Span]) -> dict[Place, int]:
     """The ledger's own sums."""
     places = {
         Place(number, index): Period(segment.start, segment.end)
-        for number, window in enumerate(windows)
-        for index, segment in enumerate(window.segments)
+        for number, span in enumerate(spans)
+        for index, segment in enumerate(span.segments)
     }
     sums = await used_within(driver, [(meter, period) for period in places.values()])
     return {place: sums[meter, period] for place, period in places.items()}

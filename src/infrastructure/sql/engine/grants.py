@@ -1,13 +1,30 @@
 """Grants and their entries in PostgreSQL."""
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any, Final
+from uuid import UUID
 
 from asyncpg import Record
 from sqlalchemy import BigInteger, Column, DateTime, Index, Integer, PrimaryKeyConstraint, Table, Text, Uuid, text
 
-from core.metering.grants import EntryKind, Grant, GrantEntry, GrantKey, GrantKind, Grants, Reference
-from core.plans.periods import Period
+from core.metering.grants import (
+    EntryKind,
+    Grant,
+    GrantEntry,
+    GrantKey,
+    GrantKind,
+    GrantNotFound,
+    Grants,
+    GrantState,
+    Reference,
+    StandingGrant,
+)
+from core.metering.ports import GrantReader
+from core.metering.reader import Position
+from core.plans.periods import END, Period
+from infrastructure.sql.driver.connections import Connections
+from infrastructure.sql.driver.reader import of_customer
 from infrastructure.sql.driver.repository import SqlRepository
 from infrastructure.sql.driver.rows import Rows
 from infrastructure.sql.driver.schema import metadata
@@ -154,3 +171,82 @@ class SqlGrants(SqlRepository[GrantKey, Grant], Grants):
     async def find_referred(self, references: Sequence[Reference]) -> Iterable[Grant]:
         customer_ids, named = zip(*references, strict=True)
         return [to_grant(row) for row in await _REFERRED.fetch(self._driver, {"customer_ids": customer_ids, "named": named})]
+
+
+_LEFT: Final = """
+    CROSS JOIN LATERAL (
+        SELECT
+            CAST(coalesce(sum(CASE e.kind WHEN 'burn' THEN e.quantity WHEN 'return' THEN -e.quantity ELSE 0 END), 0) AS bigint) AS burnt,
+            CAST(g.quantity + coalesce(sum(CASE WHEN e.kind IN ('return', 'roll') THEN e.quantity ELSE -e.quantity END), 0) AS bigint)
+                AS left_over
+        FROM grant_entry AS e WHERE e.customer_id = g.customer_id AND e.grant_id = g.id
+    ) AS standing
+"""
+
+_ONE: Final = HotStatement(f"SELECT g.*, standing.* FROM usage_grant AS g {_LEFT} WHERE g.customer_id = :customer_id AND g.id = :id")
+
+_PAGE: Final = HotStatement(
+    f"""
+    SELECT g.*, standing.* FROM usage_grant AS g {_LEFT}
+    WHERE g.customer_id = :customer_id AND (CAST(:feature AS text) IS NULL OR g.feature = :feature)
+      AND (CAST(:state AS text) IS NULL OR :state = CASE
+          WHEN g.voided_at IS NOT NULL THEN 'voided'
+          WHEN g.effective_at > CAST(:at AS timestamptz) THEN 'scheduled'
+          WHEN standing.left_over = 0 THEN 'depleted'
+          WHEN g.expires_at <= CAST(:at AS timestamptz) THEN 'expired'
+          ELSE 'active'
+      END)
+      AND (g.created_at, g.id) < (CAST(:before_at AS timestamptz), CAST(:before_id AS uuid))
+    ORDER BY g.created_at DESC, g.id DESC
+    LIMIT :limit
+    """
+)
+
+_ENTRIES: Final = HotStatement(
+    """
+    SELECT * FROM grant_entry
+    WHERE customer_id = :customer_id AND grant_id = :id
+      AND (occurred_at, id) < (CAST(:before_at AS timestamptz), CAST(:before_id AS uuid))
+    ORDER BY occurred_at DESC, id DESC
+    LIMIT :limit
+    """
+)
+
+_LAST: Final = (END, UUID(int=2**128 - 1))
+
+
+class SqlGrantReader(GrantReader):
+    """Each method is one statement, and so a transaction of its own."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+
+    async def get(self, key: GrantKey) -> StandingGrant:
+        rows = await self._connections.ask(lambda driver: _ONE.fetch(driver, {"customer_id": key.customer_id, "id": key.id}))
+        if not rows:
+            raise GrantNotFound(str(key.id))
+        return _standing(rows[0])
+
+    async def newest(
+        self, customer_id: str, limit: int, before: Position | None, *, feature: str | None, state: GrantState | None, at: datetime
+    ) -> Sequence[StandingGrant]:
+        before_at, before_id = before or _LAST
+        parameters = {
+            "customer_id": customer_id,
+            "feature": feature,
+            "state": state and state.value,
+            "at": at,
+            "before_at": before_at,
+            "before_id": before_id,
+            "limit": limit,
+        }
+        return [_standing(row) for row in await of_customer(self._connections, _PAGE, parameters)]
+
+    async def entries(self, key: GrantKey, limit: int, before: Position | None) -> Sequence[GrantEntry]:
+        before_at, before_id = before or _LAST
+        parameters = {"customer_id": key.customer_id, "id": key.id, "before_at": before_at, "before_id": before_id, "limit": limit}
+        return [to_entry(row) for row in await self._connections.ask(lambda driver: _ENTRIES.fetch(driver, parameters))]
+
+
+def _standing(row: Record) -> StandingGrant:
+    return StandingGrant(to_grant(row), row["burnt"], row["left_over"])

@@ -16,6 +16,7 @@ from core.plans.options import Option
 from core.plans.periods import Reset
 from core.plans.plan import Boolean, Enforcement, Entitlement, Metered, Plan, PlanVersionConflict, Static
 from core.plans.ports import PlanReader, Plans
+from core.plans.rollover import Rollover
 from infrastructure.sql.driver.connections import Connections
 from infrastructure.sql.driver.rows import Rows, write
 from infrastructure.sql.driver.schema import metadata
@@ -178,8 +179,10 @@ class SqlPlanReader(PlanReader):
 
 def _to_json(entitlement: Entitlement) -> dict[str, Any]:
     match entitlement:
-        case Metered(limit=limit, reset=reset, enforcement=enforcement, options=options):
-            stored = {"type": "metered", "limit": limit, "reset": reset.value, "enforcement": enforcement.value}
+        case Metered(limit=limit, reset=reset, enforcement=enforcement, options=options, rollover=rollover):
+            stored: dict[str, Any] = {"type": "metered", "limit": limit, "reset": reset.value, "enforcement": enforcement.value}
+            if rollover is not None:
+                stored["rollover"] = {"max": rollover.max, "periods": rollover.periods}
             return stored | {option.name: option.to_json() for option in options}
         case Static(value):
             return {"type": "static", "value": str(value)}
@@ -195,6 +198,7 @@ def _to_entitlement(stored: dict[str, Any], options: Iterable[type[Option]]) -> 
                 reset=Reset(stored["reset"]),
                 enforcement=Enforcement(stored["enforcement"]),
                 options=tuple(option.from_json(stored[option.name]) for option in options if option.name in stored),
+                rollover=Rollover(**stored["rollover"]) if "rollover" in stored else None,
             )
         case "static":
             return Static(Decimal(stored["value"]))

@@ -117,6 +117,8 @@ def test_a_refusal_tells_in_units_what_bound_and_when_it_resets() -> None:
         "requested": 30,
         "limit": 500,
         "remaining": Decimal("29.5"),
+        "allowance": 500,
+        "granted": 0,
         "resets_at": PERIOD.end,
     }
     assert str(refused.value) == "Usage limit exceeded: 500 minutes (used 450.5, set aside 20)."

@@ -37,8 +37,8 @@ def test_what_is_left_of_a_voided_grant_is_gone_and_what_was_burnt_stays_burnt()
     grant = world.grant(200)
     world.use(160)
     voided = world.void(grant)
-    assert (world.burnt(grant), voided.left, world.balance.remaining) == (60, 140, 0)
-    assert voided.grant.state_at(world.at, voided.left) is GrantState.VOIDED
+    assert (world.burnt(grant), voided.standing.left, world.balance.remaining) == (60, 140, 0)
+    assert voided.standing.grant.state_at(world.at, voided.standing.left) is GrantState.VOIDED
     assert world.balance.limit == 160
 
 
@@ -223,9 +223,9 @@ def test_the_same_reference_is_the_same_grant() -> None:
 def test_a_grant_is_voided_once() -> None:
     world = World(10)
     grant = world.grant(5)
-    first = world.void(grant).grant
+    first = world.void(grant).standing.grant
     world.at = day(3)
-    assert world.void(grant).grant == first
+    assert world.void(grant).standing.grant == first
     with pytest.raises(GrantNotFound):
         world.run(VoidGrant, VoidGrantCommand("acme", UUID(int=7), "refund", "key 1"))
 
