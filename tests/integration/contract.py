@@ -62,7 +62,7 @@ CUSTOMER = {"plan": "everything", "billing_anchor": AT, "billing_interval": "mon
 PLAN = {
     "name": "Own",
     "entitlements": {
-        "sessions": {"type": "metered", "limit": 10, "reset": "month", "enforcement": "soft"},
+        "sessions": {"type": "metered", "limit": 10, "reset": "month", "enforcement": "soft", "rollover": {"max": 5, "periods": 2}},
         "max_file_size_mb": {"type": "static", "value": 2.5},
         "exports": {"type": "boolean", "enabled": True},
     },
@@ -79,6 +79,7 @@ EVENT = {
     "data": {"quantity": 1, "dimension": "en"},
 }
 UPLOAD = {"filename": "a.m4a", "content_type": "audio/mp4", "size_bytes": 5}
+GRANT = {"feature": "sessions", "quantity": 5, "kind": "paid", "priority": 50, "expires_at": None, "reference": "order 7"}
 LEARNING_PLAN = {"language": "de", "level": "B1", "total_sessions": 8, "sessions_per_week": 2}
 PRACTICE = {"id": "own", "conversation_type": "travel", "duration_seconds": 60, "summary": "good"}
 OPERATION = {"id": "own", "feature": "scan", "estimated_cost": 0.002, "estimated_runs": 1}
@@ -95,6 +96,10 @@ CONTRACT = [
     Operation("DELETE", f"{OF_CUSTOMER}/overrides/{{feature}}", Scope.ADMIN, False),
     Operation("PUT", f"{OF_CUSTOMER}/addons/{{plan_key}}", Scope.ADMIN, False, {"quantity": 2}),
     Operation("DELETE", f"{OF_CUSTOMER}/addons/{{plan_key}}", Scope.ADMIN, False),
+    Operation("POST", f"{OF_CUSTOMER}/grants", Scope.ADMIN, False, GRANT),
+    Operation("GET", f"{OF_CUSTOMER}/grants", Scope.READ, True),
+    Operation("GET", f"{OF_CUSTOMER}/grants/{{grant_id}}", Scope.READ, True),
+    Operation("POST", f"{OF_CUSTOMER}/grants/{{grant_id}}/void", Scope.ADMIN, False, {"reason": "payment failed"}),
     Operation("GET", f"{OF_CUSTOMER}/usage", Scope.READ, True),
     Operation("POST", f"{OF_CUSTOMER}/usage", Scope.WRITE, False, USAGE),
     Operation("POST", f"{OF_CUSTOMER}/usage/check", Scope.READ, True, USAGE),

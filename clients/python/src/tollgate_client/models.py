@@ -18,12 +18,17 @@ class Model(BaseModel):
 
 
 class Balance(Model):
-    """Where a feature stands in the period that contains now. `limit` and `remaining` are None where it is unlimited."""
+    """Where a feature stands in the period that contains now. `limit`, `remaining` and `allowance` are None where it is unlimited.
+
+    `limit` is what may be used in all: the allowance, and what grants add to it, of which they have `granted` left.
+    """
 
     used: Decimal
     held: Decimal
     limit: Decimal | None
     remaining: Decimal | None
+    allowance: Decimal | None = None
+    granted: Decimal = Decimal(0)
     resets_at: datetime | None
 
 
@@ -80,6 +85,8 @@ class MeteredStatus(Model):
     held: Decimal
     limit: Decimal | None
     remaining: Decimal | None
+    allowance: Decimal | None = None
+    granted: Decimal = Decimal(0)
     overage: Decimal
     percent: Decimal | None
     display: str
@@ -135,9 +142,10 @@ class Entry(Model):
 
 
 class Correction(Entry):
-    """A correcting ledger entry, and where the feature stands in the period of what it corrects."""
+    """A correcting ledger entry, where the feature stands, and what flowed back to grants that have ended, and so lapsed."""
 
     balance: Balance
+    lapsed: Decimal = Decimal(0)
 
 
 class ReservedAmount(Model):
@@ -228,6 +236,53 @@ class Customer(Model):
     period: Period
     scheduled: Scheduled | None
     addons: dict[str, int]
+
+
+class Grant(Model):
+    """Quantity on top of the allowance: `used`, `remaining`, and what expired, was voided or trimmed of it."""
+
+    id: UUID
+    feature: str
+    kind: str
+    quantity: Decimal
+    used: Decimal
+    remaining: Decimal
+    state: str
+    priority: int
+    effective_at: datetime
+    expires_at: datetime | None
+    reference: str | None
+    reason: str | None
+    created_at: datetime
+    created_by: str | None
+    voided_at: datetime | None
+    voided_by: str | None
+    void_reason: str | None
+
+
+class Granted(Grant):
+    """A grant after a change, and where its feature stands."""
+
+    balance: Balance
+
+
+class GrantEntry(Model):
+    """What happened to a grant, and the usage record that brought it about."""
+
+    id: UUID
+    kind: str
+    quantity: Decimal
+    occurred_at: datetime
+    period: Period
+    record_id: UUID | None
+    recorded_at: datetime
+
+
+class DetailedGrant(Grant):
+    """A grant with its newest entries; `next_cursor` leads to those before."""
+
+    entries: list[GrantEntry]
+    next_cursor: str | None
 
 
 class Plan(Model):

@@ -251,6 +251,25 @@ class Tollgate:
     def end_addon(self, customer_id: str, plan: str) -> None:
         self._send(requests.END_ADDON, {"customer_id": customer_id, "plan_key": plan})
 
+    def issue_grant(
+        self, customer_id: str, feature: str, quantity: Quantity, *, kind: str = "paid", idempotency_key: str | None = None, **fields: Any
+    ) -> models.Granted:
+        """Puts so much on top of the allowance: `paid` or `promotional`. Fields: priority, effective_at, expires_at, reference, reason."""
+        body = {"feature": feature, "quantity": requests.amount(quantity), "kind": kind, **fields}
+        return self._send(requests.ISSUE_GRANT, {"customer_id": customer_id}, body, key=idempotency_key)
+
+    def grants(self, customer_id: str, *, feature: str | None = None, state: str | None = None) -> Iterator[models.Grant]:
+        """A customer's grants, newest first, page by page."""
+        return self._pages(requests.GRANTS, {"customer_id": customer_id}, _present(feature=feature, state=state))
+
+    def grant(self, customer_id: str, grant_id: UUID | str) -> models.DetailedGrant:
+        """A grant with the newest of its entries: which usage it paid for."""
+        return self._send(requests.GRANT, {"customer_id": customer_id, "grant_id": grant_id})
+
+    def void_grant(self, customer_id: str, grant_id: UUID | str, *, reason: str) -> models.Granted:
+        """Takes back what is left of a grant, now."""
+        return self._send(requests.VOID_GRANT, {"customer_id": customer_id, "grant_id": grant_id}, {"reason": reason})
+
     def put_plan(self, key: str, *, entitlements: Mapping[str, Mapping[str, Any]], name: str | None = None) -> models.Plan:
         """Publishes a version of a plan; unchanged content changes nothing."""
         return self._send(requests.PUT_PLAN, {"key": key}, {"entitlements": entitlements, **_present(name=name)})
