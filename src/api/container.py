@@ -247,7 +247,7 @@ class Container(containers.DeclarativeContainer):
     release_reservation = in_groups(ReleaseReservation, unit_of_work, clock)
     extend_reservation = in_groups(ExtendReservation, unit_of_work, clock)
 
-    drift_reader = providers.Singleton(SqlDriftReader, connections, EVIDENCE)
+    drift_reader = providers.Singleton(SqlDriftReader, connections, plan_catalog, EVIDENCE)
     repair_usage = in_groups(RepairUsage, unit_of_work, clock)
     reconcile = providers.Factory(Reconcile, drift_reader, account_reader, repair_usage)
     sweeper = providers.Singleton(SqlSweeper, connections, clock)

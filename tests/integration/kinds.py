@@ -16,6 +16,7 @@ from core.customers.customer import Customer
 from core.learning.assessment import Assessment
 from core.learning.learning_plan import LearningPlan
 from core.learning.practice_session import Practice, PracticeSession
+from core.metering.grants import Grant, GrantKind
 from core.metering.idempotency import StoredReply
 from core.metering.reservations import Reservation, ReservationState
 from core.operations.estimate import Estimate
@@ -181,6 +182,41 @@ def terms(customer: str) -> Things:
     return Things(first, following, replace(first, id=TWO), {})
 
 
+def grants(customer: str) -> Things:
+    first = Grant(
+        id=ONE,
+        customer_id=customer,
+        feature="sessions",
+        kind=GrantKind.PAID,
+        quantity=5,
+        priority=7,
+        effective_at=NOW,
+        expires_at=LATER,
+        reference="order 7",
+        reason="top-up",
+        created_at=NOW,
+        created_by="key 1",
+    )
+    following = Grant(
+        id=ONE,
+        customer_id=customer,
+        feature="minutes",
+        kind=GrantKind.PROMOTIONAL,
+        quantity=6,
+        priority=8,
+        effective_at=LATER,
+        expires_at=None,
+        reference="order 8",
+        reason="another",
+        created_at=LATER,
+        created_by="key 2",
+        voided_at=LATER,
+        voided_by="key 3",
+        void_reason="refund",
+    )
+    return Things(first, following, replace(first, id=TWO, reference=None), {})
+
+
 def replies(customer: str) -> Things:
     first = StoredReply(customer, "k1", b"asked", b"answered", NOW)
     return Things(first, StoredReply(customer, "k1", b"\x00", b"", LATER), replace(first, key="k2"), {})
@@ -240,6 +276,7 @@ KINDS = [
     Kind("messages", ConversationsStore, messages, changes=False),
     Kind("customers", CustomersStore, customers, changes=True),
     Kind("terms", CustomersStore, terms, changes=True),
+    Kind("grants", FakeStore, grants, changes=True),
     Kind("replies", FakeStore, replies, changes=False),
     Kind("reservations", FakeStore, reservations, changes=True),
     Kind(Note, FakeStore, notes, changes=True),

@@ -3,9 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 
+from core.metering.grants import GrantKind
+from core.metering.issue_grant import IssueGrantCommand
 from core.reconciliation.drift import Drift
 from core.sessions.complete_session import CompleteSessionCommand
 from tests.integration.drifting import AUGUST, NOVEMBER, OCTOBER, Behind, create_session, repair
@@ -56,6 +59,46 @@ async def test_a_counter_of_a_period_that_is_over_is_found_in_that_period(engine
     await repair(engine, acme)
     assert (await engine.balance(acme, "ai_runs")).used == 0
     assert await engine.drift(acme) == []
+
+
+@pytest.mark.parametrize(
+    "tampered",
+    [
+        "UPDATE grant_entry SET quantity = quantity + 1 WHERE customer_id = $1",
+        "DELETE FROM grant_entry WHERE customer_id = $1",
+        "UPDATE usage_counter SET funds = NULL WHERE customer_id = $1",
+        "UPDATE usage_counter SET funds = jsonb_set(CAST(funds AS jsonb), '{burnt}', '1') WHERE customer_id = $1",
+        "UPDATE usage_counter SET funds = jsonb_set(CAST(funds AS jsonb), '{sources,1,1}', '5') WHERE customer_id = $1",
+    ],
+)
+async def test_grants_that_were_tampered_with_are_found_and_replayed(engine: Engine, acme: str, database: Behind, tampered: str) -> None:
+    grant = IssueGrantCommand(customer_id=acme, feature="sessions", quantity=Decimal(20), kind=GrantKind.PAID, created_by="test")
+    await engine.container.issue_grant().execute(calls(grant))
+    await engine.container.consume_usage().execute(calls(*(consume(acme, "sessions", 51) for _ in range(2))))
+    assert await engine.drift(acme) == []
+    await database.change(tampered, acme)
+    (found,) = await engine.drift(acme)
+    assert (found.where, found.feature, found.period, found.expected) == ("grants", "sessions", NOVEMBER, 2)
+    assert await repair(engine, acme) == 0
+    assert await engine.drift(acme) == []
+    balance = await engine.balance(acme, "sessions")
+    assert (balance.granted, balance.remaining) == (18, 18)
+
+
+async def test_what_the_clock_has_brought_about_and_nobody_has_looked_at_is_no_drift(engine: Engine, acme: str) -> None:
+    await engine.container.consume_usage().execute(calls(record(acme, "sessions", 110, occurred_at=engine.now)))
+    grant = IssueGrantCommand(
+        customer_id=acme,
+        feature="sessions",
+        quantity=Decimal(20),
+        kind=GrantKind.PAID,
+        effective_at=engine.now + timedelta(hours=1),
+        created_by="test",
+    )
+    await engine.container.issue_grant().execute(calls(grant))
+    engine.now += timedelta(hours=2)
+    assert await engine.drift(acme) == []
+    assert (await engine.balance(acme, "sessions")).remaining == 10
 
 
 async def test_sessions_that_were_not_booked_are_booked_in_the_periods_in_which_they_took_place(

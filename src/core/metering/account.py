@@ -282,7 +282,7 @@ class Account(FundedBalances):
         if funds is None or occurred_at >= self.balance(feature).period.end:
             after = before.plus(quantity)
             overage = after.overage - before.overage
-        elif quantity >= 0 and funds.since <= occurred_at < funds.until:
+        elif current and quantity >= 0 and funds.since <= occurred_at < funds.until:
             after = before.plus(quantity)
             overage = after.overage - before.overage
             self._burn(record, funds, after)

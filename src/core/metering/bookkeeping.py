@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from core.metering.books import Books, Opened, Posting, Replayed
+from core.metering.books import Books, Opened, Posting, Replayed, differences
 from core.metering.funds import Funds
 from core.metering.grants import EntryKind, Grant, GrantEntry, Grants
 from core.metering.journal import Journal
@@ -91,8 +91,11 @@ class Bookkeeping:
 
     def left_of(self, grant: Grant) -> int:
         """What is not burnt or trimmed of it, by what is posted."""
-        changes = sum(-quantity for posting, quantity in self._posted.items() if posting.grant == grant.id)
-        return self.books.opening.get(grant.id, grant.quantity) + changes
+        left = self.books.opening.get(grant.id, grant.quantity)
+        for posting, quantity in self._posted.items():
+            if posting.grant == grant.id:
+                left += quantity - grant.quantity if posting.kind is EntryKind.ROLL else -quantity
+        return left
 
     def burnt_of(self, grant: Grant) -> int:
         """What is burnt of it in these books, by what is posted."""
@@ -113,9 +116,8 @@ class Bookkeeping:
         return Settled(after.funds, overage, sum(max(quantity, 0) for quantity in lapsed.values())), entries
 
     def _entries(self, after: Replayed, record: UsageRecord | None) -> Iterator[GrantEntry]:
-        for posting in sorted({*after.postings, *self._posted}, key=lambda posting: (posting.span, posting.grant, posting.kind)):
-            difference = after.postings.get(posting, 0) - self._posted.get(posting, 0)
-            if not difference or self._is_new(posting, difference):
+        for posting, difference in differences(after, self._posted).items():
+            if self._is_new(posting, difference):
                 continue
             self._add(posting, difference)
             yield self._entry(posting, difference, record)

@@ -211,3 +211,14 @@ def next_event(now: datetime, period: Period, grants: Iterable[Grant], turns: It
     for grant in grants:
         instants += [grant.effective_at, grant.ends_at]
     return min(instant for instant in instants if instant > now + INSTANT)
+
+
+def differences(replayed: Replayed, posted: Mapping[Posting, int]) -> dict[Posting, int]:
+    """What is to be posted so that it is what follows from the facts."""
+    found = {posting: replayed.postings.get(posting, 0) - posted.get(posting, 0) for posting in {*replayed.postings, *posted}}
+    return {posting: quantity for posting, quantity in sorted(found.items()) if quantity}
+
+
+def burnt_in(span: int, postings: Mapping[Posting, int]) -> int:
+    """What grants paid for within a span."""
+    return sum(quantity for posting, quantity in postings.items() if (posting.span, posting.kind) == (span, EntryKind.BURN))

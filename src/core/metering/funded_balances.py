@@ -58,6 +58,10 @@ class FundedBalances(Balances):
                 books.note(entry)
         self._settle(books, self.balance(feature).used)
 
+    def forgo_books(self, feature: str) -> None:
+        """Where nobody can read them: from now on the feature stands at its limit as it is, and nothing is taken from grants."""
+        self._put(feature, self.balance(feature)._replace(funds=None))
+
     def grant(self, grant: Grant) -> None:
         """Puts the grant on top of the allowance: it first covers what nothing covered. Raises FeatureNotInPlan."""
         self._require_in_plan(grant.feature)

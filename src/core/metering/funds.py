@@ -5,6 +5,8 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
+from core.plans.periods import Period
+
 
 class Source(NamedTuple):
     """Something that usage is taken from, and how much of it is left, in smallest parts.
@@ -81,6 +83,11 @@ class Funds(NamedTuple):
         kept = (source for source in self.sources if source.grant is None or source.expires_at is None or source.expires_at >= instant)
         return self._replace(sources=tuple(kept))
 
+    def renewed(self, allowance: int | None, period: Period, at: datetime) -> "Funds":
+        """With the whole allowance of another period, and what grants have left, as far as they have not expired."""
+        rest = (source for source in self.sources if source.grant is not None and (source.expires_at is None or source.expires_at > at))
+        return Funds(allowance, (Source(None, allowance, period.resets_at), *rest), period.start, period.end, self.agreed_at)
+
     def covers(self, quantity: int) -> bool:
         """Whether so much usage more would leave nothing uncovered."""
         left = 0
@@ -89,3 +96,8 @@ class Funds(NamedTuple):
                 return True
             left += source.left
         return quantity <= left
+
+
+def sums(funds: Funds) -> tuple[int | None, int, int, int, int]:
+    """What two funds have in common where they say the same of what was used, whenever they were looked at."""
+    return funds.allowance, funds.allowance_used, funds.burnt, funds.uncovered, funds.granted

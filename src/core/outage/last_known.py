@@ -8,6 +8,8 @@ from uuid import UUID
 from core.metering.account import Account
 from core.metering.balance import Balance
 from core.metering.counters import CounterState, wanted_period
+from core.metering.entitlements import countable
+from core.metering.funds import Funds
 from core.metering.grants import NoGrants
 from core.metering.journal import Journal
 from core.metering.meters import Meter
@@ -16,7 +18,7 @@ from core.metering.reservations import TTL_MAX, NoReservations
 from core.outage.admitted import AdmittedUsage
 from core.plans.features import FeatureCatalog
 from core.plans.periods import Billing, Period
-from core.plans.plan import Plan
+from core.plans.plan import Metered, Plan
 
 CUSTOMERS_MAX: Final = 50_000
 """Beyond that, the customer that was not seen for the longest time is forgotten."""
@@ -80,7 +82,9 @@ class LastKnown:
             last = seen.balances.get(feature)
             used = last.used if last and last.period == period else 0
             held = last.held if last and at - seen.at < TTL_MAX else 0
-            counters[meter] = CounterState(used + self._admitted.get(meter, {}).get(period, 0), held)
+            admitted = self._admitted.get(meter, {}).get(period, 0)
+            funds = last and _funds(last, countable(seen.plan, feature), period, at, admitted)
+            counters[meter] = CounterState(used + admitted, held, last and last.held_until, funds)
         journal = Journal()
         return Account(
             customer_id,
@@ -116,3 +120,13 @@ class LastKnown:
                 del sums[period]
             if not sums:
                 del self._admitted[meter]
+
+
+def _funds(last: Balance, entitlement: Metered, period: Period, at: datetime, admitted: int) -> Funds | None:
+    """What grants had left, with what was admitted since taken from it."""
+    funds = last.funds
+    if funds is None:
+        return None
+    if last.period != period:
+        funds = funds.renewed(entitlement.limit, period, at)
+    return funds.outliving(at)._replace(since=period.start, until=period.end).burn(admitted)

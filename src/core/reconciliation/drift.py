@@ -15,7 +15,8 @@ from core.plans.periods import Period
 class Drift:
     """A sum that is not what it should be. Quantities in smallest parts.
 
-    `where` is "counter" where the counter differs from the ledger, "ledger" where the ledger differs from the product's records.
+    `where` is "counter" where the counter differs from the ledger, "ledger" where the ledger differs from the product's records, and
+    "grants" where what is posted of grants differs from what the ledger says they paid for: the sums are what they paid in the period.
     """
 
     customer_id: str
@@ -85,6 +86,10 @@ class DriftReader(ABC):
     @abstractmethod
     async def counters(self, customer_ids: Sequence[str]) -> Sequence[Drift]:
         """The counters that differ from the ledger over their own periods."""
+
+    @abstractmethod
+    async def grants(self, customer_ids: Sequence[str]) -> Sequence[Drift]:
+        """The grants of which something else is posted than a replay of everything says, or is kept with the counter."""
 
     @abstractmethod
     async def missing(self, customer_ids: Sequence[str]) -> Sequence[MissingUsage]:

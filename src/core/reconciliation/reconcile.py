@@ -37,7 +37,7 @@ class Reconcile:
 
     async def find(self, customer_ids: Sequence[str]) -> Sequence[Drift]:
         """What disagrees for these customers."""
-        found = list(await self._drift.counters(customer_ids))
+        found = [*await self._drift.counters(customer_ids), *await self._drift.grants(customer_ids)]
         by_period: dict[tuple[str, str, Period], int] = {}
         recorded: dict[tuple[str, str, Period], int] = {}
         latest: dict[tuple[str, str], Balance] = {}

@@ -9,6 +9,7 @@ from uuid import UUID
 from core.clock import Clock
 from core.errors import DomainError, StorageUnavailable
 from core.metering.account import Account
+from core.metering.bookkeeping import BooksNotLoaded
 from core.metering.consume_usage import Consumed, ConsumeUsageCommand, consume
 from core.metering.counters import PeriodNotLoaded
 from core.metering.idempotency import Replay, ReplyKey, StoredReply
@@ -184,3 +185,5 @@ def _consumed(command: ConsumeUsageCommand, account: Account) -> Consumed:
             period = account.unknown_period(missing.meter.feature, missing.at)
             assert period is not None
             account.learn(missing.meter.feature, period, 0)
+        except BooksNotLoaded as closed:
+            account.forgo_books(closed.meter.feature)

@@ -26,7 +26,7 @@ from core.plans.periods import END, Period
 from infrastructure.sql.driver.connections import Connections
 from infrastructure.sql.driver.reader import of_customer
 from infrastructure.sql.driver.repository import SqlRepository
-from infrastructure.sql.driver.rows import Rows
+from infrastructure.sql.driver.rows import Rows, all_but_key
 from infrastructure.sql.driver.schema import metadata
 from infrastructure.sql.driver.statements import HotStatement
 
@@ -148,7 +148,7 @@ def to_entry(row: Record) -> GrantEntry:
     )
 
 
-GRANTS: Final = Rows(usage_grant, _from_grant, to_grant, changing=("voided_at", "voided_by", "void_reason"))
+GRANTS: Final = Rows(usage_grant, _from_grant, to_grant, changing=all_but_key(usage_grant))
 ENTRIES: Final = Rows(grant_entry, _from_entry, to_entry)
 
 

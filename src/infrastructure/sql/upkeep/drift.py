@@ -2,7 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 from typing import Final
+from uuid import uuid4
 
+from asyncpg import Record
+
+from core.metering.books import burnt_in, differences
+from core.metering.funds import sums
 from core.metering.journal import Journal
 from core.metering.meters import Meter
 from core.plans.periods import Period
@@ -10,7 +15,10 @@ from core.reconciliation.drift import Drift, DriftReader, Missing, MissingOfMete
 from infrastructure.sql.driver.connections import Connections
 from infrastructure.sql.driver.rows import Change
 from infrastructure.sql.driver.statements import Driver, HotStatement
+from infrastructure.sql.engine.books import read_books
+from infrastructure.sql.engine.funds import to_funds
 from infrastructure.sql.engine.ledger import SUM_MAX, USED
+from infrastructure.sql.engine.plans import PlanCatalog
 
 _CUSTOMERS: Final = HotStatement(
     'SELECT customer_id FROM customer WHERE customer_id COLLATE "C" > :after ORDER BY customer_id COLLATE "C" LIMIT :limit'
@@ -81,11 +89,26 @@ def missing_sql(evidence: Sequence[str]) -> HotStatement:
     )
 
 
+_GRANTED: Final = HotStatement(
+    """
+    SELECT customer_id, feature, max(funds) AS funds, now() AS now
+    FROM (
+        SELECT customer_id, feature, CAST(funds AS text) AS funds FROM usage_counter
+        WHERE customer_id = ANY(CAST(:customer_ids AS text[])) AND funds IS NOT NULL
+        UNION ALL
+        SELECT DISTINCT customer_id, feature, CAST(NULL AS text) FROM usage_grant WHERE customer_id = ANY(CAST(:customer_ids AS text[]))
+    ) AS granted
+    GROUP BY customer_id, feature
+    """
+)
+
+
 class SqlDriftReader(DriftReader):
     """Each question is a transaction of its own."""
 
-    def __init__(self, connections: Connections, evidence: Sequence[str]) -> None:
+    def __init__(self, connections: Connections, catalog: PlanCatalog, evidence: Sequence[str]) -> None:
         self._connections = connections
+        self._catalog = catalog
         self._missing = missing_sql(evidence)
 
     async def customers(self, after: str, limit: int) -> Sequence[str]:
@@ -108,6 +131,37 @@ class SqlDriftReader(DriftReader):
             )
             for row in rows
         ]
+
+    async def grants(self, customer_ids: Sequence[str]) -> Sequence[Drift]:
+        async def compared(driver: Driver) -> list[Drift]:
+            await driver.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            try:
+                rows = await _GRANTED.fetch(driver, {"customer_ids": list(customer_ids)})
+                found = [await self._books_of(driver, row) for row in rows]
+            finally:
+                await driver.execute("ROLLBACK")
+            return [drift for drift in found if drift is not None]
+
+        return await self._connections.ask(compared)
+
+    async def _books_of(self, driver: Driver, row: Record) -> Drift | None:
+        """As of when somebody looked at the counter last: what the clock has brought about since is nobody's mistake."""
+        meter, stored = Meter(row["customer_id"], row["feature"]), to_funds(row["funds"])
+        kept = None if stored is None else stored.funds
+        now = kept.since if kept else row["now"]
+        opened = await read_books(driver, self._catalog, meter, since=None, now=now, agreed_at=now, new_id=uuid4)
+        replayed = opened.books.replay(opened.used)
+        if kept and sums(kept) == sums(replayed.funds) and not differences(replayed, opened.posted):
+            return None
+        last = len(opened.books.spans) - 1
+        return Drift(
+            customer_id=meter.customer_id,
+            feature=meter.feature,
+            period=opened.books.period,
+            where="grants",
+            recorded=burnt_in(last, opened.posted),
+            expected=burnt_in(last, replayed.postings),
+        )
 
     async def missing(self, customer_ids: Sequence[str]) -> Sequence[MissingUsage]:
         rows = await self._connections.ask(lambda driver: self._missing.fetch(driver, {"customer_ids": list(customer_ids)}))

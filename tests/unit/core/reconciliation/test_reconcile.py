@@ -39,6 +39,9 @@ class FakeDrift(DriftReader):
     async def counters(self, customer_ids: Sequence[str]) -> Sequence[Drift]:
         return [drift for drift in self._counters if drift.customer_id in customer_ids]
 
+    async def grants(self, customer_ids: Sequence[str]) -> Sequence[Drift]:
+        return []
+
     async def missing(self, customer_ids: Sequence[str]) -> Sequence[MissingUsage]:
         return [item for item in self._missing if item.customer_id in customer_ids]
 
