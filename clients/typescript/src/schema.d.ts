@@ -179,6 +179,70 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/customers/{customer_id}/grants": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Grants
+         * @description The customer's grants, newest first: those that were issued, and what rolled over.
+         */
+        get: operations["list_grants_api_v1_customers__customer_id__grants_get"];
+        put?: never;
+        /**
+         * Issue Grant
+         * @description Put a grant on top of the customer's allowance. It first covers this period's usage that nothing covered.
+         */
+        post: operations["issue_grant_api_v1_customers__customer_id__grants_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/customers/{customer_id}/grants/{grant_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Grant
+         * @description A grant, and its entries: which usage it paid for.
+         */
+        get: operations["get_grant_api_v1_customers__customer_id__grants__grant_id__get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/customers/{customer_id}/grants/{grant_id}/void": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Void Grant
+         * @description Take back what is left of a grant, now. What was burnt stays burnt. Voiding it again changes nothing.
+         */
+        post: operations["void_grant_api_v1_customers__customer_id__grants__grant_id__void_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/keys": {
         parameters: {
             query?: never;
@@ -1207,6 +1271,9 @@ export interface components {
         /**
          * BalanceAnswer
          * @description Where a feature stands in the period that contains now, in its unit. Null: unlimited, or never reset.
+         *
+         *     `limit` is what may be used in all: the `allowance` (of the plan, an override and add-ons) and what grants add to it, of which they
+         *     have `granted` left.
          */
         BalanceAnswer: {
             /** Used */
@@ -1217,6 +1284,10 @@ export interface components {
             limit: number | null;
             /** Remaining */
             remaining: number | null;
+            /** Allowance */
+            allowance: number | null;
+            /** Granted */
+            granted: number;
             /** Resets At */
             resets_at: string | null;
         };
@@ -1329,6 +1400,10 @@ export interface components {
             limit: number | null;
             /** Remaining */
             remaining: number | null;
+            /** Allowance */
+            allowance: number | null;
+            /** Granted */
+            granted: number;
             /** Resets At */
             resets_at: string | null;
             /**
@@ -1461,6 +1536,11 @@ export interface components {
             /** Dimension */
             dimension: string | null;
             balance: components["schemas"]["BalanceAnswer"];
+            /**
+             * Lapsed
+             * @description what flowed back to grants that have ended meanwhile, and so is gone
+             */
+            lapsed: number;
         };
         /**
          * CorrectionBody
@@ -1616,6 +1696,63 @@ export interface components {
             effective_at?: string | null;
         };
         /**
+         * DetailedGrant
+         * @description A grant with its entries, newest first.
+         */
+        DetailedGrant: {
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /** Feature */
+            feature: string;
+            kind: components["schemas"]["GrantKind"];
+            /** Quantity */
+            quantity: number;
+            /** Used */
+            used: number;
+            /**
+             * Remaining
+             * @description what may still be used of it; 0 once it has ended
+             */
+            remaining: number;
+            state: components["schemas"]["GrantState"];
+            /** Priority */
+            priority: number;
+            /**
+             * Effective At
+             * Format: date-time
+             */
+            effective_at: string;
+            /** Expires At */
+            expires_at: string | null;
+            /** Reference */
+            reference: string | null;
+            /** Reason */
+            reason: string | null;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Created By */
+            created_by: string | null;
+            /** Voided At */
+            voided_at: string | null;
+            /** Voided By */
+            voided_by: string | null;
+            /** Void Reason */
+            void_reason: string | null;
+            /** Entries */
+            entries: components["schemas"]["EntryAnswer"][];
+            /**
+             * Next Cursor
+             * @description pass it as ?cursor= to get the entries that follow; null on the last page
+             */
+            next_cursor: string | null;
+        };
+        /**
          * Direction
          * @description Inbound: from the counterparty, so it has happened and is always taken. Outbound: to the counterparty, so it may be refused.
          * @enum {string}
@@ -1627,6 +1764,42 @@ export interface components {
          * @enum {string}
          */
         Enforcement: "hard" | "soft";
+        /**
+         * EntryAnswer
+         * @description What happened to a grant: usage burnt it or gave back, the cap of a rollover trimmed it, a rollover grew or shrank.
+         */
+        EntryAnswer: {
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            kind: components["schemas"]["EntryKind"];
+            /** Quantity */
+            quantity: number;
+            /**
+             * Occurred At
+             * Format: date-time
+             */
+            occurred_at: string;
+            period: components["schemas"]["PeriodBody"];
+            /**
+             * Record Id
+             * @description the usage record that brought it about; null: the clock or a grant did
+             */
+            record_id: string | null;
+            /**
+             * Recorded At
+             * Format: date-time
+             */
+            recorded_at: string;
+        };
+        /**
+         * EntryKind
+         * @description What an entry does to a grant: usage takes from it or gives back, the cap of a rollover trims it, a rollover grows or shrinks.
+         * @enum {string}
+         */
+        EntryKind: "burn" | "return" | "trim" | "roll";
         /**
          * EventsAnswer
          * @description How many events were booked or known already, and which ones were rejected.
@@ -1715,6 +1888,16 @@ export interface components {
             limit: number | null;
             /** Remaining */
             remaining: number | null;
+            /**
+             * Allowance
+             * @description what the plan, an override and add-ons give; null: unlimited
+             */
+            allowance: number | null;
+            /**
+             * Granted
+             * @description what active grants have left
+             */
+            granted: number;
             /** Overage */
             overage: number;
             /**
@@ -1784,6 +1967,163 @@ export interface components {
             duration_seconds: number;
             /** Summary */
             summary?: string | null;
+        };
+        /**
+         * GrantAnswer
+         * @description A grant. `quantity` is `used`, `remaining`, and what expired, was voided or trimmed of it.
+         */
+        GrantAnswer: {
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /** Feature */
+            feature: string;
+            kind: components["schemas"]["GrantKind"];
+            /** Quantity */
+            quantity: number;
+            /** Used */
+            used: number;
+            /**
+             * Remaining
+             * @description what may still be used of it; 0 once it has ended
+             */
+            remaining: number;
+            state: components["schemas"]["GrantState"];
+            /** Priority */
+            priority: number;
+            /**
+             * Effective At
+             * Format: date-time
+             */
+            effective_at: string;
+            /** Expires At */
+            expires_at: string | null;
+            /** Reference */
+            reference: string | null;
+            /** Reason */
+            reason: string | null;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Created By */
+            created_by: string | null;
+            /** Voided At */
+            voided_at: string | null;
+            /** Voided By */
+            voided_by: string | null;
+            /** Void Reason */
+            void_reason: string | null;
+        };
+        /**
+         * GrantBody
+         * @description So much of one metered feature, in its unit, on top of the allowance.
+         */
+        GrantBody: {
+            /**
+             * Feature
+             * @example sessions
+             */
+            feature: string;
+            /**
+             * Quantity
+             * @example 500
+             */
+            quantity: number;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "paid" | "promotional";
+            /**
+             * Priority
+             * @description lower burns first; the allowance has 100
+             * @default 100
+             */
+            priority: number;
+            /**
+             * Effective At
+             * @description up to 35 days back, or ahead; null: now
+             */
+            effective_at?: string | null;
+            /**
+             * Expires At
+             * @description null: never
+             */
+            expires_at?: string | null;
+            /**
+             * Reference
+             * @description your own name of it: the same one again is the same grant
+             */
+            reference?: string | null;
+            /** Reason */
+            reason?: string | null;
+        };
+        /**
+         * GrantKind
+         * @description Where a grant comes from: left of an earlier period's allowance, given away, or sold.
+         * @enum {string}
+         */
+        GrantKind: "rollover" | "promotional" | "paid";
+        /**
+         * GrantState
+         * @description Where a grant stands at an instant.
+         * @enum {string}
+         */
+        GrantState: "scheduled" | "active" | "depleted" | "expired" | "voided";
+        /**
+         * GrantedAnswer
+         * @description A grant, and where its feature stands.
+         */
+        GrantedAnswer: {
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /** Feature */
+            feature: string;
+            kind: components["schemas"]["GrantKind"];
+            /** Quantity */
+            quantity: number;
+            /** Used */
+            used: number;
+            /**
+             * Remaining
+             * @description what may still be used of it; 0 once it has ended
+             */
+            remaining: number;
+            state: components["schemas"]["GrantState"];
+            /** Priority */
+            priority: number;
+            /**
+             * Effective At
+             * Format: date-time
+             */
+            effective_at: string;
+            /** Expires At */
+            expires_at: string | null;
+            /** Reference */
+            reference: string | null;
+            /** Reason */
+            reason: string | null;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Created By */
+            created_by: string | null;
+            /** Voided At */
+            voided_at: string | null;
+            /** Voided By */
+            voided_by: string | null;
+            /** Void Reason */
+            void_reason: string | null;
+            balance: components["schemas"]["BalanceAnswer"];
         };
         /** HTTPValidationError */
         HTTPValidationError: {
@@ -2006,6 +2346,8 @@ export interface components {
             reset: components["schemas"]["Reset"];
             /** @default hard */
             enforcement: components["schemas"]["Enforcement"];
+            /** @description null: what is left of a period is gone with it */
+            rollover?: components["schemas"]["RolloverBody"] | null;
             /** @description for `conversations` only; null: 24 hours after the latest message */
             window?: components["schemas"]["WindowBody"] | null;
         };
@@ -2318,6 +2660,16 @@ export interface components {
              */
             next_cursor: string | null;
         };
+        /** Page[GrantAnswer] */
+        Page_GrantAnswer_: {
+            /** Items */
+            items: components["schemas"]["GrantAnswer"][];
+            /**
+             * Next Cursor
+             * @description pass it as ?cursor= to get what follows; null on the last page
+             */
+            next_cursor: string | null;
+        };
         /** Page[LedgerEntry] */
         Page_LedgerEntry_: {
             /** Items */
@@ -2615,6 +2967,22 @@ export interface components {
          * @enum {string}
          */
         Reset: "billing_period" | "year" | "quarter" | "month" | "week" | "day" | "hour" | "never";
+        /**
+         * RolloverBody
+         * @description What is left of the limit when a period ends stays usable for so many periods more.
+         */
+        RolloverBody: {
+            /**
+             * Max
+             * @description how much may be rolled over in all; beyond it the oldest goes. null: any amount
+             */
+            max?: number | null;
+            /**
+             * Periods
+             * @default 1
+             */
+            periods: number;
+        };
         /**
          * Rotation
          * @description How a key is replaced.
@@ -2932,6 +3300,17 @@ export interface components {
             input?: unknown;
             /** Context */
             ctx?: Record<string, never>;
+        };
+        /**
+         * VoidBody
+         * @description Why what is left of a grant is taken back.
+         */
+        VoidBody: {
+            /**
+             * Reason
+             * @example payment failed
+             */
+            reason: string;
         };
         /**
          * WeekAnswer
@@ -3900,6 +4279,389 @@ export interface operations {
             };
             /** @description `forbidden` */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `request_too_large` */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `unsupported_media_type` */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `idempotency_key_reused` */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"] | components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description `identity_provider_unavailable`, `overloaded`, `storage_unavailable` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    list_grants_api_v1_customers__customer_id__grants_get: {
+        parameters: {
+            query?: {
+                feature?: string | null;
+                state?: components["schemas"]["GrantState"] | null;
+                /** @description how many items at most */
+                limit?: number;
+                /** @description next_cursor of the page before */
+                cursor?: string | null;
+            };
+            header?: never;
+            path: {
+                /** @description the customer's id, chosen by you */
+                customer_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_GrantAnswer_"];
+                };
+            };
+            /** @description `unauthenticated` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `forbidden` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `customer_not_found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description `identity_provider_unavailable`, `overloaded`, `storage_unavailable` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    issue_grant_api_v1_customers__customer_id__grants_post: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A repeat with the same key and input gets the stored answer, with the header Idempotency-Replayed: true. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description the customer's id, chosen by you */
+                customer_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["GrantBody"];
+            };
+        };
+        responses: {
+            /** @description The grant was there already, under its reference. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GrantedAnswer"];
+                };
+            };
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GrantedAnswer"];
+                };
+            };
+            /** @description `bad_request` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `unauthenticated` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `feature_not_in_plan`, `forbidden` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `customer_not_found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `grant_reference_taken` */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `request_too_large` */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `unsupported_media_type` */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `feature_not_metered`, `idempotency_key_reused`, `invalid_grant`, `invalid_quantity` */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"] | components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description `identity_provider_unavailable`, `overloaded`, `storage_unavailable` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    get_grant_api_v1_customers__customer_id__grants__grant_id__get: {
+        parameters: {
+            query?: {
+                /** @description how many items at most */
+                limit?: number;
+                /** @description next_cursor of the page before */
+                cursor?: string | null;
+            };
+            header?: never;
+            path: {
+                /** @description the grant's id */
+                grant_id: string;
+                /** @description the customer's id, chosen by you */
+                customer_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DetailedGrant"];
+                };
+            };
+            /** @description `unauthenticated` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `forbidden` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `customer_not_found`, `grant_not_found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description `identity_provider_unavailable`, `overloaded`, `storage_unavailable` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    void_grant_api_v1_customers__customer_id__grants__grant_id__void_post: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A repeat with the same key and input gets the stored answer, with the header Idempotency-Replayed: true. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description the grant's id */
+                grant_id: string;
+                /** @description the customer's id, chosen by you */
+                customer_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["VoidBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GrantedAnswer"];
+                };
+            };
+            /** @description `bad_request` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `unauthenticated` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `forbidden` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `customer_not_found`, `grant_not_found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `grant_not_active` */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
