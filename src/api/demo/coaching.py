@@ -1,12 +1,13 @@
 """A coach on the plan `free`: ten sessions, a hundred minutes, files of 25 MB."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from api.demo.stage import Row, Stage, refusal
 
 
 def play(stage: Stage) -> Iterator[Row]:
-    """From the first session to the refusal at the limit."""
+    """From the first session to the refusal at the limit, and the top-up that is sold then."""
     coach = stage.customer("coach-carla", "free")
     session = {"title": "Weekly coaching", "language": "en-US", "stt_provider": "auto"}
     first = coach.post("/sessions", session)
@@ -28,3 +29,15 @@ def play(stage: Stage) -> Iterator[Row]:
     for _ in range(9):
         coach.post("/sessions", session)
     yield Row("creates nine more, and an eleventh", refusal(coach.post("/sessions", session, expect=403)))
+
+    sold = coach.sell("sessions", 5)
+    yield Row("buys five more, on top of the plan's ten", f"201, {sold['kind']}, {sold['balance']['remaining']} left of {_limit(sold)}")
+
+    coach.post("/sessions", session)
+    left = coach.get(f"/customers/{coach.id}/grants/{sold['id']}")
+    yield Row("creates the eleventh", f"201; {left['used']} of the five are used, by {len(left['entries'])} record")
+
+
+def _limit(sold: dict[str, Any]) -> int:
+    limit: int = sold["balance"]["limit"]
+    return limit

@@ -35,6 +35,11 @@ class Customer:
         """What the product says of the customer. Raises StoryFailed where the answer has another status."""
         return _checked(self._backend.post(path, json=body, headers={"Tollgate-Customer": self.id}), expect)
 
+    def sell(self, feature: str, quantity: int) -> dict[str, Any]:
+        """A top-up. Raises StoryFailed where the answer has another status."""
+        body = {"feature": feature, "quantity": quantity, "kind": "paid", "reason": "top-up"}
+        return _checked(self._backend.post(f"/customers/{self.id}/grants", json=body), 201)
+
     def get(self, path: str, **parameters: Any) -> dict[str, Any]:
         """Raises StoryFailed where the answer is no 200."""
         return _checked(self._client.get(path, params=parameters), 200)

@@ -81,7 +81,7 @@ class Bookkeeping:
         rollovers = {number: grant if known.id == grant.id else known for number, known in self.books.rollovers.items()}
         if grant not in rollovers.values():
             others.append(grant)
-        ahead = [instant for instant in (grant.effective_at, grant.ends_at) if instant > self._now]
+        ahead = [instant for instant in (grant.effective_at, grant.ends_at) if instant > self._now + INSTANT]
         until = min([self.books.until, *ahead])
         self._journal.put(self._books, self.meter, replace(self.books, grants=others, rollovers=rollovers, until=until))
 

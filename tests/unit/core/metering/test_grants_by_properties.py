@@ -3,7 +3,6 @@
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 from typing import NamedTuple
 
 from hypothesis import HealthCheck, given, settings
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 from core.metering.grants import GrantKind
 from core.plans.rollover import Rollover
 from tests.unit.fakes.granted import World
+from tests.unit.fakes.plain_grants import PlainGrant, plainly
 
 BEGIN = datetime(2026, 9, 1, tzinfo=UTC)
 """The customer is there from then on; its periods are months."""
@@ -119,62 +119,24 @@ def told(story: Story, *, in_time: bool = False) -> World:
 
 
 def by_hand(story: Story) -> dict[str, int]:
-    """What is left of each grant at the end, by its reference, or by the month that it is rolled over into: unit by unit."""
-    left: dict[str, int] = {}
-    grants: dict[str, tuple[int, datetime, int, datetime, datetime]] = {}  # priority, expiry, rank, effective, end
+    """What is left of each grant at the end, by its reference, or by the month that it is rolled over into."""
+    plain = {}
     for number, grant in enumerate(story.grants):
         at = BEGIN + timedelta(days=grant.effective, minutes=20 + number)
-        expires = at + timedelta(days=grant.lasts) if grant.lasts else datetime.max.replace(tzinfo=UTC)
-        voided = at + timedelta(days=grant.voided) if grant.voided else datetime.max.replace(tzinfo=UTC)
-        left[str(number)] = grant.quantity
-        rank = 1 if grant.kind is GrantKind.PROMOTIONAL else 3
-        grants[str(number)] = (grant.priority, expires, rank, at, min(expires, voided))
-    turn = BEGIN + timedelta(days=story.downgrade[0], minutes=30) if story.downgrade else None
+        expires = None if grant.lasts is None else at + timedelta(days=grant.lasts)
+        voided = None if grant.voided is None else at + timedelta(days=grant.voided)
+        plain[str(number)] = PlainGrant(grant.quantity, grant.kind, grant.priority, at, expires, voided)
     usage: defaultdict[datetime, int] = defaultdict(int)
     for number, used in enumerate(story.used):
         usage[BEGIN + timedelta(hours=used.hour, seconds=number)] += used.quantity - min(used.corrected, used.quantity)
-
-    months = [datetime(2026, month, 1, tzinfo=UTC) for month in (9, 10, 11, 12)] + [datetime(2027, m, 1, tzinfo=UTC) for m in (1, 2, 3)]
-    for start, end in pairwise(months[:5]):
-        allowance_used, uncovered = 0, 0
-        inside = {start} | {at for at in usage if start <= at < end}
-        inside |= {at for item in grants.values() for at in item[3:5] if start <= at < end}
-        inside |= {turn} if turn and start <= turn < end else set()
-        for at in sorted(instant for instant in inside if instant <= END):
-            limit = story.downgrade[1] if story.downgrade and turn and turn <= at else story.limit
-            units, uncovered = uncovered + usage.get(at, 0), 0
-            for _ in range(units):
-                sources: list[tuple[tuple[object, ...], str]] = []
-                if allowance_used < limit:
-                    sources.append(((100, end, 2), ""))
-                for name, (priority, expires, rank, effective, ends) in grants.items():
-                    if left[name] and effective <= at < ends:
-                        sources.append(((priority, expires, rank, effective), name))
-                if not sources:
-                    uncovered += 1
-                    continue
-                name = min(sources)[1]
-                if name:
-                    left[name] -= 1
-                else:
-                    allowance_used += 1
-        if story.rollover and end <= END:
-            limit = story.downgrade[1] if story.downgrade and turn and turn < end else story.limit
-            name = f"from {end:%m}"
-            left[name] = max(limit - allowance_used, 0)
-            expires = months[months.index(end) + story.rollover.periods]
-            grants[name] = (100, expires, 0, end, expires)
-            pool = [
-                other for other in sorted(grants, key=lambda key: grants[key][3]) if other.startswith("from") and end < grants[other][4]
-            ]
-            while story.rollover.max is not None and sum(left[other] for other in pool) > story.rollover.max:
-                oldest = next(other for other in pool if left[other])
-                left[oldest] -= 1
-    return left
+    limits = [(BEGIN, story.limit)]
+    if story.downgrade is not None:
+        limits.append((BEGIN + timedelta(days=story.downgrade[0], minutes=30), story.downgrade[1]))
+    return plainly(plain, usage, limits, story.rollover, BEGIN, END).left
 
 
 def outcome(world: World) -> dict[str, int]:
-    names = {grant.id: grant.reference or f"from {grant.effective_at:%m}" for grant in world.store.grants.values()}
+    names = {grant.id: grant.reference or f"from {grant.effective_at:%Y-%m}" for grant in world.store.grants.values()}
     return {names[grant.id]: world.left(grant) for grant in world.store.grants.values()}
 
 
