@@ -286,3 +286,18 @@ def test_usage_in_the_order_of_time_opens_no_books() -> None:
     for _ in range(20):
         world.use(2)
     assert (world.store.books_opened, world.burnt(grant)) == (opened, 30)
+
+
+def test_a_rollover_is_no_larger_than_the_cap_from_the_beginning() -> None:
+    world = World(100, Rollover(50, 2), at=day(2, 10))
+    world.use(20)
+    world.at = day(2, 11)
+    assert world.balance.limit == 150
+    (grant,) = world.store.grants.values()
+    assert (grant.quantity, world.store.entries) == (50, [])
+
+
+def test_usage_from_before_there_was_a_customer_makes_no_rollover() -> None:
+    world = World(100, Rollover(50, 2))
+    world.use(5, at=day(20, 10))
+    assert (world.rolled(), world.balance.limit) == ([], 100)
