@@ -285,7 +285,7 @@ class Account(FundedBalances):
         elif current and quantity >= 0 and funds.since <= occurred_at < funds.until:
             after = before.plus(quantity)
             overage = after.overage - before.overage
-            self._burn(record, funds, after)
+            self._count(record, funds, after)
         else:
             overage = self._rebalance(record).overage
             after = self.balance(feature)._replace(used=before.used + quantity) if current else before.plus(quantity)

@@ -85,9 +85,10 @@ class Balance(NamedTuple):
 
     def plus(self, used: int, held: int = 0) -> "Balance":
         """With so much usage, and held, more. Beside grants usage only grows here: what is taken back goes through the books."""
-        if self.funds is None:
-            return Balance(self.feature, self.limit, self.hard, self.period, self.used + used, self.held + held)
-        return self.standing(self.used + used, self.funds.burn(used) if used else self.funds)._replace(held=self.held + held)
+        feature, limit, hard, period, used_before, held_before, funds, held_until = self
+        if funds is None:
+            return Balance(feature, limit, hard, period, used_before + used, held_before + held)
+        return Balance(feature, limit, hard, period, used_before + used, held_before + held, funds.burn(used), held_until)
 
     def standing(self, used: int, funds: Funds) -> "Balance":
         """With these funds, and the limit that follows from them."""

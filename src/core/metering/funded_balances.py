@@ -111,13 +111,13 @@ class FundedBalances(Balances):
         if feature not in self.plan.entitlements:
             raise FeatureNotInPlan(self.plan.key, feature, declared=self._catalog.get(feature) is not None)
 
-    def _burn(self, record: UsageRecord, funds: Funds, after: Balance) -> None:
+    def _count(self, record: UsageRecord, funds: Funds, after: Balance) -> None:
         """Usage in the order of time: it takes from what is there, and nothing that was posted changes."""
         assert after.funds is not None, "it was there before"
         books = self._books.get(record.feature)
         if books is not None:
             books.count(record)
-        for burn in funds.burns(after.funds):
+        for burn in funds.burns(after.funds) if after.funds.burnt != funds.burnt else ():
             entry = GrantEntry(
                 self.new_id(),
                 self.customer_id,

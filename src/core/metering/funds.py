@@ -46,7 +46,11 @@ class Funds(NamedTuple):
     @property
     def granted(self) -> int:
         """What the active grants have left."""
-        return sum(source.left or 0 for source in self.sources if source.grant is not None)
+        total = 0
+        for grant, left, _ in self.sources:
+            if grant is not None and left is not None:
+                total += left
+        return total
 
     @property
     def limit(self) -> int | None:
@@ -56,21 +60,21 @@ class Funds(NamedTuple):
         return max(self.allowance, self.allowance_used) + self.burnt + self.granted
 
     def burn(self, quantity: int) -> "Funds":
-        """After so much usage more, which is at least nothing: what no source covers is uncovered."""
-        sources = list(self.sources)
-        allowance_used, burnt = self.allowance_used, self.burnt
-        for index, source in enumerate(sources):
+        """After so much usage more, which is at least nothing: what no source covers is uncovered. The limit stays the same."""
+        allowance, sources, since, until, agreed_at, allowance_used, burnt, uncovered = self
+        after = list(sources)
+        for index, (grant, left, expires_at) in enumerate(sources):
             if quantity == 0:
                 break
-            taken = quantity if source.left is None else min(quantity, source.left)
-            if source.grant is None:
+            taken = quantity if left is None else min(quantity, left)
+            if grant is None:
                 allowance_used += taken
             else:
                 burnt += taken
             quantity -= taken
-            if taken and source.left is not None:
-                sources[index] = source._replace(left=source.left - taken)
-        return self._replace(sources=tuple(sources), allowance_used=allowance_used, burnt=burnt, uncovered=self.uncovered + quantity)
+            if left:
+                after[index] = Source(grant, left - taken, expires_at)
+        return Funds(allowance, tuple(after), since, until, agreed_at, allowance_used, burnt, uncovered + quantity)
 
     def burns(self, after: "Funds") -> Iterator[Burn]:
         """What these grants lost until they came to `after`, by `burn` alone."""

@@ -2,7 +2,7 @@
 
 import json
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from core.metering.balance import Balance
@@ -26,13 +26,25 @@ def funds_json(balance: Balance) -> str | None:
         "agreed_at": funds.agreed_at.isoformat(),
         "sources": [_source_json(source) for source in funds.sources],
     }
-    return json.dumps(stored, separators=(",", ":"))
+    text = json.dumps(stored, separators=(",", ":"))
+    if len(_written) >= _WRITTEN_MAX:
+        _written.clear()
+    _written[text] = StoredFunds(funds, balance.used)
+    return text
+
+
+_written: Final[dict[str, StoredFunds]] = {}
+"""What this process wrote lately, by its text: what it reads next is nearly always the same, and need not be read anew."""
+
+_WRITTEN_MAX: Final = 5_000
 
 
 def to_funds(text: str | None) -> StoredFunds | None:
     """What was kept; None where nothing was."""
-    if text is None:
-        return None
+    return None if text is None else _written.get(text) or _read(text)
+
+
+def _read(text: str) -> StoredFunds:
     stored = json.loads(text)
     if not stored:
         return StoredFunds(None, 0)
