@@ -196,3 +196,19 @@ def test_a_hold_is_not_admitted_against_what_ends_before_it(service: Service, cu
     )
     committed = service.admin.post(f"{customer}/reservations/{held.json()['id']}/commit", json={})
     assert (committed.status_code, committed.json()["balances"]["sessions"]["granted"]) == (200, 2)
+
+
+def test_where_a_customer_stood_shows_the_grants_of_then(service: Service, customer: str) -> None:
+    assert use(service, customer, 9).status_code == 200
+    before = datetime.now(UTC)  # noqa: TID251
+    granted(service, customer, 5)
+    assert use(service, customer, 3).status_code == 200
+
+    def shown(**params: str) -> tuple[float, ...]:
+        told = service.admin.get(f"{customer}/usage", params=params).json()["features"]["sessions"]
+        return told["used"], told["limit"], told["granted"]
+
+    now = datetime.now(UTC).isoformat()  # noqa: TID251
+    assert shown(at=before.isoformat()) == (9, 10, 0)
+    assert shown(at=now) == shown() == (12, 15, 3)
+    assert shown(at=now, known_at=before.isoformat()) == (9, 10, 0)

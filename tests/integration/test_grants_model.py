@@ -202,6 +202,9 @@ async def test_what_grants_pay_for_is_what_a_plain_account_says(engine: Engine, 
             assert balance.granted == active
             assert balance.limit == max(limit, plain.allowance_used) + plain.burnt + active
         assert await engine.drift(story.id) == []
+    then = (await engine.container.past_accounts().read(story.id, story.now, None)).balance("calls")
+    now = await engine.balance(story.id, "calls")
+    assert (then.used, then.limit, then.overage, then.granted) == (now.used, now.limit, now.overage, now.granted)
     await engine.container.consume_usage().execute([record(story.id, "calls", 0)])
     found = {
         item.grant.reference or f"from {item.grant.effective_at:%Y-%m}": item.left

@@ -1,13 +1,15 @@
 """A meter's books, read from PostgreSQL: the terms, the grants, what was used and what was posted."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from core.metering.books import Opened, Place, Total, next_event, opened
 from core.metering.entitlements import countable
-from core.metering.grants import EntryKind, Grant
+from core.metering.funds import Funds
+from core.metering.grants import EntryKind, Grant, GrantKind
 from core.metering.meters import Meter
 from core.metering.timeline import Span, timeline
 from core.plans.periods import BEGINNING, Period
@@ -78,6 +80,41 @@ async def read_books(
     return opened(meter, spans, grants, totals, await _used(driver, meter, spans), now, until, agreed_at, new_id)
 
 
+async def funds_as_of(
+    driver: Driver,
+    catalog: PlanCatalog,
+    history: TermsHistory,
+    meter: Meter,
+    *,
+    at: datetime,
+    known_at: datetime | None,
+    used: Callable[[Sequence[Period]], Awaitable[Mapping[Period, int]]],
+) -> Funds | None:
+    """Where a feature stood at an instant, as far as was known: by a replay of everything, so that no entry is asked.
+
+    `used` answers what had been used within periods, by what was known. None where there was nothing but an allowance.
+    """
+    metered = await _metered(driver, catalog, history, meter.feature)
+    rows = await _GRANTS.fetch(driver, {"customer_id": meter.customer_id, "feature": meter.feature})
+    grants = [known for row in rows if (known := _as_known(to_grant(row), known_at)) is not None]
+    if not grants and not any(metered(terms).rollover for _, terms in history.steps()):
+        return None
+    cuts = {instant for grant in grants for instant in (grant.effective_at, grant.ends_at)}
+    spans = timeline(history, metered, since=_beginning(history, metered, grants, at), now=at, instants=cuts)
+    places = _places(spans)
+    sums = await used(list(places.values()))
+    by_place = {place: sums[period] for place, period in places.items()}
+    return opened(meter, spans, grants, [], by_place, at, spans[-1].end, at, uuid4).books.replay(by_place).funds
+
+
+def _as_known(grant: Grant, known_at: datetime | None) -> Grant | None:
+    """A rollover is what a replay makes of the rest; a void that nobody knew of had not been."""
+    if grant.kind is GrantKind.ROLLOVER or (known_at is not None and grant.created_at > known_at):
+        return None
+    unknown = known_at is not None and grant.voided_at is not None and grant.voided_at > known_at
+    return replace(grant, voided_at=None) if unknown else grant
+
+
 async def _latest(driver: Driver, meter: Meter, now: datetime, end: datetime) -> datetime | None:
     """When the last usage was admitted by a process whose clock is ahead of this one's; None where none was."""
     parameters = {"customer_id": meter.customer_id, "feature": meter.feature, "now": now, "ends_at": end}
@@ -117,10 +154,15 @@ async def _totals(driver: Driver, meter: Meter, spans: Sequence[Span], grants: S
 
 async def _used(driver: Driver, meter: Meter, spans: Sequence[Span]) -> dict[Place, int]:
     """The ledger's own sums."""
-    places = {
+    places = _places(spans)
+    sums = await used_within(driver, [(meter, period) for period in places.values()])
+    return {place: sums[meter, period] for place, period in places.items()}
+
+
+def _places(spans: Sequence[Span]) -> dict[Place, Period]:
+    """Where usage counts, and from when to when that is."""
+    return {
         Place(number, index): Period(segment.start, segment.end)
         for number, span in enumerate(spans)
         for index, segment in enumerate(span.segments)
     }
-    sums = await used_within(driver, [(meter, period) for period in places.values()])
-    return {place: sums[meter, period] for place, period in places.items()}
