@@ -30,6 +30,8 @@ BARS = (
     Bar(2, "10,000 customers / no-op through the frame", "spread", "no-op", 0.85),
     Bar(2, "10,000 customers / per-request SQL", "spread", "sql spread", 3),
     Bar(3, "hot customer with history / without", "hot with history", "hot", 0.95),
+    Bar(3, "hot customer with three grants / without", "granted", "hot", 0.9),
+    Bar(3, "hot customer whose grants pay for everything / without", "burning", "hot", 0.9),
     Bar(4, "bulk events / single requests to FastAPI's route", "bulk events", "fastapi spread", 8),
     Bar(4, "bulk events / COPY", "bulk events", "copy", 0.25),
     Bar(4, "usage/batch on one customer / single requests to FastAPI's route", "batch", "fastapi hot", 6),

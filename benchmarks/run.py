@@ -26,6 +26,7 @@ SPREAD = [USAGE.format(f"c{n}") for n in range(stage.CUSTOMERS)]
 FASTAPI_SPREAD = [FASTAPI_USAGE.format(f"c{n}") for n in range(stage.CUSTOMERS)]
 SQL_SPREAD = [f"/bench/sql/c{n}" for n in range(stage.CUSTOMERS)]
 BULK_SIZE = 1_000
+GRANTS = 3
 EVENTS = "application/cloudevents-batch+json"
 
 
@@ -59,6 +60,9 @@ class Contest:
         self.with_history.stop()
 
     def warm_up(self) -> None:
+        for customer_id in ("granted", "burning"):
+            self.server.grant(customer_id, GRANTS)
+            self.server.load([USAGE.format(customer_id)], 0.4)
         for server in (self.server, self.with_history):
             for paths in ([USAGE.format("hot")], [FASTAPI_USAGE.format("hot")], ["/bench/noop/hot"], ["/bench/sql/hot"]):
                 server.load(paths, 0.4)
@@ -73,6 +77,8 @@ class Contest:
             "empty": server.load(["/bench/empty"], seconds).per_second,
             "fastapi hot": server.load([FASTAPI_USAGE.format("hot")], seconds).per_second,
             "hot": server.load([USAGE.format("hot")], seconds).per_second,
+            "granted": server.load([USAGE.format("granted")], seconds).per_second,
+            "burning": server.load([USAGE.format("burning")], seconds).per_second,
             "hot with history": self.with_history.load([USAGE.format("hot")], seconds).per_second,
             "fastapi spread": server.load(FASTAPI_SPREAD, seconds).per_second,
             "spread": server.load(SPREAD, seconds).per_second,

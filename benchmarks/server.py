@@ -71,7 +71,7 @@ def _of_fastapi(router: APIRouter, method: str, path: str) -> APIRoute:
 
 
 def _answer(feature: str, quantity: int, used: int, now: datetime) -> Reply:
-    balance = BalanceAnswer(used=used, held=0, limit=LIMIT, remaining=LIMIT - used, resets_at=now)
+    balance = BalanceAnswer(used=used, held=0, limit=LIMIT, remaining=LIMIT - used, allowance=LIMIT, granted=0, resets_at=now)
     record = RecordAnswer(id=str(uuid4()), feature=feature, quantity=quantity, occurred_at=now)
     return written(UsageAnswer(records=[record], balances={feature: balance}, over_limit=False))
 
@@ -84,6 +84,8 @@ def _status(customer_id: str) -> Reply:
             held=0,
             limit=LIMIT,
             remaining=LIMIT - 1,
+            allowance=LIMIT,
+            granted=0,
             overage=0,
             percent=0,
             display=f"{LIMIT - 1}/{LIMIT}",

@@ -38,6 +38,7 @@ PLANS = {
         "sessions": {"type": "metered", "limit": LIMIT, "reset": "month", "enforcement": "hard"},
         "minutes": {"type": "metered", "limit": LIMIT, "reset": "month", "enforcement": "hard"},
     },
+    "spent": {"calls": {"type": "metered", "limit": 0, "reset": "month", "enforcement": "hard"}},
     "tight": {"calls": {"type": "metered", "limit": TIGHT_LIMIT, "reset": "month", "enforcement": "hard"}},
 }
 
@@ -102,6 +103,13 @@ class Server:
             raise RuntimeError(f"{method} {paths[0]} answered {result.statuses}: {result.sample}")
         return result
 
+    def grant(self, customer_id: str, count: int) -> None:
+        """So many paid grants of more calls than are ever made."""
+        body = {"feature": "calls", "quantity": LIMIT, "kind": "paid"}
+        headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
+        for _ in range(count):
+            httpx.post(f"{self.url}/api/v1/customers/{customer_id}/grants", json=body, headers=headers).raise_for_status()
+
     def client(self, customer_id: str, seconds: float) -> dict[str, float]:
         """What the Python client gets of it, in a process of its own."""
         job = {"url": self.url, "key": ADMIN_KEY, "customer_id": customer_id, "seconds": seconds}
@@ -136,10 +144,12 @@ class Database:
         await connection.executemany("INSERT INTO plan_version VALUES ($1, 1, $1, $2)", plans)
         await connection.execute(
             f"""INSERT INTO customer (customer_id, plan_key, plan_version, billing_interval, time_zone, created_at, updated_at)
-            SELECT id, CASE WHEN id LIKE 'tight%' THEN 'tight' WHEN id = 'coach' THEN 'coaching' ELSE 'bench' END,
+            SELECT id, CASE WHEN id LIKE 'tight%' THEN 'tight' WHEN id = 'coach' THEN 'coaching' WHEN id = 'burning' THEN 'spent'
+                ELSE 'bench' END,
                 1, 'month', 'UTC', now(), now()
             FROM (SELECT 'c' || n AS id FROM generate_series(0, {CUSTOMERS - 1}) AS n
-                UNION SELECT 'tight' || n FROM generate_series(0, 99) AS n UNION SELECT 'hot' UNION SELECT 'coach') AS ids"""
+                UNION SELECT 'tight' || n FROM generate_series(0, 99) AS n UNION SELECT 'hot' UNION SELECT 'coach'
+                UNION SELECT 'granted' UNION SELECT 'burning') AS ids"""
         )
         await connection.execute(f"INSERT INTO bench_counter SELECT customer_id, 0, {LIMIT} FROM customer")
         # As after a month's first requests: everyone has a counter, of this month.
