@@ -101,6 +101,20 @@ async def test_what_the_clock_has_brought_about_and_nobody_has_looked_at_is_no_d
     assert (await engine.balance(acme, "sessions")).remaining == 10
 
 
+async def test_a_process_whose_clock_is_behind_takes_nothing_back_that_a_grant_has_covered(
+    engine: Engine, acme: str, database: Behind
+) -> None:
+    await engine.container.consume_usage().execute(calls(record(acme, "sessions", 110, occurred_at=engine.now - timedelta(hours=1))))
+    grant = IssueGrantCommand(customer_id=acme, feature="sessions", quantity=Decimal(20), kind=GrantKind.PAID, created_by="test")
+    await engine.container.issue_grant().execute(calls(grant))
+    engine.now -= timedelta(seconds=1)
+    (consumed,) = await engine.container.consume_usage().execute(calls(consume(acme, "sessions", 4)))
+    assert consumed.balances["sessions"].remaining == 6
+    entries = await database.change("SELECT kind, quantity FROM grant_entry WHERE customer_id = $1 ORDER BY id", acme)
+    assert [(entry["kind"], entry["quantity"]) for entry in entries] == [("burn", 10), ("burn", 4)]
+    assert await engine.drift(acme) == []
+
+
 async def test_sessions_that_were_not_booked_are_booked_in_the_periods_in_which_they_took_place(
     engine: Engine, acme: str, database: Behind
 ) -> None:

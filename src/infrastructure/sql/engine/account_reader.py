@@ -156,7 +156,14 @@ class SqlAccountReader(AccountReader):
             elif stored is not None or rolls_over(entitlement, period):
                 since = books_since(stored, counter, period)
                 opened[feature] = await read_books(
-                    driver, self._catalog, meter, since=since, now=query.at, agreed_at=agreed_at, new_id=self._new_id
+                    driver,
+                    self._catalog,
+                    meter,
+                    since=since,
+                    now=query.at,
+                    agreed_at=agreed_at,
+                    looked_at=stored and stored.funds and stored.funds.since,
+                    new_id=self._new_id,
                 )
             states[meter] = state
         return _Draft(query, plan, billing, states, stale, opened, catalog, self._new_id)

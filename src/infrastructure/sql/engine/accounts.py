@@ -87,6 +87,7 @@ class SqlAccounts(Accounts):
         self._records = records
         self._grants = grants
         self._agreed_at: dict[str, datetime] = {}
+        self._looked_at: dict[Meter, datetime] = {}
         self.locked: dict[str, Account] = {}
         self._moved: dict[tuple[str, str], None] = {}
         self._decided = 0
@@ -151,6 +152,8 @@ class SqlAccounts(Accounts):
                         state = state._replace(funds=stored.funds)
                     else:
                         closed[meter] = books_since(stored, counter, period)
+                    if stored is not None and stored.funds is not None:
+                        self._looked_at[meter] = stored.funds.since
             states[id][meter] = state
         if stale:
             for (meter, _), total in (await ledger.used_within(self._driver, stale)).items():
@@ -174,6 +177,7 @@ class SqlAccounts(Accounts):
             now=account.now,
             agreed_at=self._agreed_at[meter.customer_id],
             instants=instants,
+            looked_at=self._looked_at.get(meter),
             unwritten=[grant for grant in self._grants.saved() if grant.meter == meter],
             new_id=self._new_id,
         )

@@ -56,11 +56,13 @@ async def read_books(
     agreed_at: datetime,
     instants: Iterable[datetime] = (),
     unwritten: Iterable[Grant] = (),
+    looked_at: datetime | None = None,
     new_id: Callable[[], UUID],
 ) -> Opened:
     """From the period that contains `since` on, until the one that contains `now`; `since` of None: from the first grant on.
 
-    `unwritten` are grants that this transaction has made, or voided, and not written yet.
+    `unwritten` are grants that this transaction has made, or voided, and not written yet. `looked_at` is until when the clock's doings
+    are posted: another process, whose clock is ahead, may have looked later than now, and what it posted is not taken back.
     """
     history = TermsHistory.of(await read_history(driver, meter.customer_id))
     metered = await _metered(driver, catalog, history, meter.feature)
@@ -69,8 +71,9 @@ async def read_books(
     since = min(since or _beginning(history, metered, grants, now), now)
     cuts = {*instants, *(instant for grant in grants for instant in (grant.effective_at, grant.ends_at))}
     spans = timeline(history, metered, since=since, now=now, instants=cuts)
-    ahead = await _latest(driver, meter, now, spans[-1].end)
-    if ahead is not None:
+    booked = await _latest(driver, meter, now, spans[-1].end)
+    ahead = max(instant for instant in (now, booked, looked_at) if instant is not None)
+    if now < ahead < spans[-1].end:
         now = ahead
         spans = timeline(history, metered, since=since, now=now, instants=cuts)
     grants = [grant for grant in grants if grant.ends_at > spans[0].start]
