@@ -80,6 +80,8 @@ def test_a_customer_without_an_anchor_is_measured_over_everything(service: Servi
         "requested": 0,
         "limit": 500,
         "remaining": 0,
+        "allowance": 500,
+        "granted": 0,
         "resets_at": None,
     }
 
@@ -99,6 +101,8 @@ def test_the_refusal_of_one_session_too_many_has_all_the_facts(service: Service)
         "requested": 1,
         "limit": 10,
         "remaining": 0,
+        "allowance": 10,
+        "granted": 0,
         "resets_at": period["end"],
     }
     assert customer.used("sessions") == 10

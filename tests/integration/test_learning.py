@@ -147,6 +147,8 @@ def test_a_start_is_refused_with_all_the_facts_where_none_is_left(service: Servi
         "requested": 1,
         "limit": 3,
         "remaining": 0,
+        "allowance": 3,
+        "granted": 0,
         "resets_at": period["end"],
     }
     assert learner.limits() == limits(1, 3) | {

@@ -9,6 +9,7 @@ from core.plans.features import Feature
 from core.plans.plan import Metered, Plan
 from core.reconciliation.drift import MissingUsage
 from infrastructure.sql.driver.connections import Connections
+from infrastructure.sql.engine.plans import PlanCatalog
 from infrastructure.sql.upkeep.drift import SqlDriftReader
 from tests.integration import kinds
 from tests.integration.kinds import NOTES, NOW
@@ -36,7 +37,7 @@ async def test_each_thing_is_evidence_of_one_unit_under_its_id(connections: Conn
     async with storage.open() as uow:
         uow.repository(Note).save(note)
         await uow.commit()
-    (missing,) = await SqlDriftReader(connections, [NOTES.evidence]).missing(["acme"])
+    (missing,) = await SqlDriftReader(connections, PlanCatalog((), ()), [NOTES.evidence]).missing(["acme"])
     assert missing == MissingUsage("acme", "notes", "desk", str(note.id), 1, NOW, None)
 
 
@@ -47,4 +48,4 @@ async def test_of_what_was_booked_with_its_thing_nothing_is_missing(connections:
     with pytest.raises(UnlawfulText):
         await execute_one(write, WriteNoteCommand("acme", "unlawful"))
     assert await NOTES.reader(connections).newest("acme", 10, None) == [note]
-    assert await SqlDriftReader(connections, [NOTES.evidence]).missing(["acme"]) == []
+    assert await SqlDriftReader(connections, PlanCatalog((), ()), [NOTES.evidence]).missing(["acme"]) == []

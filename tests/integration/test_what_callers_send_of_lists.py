@@ -14,7 +14,9 @@ from tests.integration.service import ADMIN_KEY, Service, new_id, refused
 
 
 def is_list(path: str) -> bool:
-    """Whether a page of a customer's own is answered."""
+    """Whether a page of a customer's own is answered, that is of nothing smaller than a customer."""
+    if "{id}" in path:
+        return False
     described: dict[str, Any] = document["paths"][path].get("get", {})
     answer = described.get("responses", {}).get("200", {}).get("content", {}).get("application/json", {}).get("schema", {}).get("$ref", "")
     rules = access_rules(ROUTES[f"GET {path}"]) if described else []
@@ -101,7 +103,7 @@ def test_a_listed_operation_is_the_operation_without_its_steps(scanner: Scanner)
     scanner.started("one")
     scanner.adds("one", cost=0.5, billable_run=True)
     ((item,),) = pages(scanner.client, "/api/v1/operations")
-    assert item == {name: value for name, value in scanner.operation("one").items() if name != "steps"}
+    assert item == {name: value for name, value in scanner.operation("one").items() if name not in ("steps", "next_cursor")}
 
 
 def test_a_list_has_nothing_of_other_customers(scanner: Scanner) -> None:

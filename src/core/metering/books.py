@@ -5,13 +5,13 @@ what ought to have burnt; what has been posted is compared with it, and the diff
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, NamedTuple
 from uuid import UUID
 
 from core.metering.funds import Funds, Source
-from core.metering.grants import PRIORITY_DEFAULT, EntryKind, Grant, GrantKind
+from core.metering.grants import PRIORITY_DEFAULT, EntryKind, Grant, GrantEntry, GrantKind
 from core.metering.meters import Meter
 from core.metering.timeline import Span
 from core.plans.periods import END, INSTANT, Period
@@ -159,6 +159,14 @@ class Opened(NamedTuple):
     books: Books
     used: Mapping[Place, int]
     posted: Mapping[Posting, int]
+
+    def after(self, entries: Iterable[GrantEntry]) -> "Opened":
+        """With entries that are not stored yet, as far as they count before the first span: they are part of the opening."""
+        opening = dict(self.books.opening)
+        for entry in entries:
+            if entry.grant_id in opening and entry.occurred_at < self.books.spans[0].start:
+                opening[entry.grant_id] += entry.change
+        return self._replace(books=replace(self.books, opening=opening))
 
 
 def opened(

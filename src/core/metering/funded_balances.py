@@ -49,6 +49,7 @@ class FundedBalances(Balances):
     def open_books(self, feature: str, opened: Opened) -> None:
         """Learns a feature's books, as they are stored, and brings the entries up to what follows from them."""
         meter = Meter(self.customer_id, feature)
+        opened = opened.after(entry for entry in self.entries if entry.feature == feature)
         books = self._books[feature] = Bookkeeping(meter, opened, self.new_id, self._journal, self._grants)
         for record in self.records:
             if record.feature == feature:

@@ -301,3 +301,14 @@ def test_usage_from_before_there_was_a_customer_makes_no_rollover() -> None:
     world = World(100, Rollover(50, 2))
     world.use(5, at=day(20, 10))
     assert (world.rolled(), world.balance.limit) == ([], 100)
+
+
+def test_what_the_turn_of_a_period_trims_is_trimmed_once_whatever_the_same_command_does_then() -> None:
+    world = World(10, Rollover(10, 2), at=day(2, 9))
+    grant = world.grant(1)
+    world.at = day(2, 10)
+    assert world.balance.limit == 21
+    world.at = day(2, 11)
+    world.void(grant)
+    world.at = day(3, 11)
+    assert (world.rolled(), world.balance.limit) == ([0, 10], 20)
