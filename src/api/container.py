@@ -24,6 +24,7 @@ from core.customers.override_limit import EndOverride, OverrideLimit
 from core.customers.put_addon import PutAddon
 from core.customers.put_customer import ChangeCustomer, PutCustomer
 from core.customers.schedule_plan import CallOffPlan, SchedulePlan
+from core.history.read_history import ReadHistory
 from core.learning.abandon_practice_session import AbandonPracticeSession
 from core.learning.create_learning_plan import CreateLearningPlan
 from core.learning.save_practice_session import SavePracticeSession
@@ -86,6 +87,7 @@ from infrastructure.sql.engine.remembering import RememberingUnitOfWork
 from infrastructure.sql.engine.reservations import SqlReservationReader
 from infrastructure.sql.engine.service_keys import SqlServiceKeyReader
 from infrastructure.sql.engine.terms import SqlTermsReader
+from infrastructure.sql.history.sums import SqlUsageSums
 from infrastructure.sql.products.conversations import SqlConversationReader
 from infrastructure.sql.products.learning import SqlLearningPlanReader
 from infrastructure.sql.products.operations import SqlOperationReader
@@ -221,6 +223,8 @@ class Container(containers.DeclarativeContainer):
     move_plan = providers.Factory(MovePlan, customer_reader, account_reader, plan_reader, change_customer, schedule_plan, clock)
     ledger_reader = providers.Singleton(SharedBreakdowns, providers.Factory(SqlLedgerReader, connections))
     reservation_reader = providers.Singleton(SqlReservationReader, connections)
+    usage_sums = providers.Singleton(SqlUsageSums, connections)
+    read_history = providers.Factory(ReadHistory, terms_reader, plan_reader, usage_sums, clock)
     check_usage = providers.Factory(CheckUsage, account_reader, clock)
     consume_usage = providers.Singleton(
         AdmitOnOutage,

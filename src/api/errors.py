@@ -28,6 +28,7 @@ from core.customers.put_addon import TooManyAddons
 from core.customers.put_customer import InvalidBillingAnchor, InvalidTimeZone
 from core.customers.schedule_plan import InvalidEffectiveAt
 from core.errors import BrokenCommand, ConcurrentUpdate, DomainError, Overloaded, SchemaNewer, StorageUnavailable
+from core.history.buckets import InvalidSpan
 from core.learning.assessment import AssessmentConflict
 from core.learning.learning_plan import LearningPlanNotFound
 from core.learning.practice_session import PracticeSessionConflict, PracticeSessionNotFound, PracticeSessionSaved
@@ -120,6 +121,7 @@ TABLE: Final[Mapping[type[DomainError], Told]] = {
     InvalidPlan: Told(422, "invalid_plan"),
     InvalidQuantity: Told(422, "invalid_quantity"),
     InvalidSentAt: Told(422, "invalid_sent_at"),
+    InvalidSpan: Told(422, "invalid_span"),
     InvalidTimeZone: Told(422, "invalid_time_zone"),
     NotYetACustomer: Told(422, "not_yet_a_customer"),
     InvalidUntil: Told(422, "invalid_until"),

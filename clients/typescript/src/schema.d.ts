@@ -243,6 +243,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/customers/{customer_id}/usage/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Usage History
+         * @description What was used, by when it occurred, beside the limits that were in force then. With `Accept: text/csv`, as a table.
+         *
+         *     The first and the last bucket are cut off at `since` and `until`, so that the buckets add up to what lies between the two. A late
+         *     record or a correction changes the bucket of the usage that it is about.
+         */
+        get: operations["usage_history_api_v1_customers__customer_id__usage_history_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/keys": {
         parameters: {
             query?: never;
@@ -1375,6 +1398,37 @@ export interface components {
             display: string;
         };
         /**
+         * BucketAnswer
+         * @description What was used of a feature within `start <= t < end`, by when it occurred. Null bounds: an open billing period.
+         */
+        BucketAnswer: {
+            /** Feature */
+            feature: string;
+            /** Unit */
+            unit: string;
+            /** Start */
+            start: string | null;
+            /** End */
+            end: string | null;
+            /** Used */
+            used: number;
+            /**
+             * Overage
+             * @description what it added above the limit of the period that it counted in
+             */
+            overage: number;
+            /**
+             * Limit
+             * @description what might be used in all when the bucket ended, or may by now; null: unlimited
+             */
+            limit: number | null;
+            /**
+             * Breakdown
+             * @description largest first; asked for by ?group_by=dimension
+             */
+            breakdown?: components["schemas"]["DimensionAnswer"][] | null;
+        };
+        /**
          * BudgetAnswer
          * @description A customer's AI budget. `period` is that of the cost; `by_feature` adds up to what is used of both.
          */
@@ -1413,6 +1467,12 @@ export interface components {
              */
             display: string;
         };
+        /**
+         * By
+         * @description What one bucket of a history is.
+         * @enum {string}
+         */
+        By: "hour" | "day" | "week" | "month" | "billing_period";
         /**
          * Channel
          * @description How the message was sent. It is noted, and makes no difference.
@@ -1751,6 +1811,16 @@ export interface components {
              * @description pass it as ?cursor= to get the entries that follow; null on the last page
              */
             next_cursor: string | null;
+        };
+        /**
+         * DimensionAnswer
+         * @description What one dimension contributed; null is usage without one. Beyond 100, the smallest are added up as `other`.
+         */
+        DimensionAnswer: {
+            /** Dimension */
+            dimension: string | null;
+            /** Used */
+            used: number;
         };
         /**
          * Direction
@@ -2125,6 +2195,12 @@ export interface components {
             void_reason: string | null;
             balance: components["schemas"]["BalanceAnswer"];
         };
+        /**
+         * GroupBy
+         * @description What usage can be broken down by.
+         * @enum {string}
+         */
+        GroupBy: "dimension";
         /** HTTPValidationError */
         HTTPValidationError: {
             /** Detail */
@@ -2145,6 +2221,14 @@ export interface components {
              * @example 0.02
              */
             quantity: number;
+        };
+        /**
+         * HistoryAnswer
+         * @description Feature by feature, in the order of time; buckets without usage are there.
+         */
+        HistoryAnswer: {
+            /** Items */
+            items: components["schemas"]["BucketAnswer"][];
         };
         /**
          * Interval
@@ -4688,6 +4772,85 @@ export interface operations {
                 };
             };
             /** @description `idempotency_key_reused` */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"] | components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description `identity_provider_unavailable`, `overloaded`, `storage_unavailable` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    usage_history_api_v1_customers__customer_id__usage_history_get: {
+        parameters: {
+            query?: {
+                /** @description absent: all that the plan meters, or that was ever used */
+                feature?: string | null;
+                /** @description in the customer's calendar */
+                by?: components["schemas"]["By"];
+                /** @description absent: the last six months, this one included; by hour, seven days */
+                since?: string | null;
+                /** @description absent: the end of the bucket that contains now */
+                until?: string | null;
+                group_by?: components["schemas"]["GroupBy"] | null;
+            };
+            header?: never;
+            path: {
+                /** @description the customer's id, chosen by you */
+                customer_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HistoryAnswer"];
+                    "text/csv": string;
+                };
+            };
+            /** @description `unauthenticated` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `feature_not_in_plan`, `forbidden` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `customer_not_found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `invalid_span` */
             422: {
                 headers: {
                     [name: string]: unknown;

@@ -22,6 +22,7 @@ T = TypeVar("T")
 Quantity = int | float | Decimal | str
 """An amount in the feature's unit. A text is an exact decimal: "0.02"."""
 OnOutage = Literal["refuse", "admit"]
+By = Literal["hour", "day", "week", "month", "billing_period"]
 Mode = Literal["enforce", "record"]
 
 BATCH_SIZE_MAX = 1_000
@@ -60,6 +61,7 @@ _CUSTOMER = "/api/v1/customers/{customer_id}"
 CONSUME: Operation[models.Consumed] = Operation("POST", f"{_CUSTOMER}/usage", models.Consumed)
 CHECK: Operation[models.Checked] = Operation("POST", f"{_CUSTOMER}/usage/check", models.Checked)
 STATUS: Operation[models.Status] = Operation("GET", f"{_CUSTOMER}/usage", models.Status)
+HISTORY: Operation[models.History] = Operation("GET", f"{_CUSTOMER}/usage/history", models.History)
 RECORDS: Operation[Page[models.Entry]] = Operation("GET", f"{_CUSTOMER}/usage/records", Page[models.Entry])
 CORRECT: Operation[models.Correction] = Operation("POST", f"{_CUSTOMER}/usage/records/{{record_id}}/corrections", models.Correction)
 BATCH: Operation[Any] = Operation("POST", "/api/v1/usage/batch", Any)

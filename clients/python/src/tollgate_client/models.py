@@ -123,6 +123,28 @@ class Status(Model):
     features: dict[str, FeatureStatus]
 
 
+class Bucket(Model):
+    """What was used of a feature within `start <= t < end`; `overage` and `limit` are those of the billing period of then.
+
+    `breakdown` is by dimension, where it was asked for.
+    """
+
+    feature: str
+    unit: str
+    start: datetime | None
+    end: datetime | None
+    used: Decimal
+    overage: Decimal
+    limit: Decimal | None
+    breakdown: list[Share] | None = None
+
+
+class History(Model):
+    """Feature by feature, in the order of time."""
+
+    items: list[Bucket]
+
+
 class Entry(Model):
     """A ledger entry."""
 

@@ -15,7 +15,7 @@ from tollgate_client._async.holds import Hold
 from tollgate_client._async.leases import Lease
 from tollgate_client._async.outage import Outage
 from tollgate_client._async.primitives import Beside, sleep
-from tollgate_client._requests import Mode, OnOutage, Operation, Quantity
+from tollgate_client._requests import By, Mode, OnOutage, Operation, Quantity
 
 T = TypeVar("T")
 
@@ -110,6 +110,22 @@ class AsyncTollgate:
         """A customer's plan, and where each of its features stands."""
         query = {"breakdown": "true"} if breakdown else {}
         return await self._send(requests.STATUS, {"customer_id": customer_id}, query=query)
+
+    async def history(
+        self,
+        customer_id: str,
+        *,
+        feature: str | None = None,
+        by: By = "month",
+        since: datetime | None = None,
+        until: datetime | None = None,
+        by_dimension: bool = False,
+    ) -> models.History:
+        """What was used in the past, bucket by bucket, by when it occurred; the last six months where no times are given."""
+        query = _present(feature=feature, by=by, since=since and since.isoformat(), until=until and until.isoformat())
+        if by_dimension:
+            query["group_by"] = "dimension"
+        return await self._send(requests.HISTORY, {"customer_id": customer_id}, query=query)
 
     # Holds and leases
 

@@ -10,7 +10,7 @@ import httpx
 
 from tollgate_client import _requests as requests
 from tollgate_client import errors, models
-from tollgate_client._requests import Mode, OnOutage, Operation, Quantity
+from tollgate_client._requests import By, Mode, OnOutage, Operation, Quantity
 from tollgate_client._sync.batching import Batching
 from tollgate_client._sync.holds import Hold
 from tollgate_client._sync.leases import Lease
@@ -110,6 +110,22 @@ class Tollgate:
         """A customer's plan, and where each of its features stands."""
         query = {"breakdown": "true"} if breakdown else {}
         return self._send(requests.STATUS, {"customer_id": customer_id}, query=query)
+
+    def history(
+        self,
+        customer_id: str,
+        *,
+        feature: str | None = None,
+        by: By = "month",
+        since: datetime | None = None,
+        until: datetime | None = None,
+        by_dimension: bool = False,
+    ) -> models.History:
+        """What was used in the past, bucket by bucket, by when it occurred; the last six months where no times are given."""
+        query = _present(feature=feature, by=by, since=since and since.isoformat(), until=until and until.isoformat())
+        if by_dimension:
+            query["group_by"] = "dimension"
+        return self._send(requests.HISTORY, {"customer_id": customer_id}, query=query)
 
     # Holds and leases
 

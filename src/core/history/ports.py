@@ -1,0 +1,44 @@
+"""What histories ask of the outside."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from datetime import datetime
+from typing import NamedTuple
+
+from core.metering.ledger import Share
+
+
+class Granted(NamedTuple):
+    """What grants did within one interval: how much usage they paid for, and what those active at its end had left then."""
+
+    burnt: int
+    left: int
+
+
+class Sums(NamedTuple):
+    """One feature's usage between one instant and the next: for each interval what each dimension contributes, and what grants did.
+
+    Without dimensions, all usage of an interval is one share of dimension None. `granted` is empty where the feature has no grants.
+    """
+
+    shares: Sequence[Sequence[Share]]
+    granted: Sequence[Granted]
+
+
+class UsageSums(ABC):
+    """Sums of the ledger over many intervals, by when the usage occurred."""
+
+    @abstractmethod
+    async def features(self, customer_id: str) -> AbstractSet[str]:
+        """The features of which anything was ever booked for the customer."""
+
+    @abstractmethod
+    async def between(
+        self, customer_id: str, cuts: Mapping[str, Sequence[datetime]], *, now: datetime, by_dimension: bool = False
+    ) -> Mapping[str, Sums]:
+        """By feature, the sums between its cuts, two or more in ascending order: from each one on, until before the next.
+
+        `now` stands for the end of an interval that has not ended, where it matters what grants have left.
+        All of it is of one moment: what is committed before the question is in it, corrections and late records included.
+        """
