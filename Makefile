@@ -6,7 +6,7 @@ PORT ?= 8000
 DATA_DIR ?= .tollgate
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format unit integration clients deploy-check lock clean bench bench-quick
+.PHONY: help setup run demo-data test check format unit integration clients deploy-check lock clean bench bench-quick
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -23,6 +23,9 @@ $(VENV)/.ready: requirements-dev.lock pyproject.toml
 
 run: setup ## start the service with an embedded PostgreSQL and the example plans
 	@exec $(BIN)/tollgate serve --port $(PORT) --data-dir $(DATA_DIR) --plans plans.yaml --example-customer demo --show-admin-key
+
+demo-data: setup ## the same with a year of usage of a dozen customers, booked once, to look at
+	@exec $(BIN)/tollgate serve --port $(PORT) --data-dir $(DATA_DIR) --plans plans.yaml --example-customer demo --show-admin-key --demo-data
 
 test: setup ## pass all tests, in two processes
 	@$(BIN)/pytest -n 2 --dist worksteal

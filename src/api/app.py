@@ -16,6 +16,8 @@ from api import docs, errors, operational
 from api.container import Container, running
 from api.frame.allowance import Allowance
 from api.frame.service import Service
+from api.pages import routes as pages
+from api.pages.live import LiveUsage
 from api.settings import Settings
 from api.v1 import events
 from api.v1.routers import ROUTERS
@@ -47,6 +49,8 @@ def create_app(container: Container) -> FastAPI:
     # and once to find the route.
     for router in (*ROUTERS, operational.router):
         app.router.routes.extend(router.routes)
+    app.state.live_usage = LiveUsage(container.usage_watch(), container.clock())
+    app.router.routes.extend(pages.ROUTES)
     return app
 
 

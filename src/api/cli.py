@@ -80,6 +80,9 @@ def serve(
     show_admin_key: Annotated[
         bool, typer.Option("--show-admin-key", help="Print the generated admin key at this start too, and not only at the first.")
     ] = False,
+    demo_data: Annotated[
+        bool, typer.Option("--demo-data", help="Fill it with a year of usage of a dozen customers first, once; takes the example plans.")
+    ] = False,
 ) -> None:
     """Start the service; without TOLLGATE_DATABASE_URL with an embedded PostgreSQL, which it creates and upgrades in the data directory.
 
@@ -90,7 +93,7 @@ def serve(
 
     run(
         _settings(data_dir=data_dir, plans=plans, limit_connections=limit_connections),
-        Options(host, port, workers, example_customer, migrate, show_admin_key),
+        Options(host, port, workers, example_customer, migrate, show_admin_key, demo_data),
         _say,
     )
 

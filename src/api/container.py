@@ -51,6 +51,7 @@ from core.operations.start_operation import StartOperation
 from core.outage.book_admitted import BookAdmitted
 from core.outage.last_known import LastKnown
 from core.plans.publish_plan import DeclareFeature, PublishPlan
+from core.portal.open_page import OpenPage
 from core.products import BUILT_IN, BUILT_IN_STATIC, OPTIONS
 from core.reconciliation.reconcile import Reconcile
 from core.reconciliation.repair_usage import RepairUsage
@@ -88,6 +89,9 @@ from infrastructure.sql.engine.reservations import SqlReservationReader
 from infrastructure.sql.engine.service_keys import SqlServiceKeyReader
 from infrastructure.sql.engine.terms import SqlTermsReader
 from infrastructure.sql.history.sums import SqlUsageSums
+from infrastructure.sql.pages.console_sessions import SqlConsoleSessions
+from infrastructure.sql.pages.portal_sessions import SqlPortalSessions
+from infrastructure.sql.pages.watch import SqlUsageWatch
 from infrastructure.sql.products.conversations import SqlConversationReader
 from infrastructure.sql.products.learning import SqlLearningPlanReader
 from infrastructure.sql.products.operations import SqlOperationReader
@@ -223,6 +227,10 @@ class Container(containers.DeclarativeContainer):
     move_plan = providers.Factory(MovePlan, customer_reader, account_reader, plan_reader, change_customer, schedule_plan, clock)
     ledger_reader = providers.Singleton(SharedBreakdowns, providers.Factory(SqlLedgerReader, connections))
     reservation_reader = providers.Singleton(SqlReservationReader, connections)
+    portal_sessions = providers.Singleton(SqlPortalSessions, connections)
+    console_sessions = providers.Singleton(SqlConsoleSessions, connections)
+    open_page = providers.Factory(OpenPage, portal_sessions, clock)
+    usage_watch = providers.Singleton(SqlUsageWatch, connections)
     usage_sums = providers.Singleton(SqlUsageSums, connections)
     read_history = providers.Factory(ReadHistory, terms_reader, plan_reader, usage_sums, clock)
     check_usage = providers.Factory(CheckUsage, account_reader, clock)

@@ -46,6 +46,7 @@ from core.operations.step import StepConflict
 from core.plans.features import InvalidQuantity
 from core.plans.plan import FeatureConflict, InvalidPlan, PlanNotFound, PlanVersionConflict
 from core.plans.publish_plan import FeatureInUse, InvalidFeature
+from core.portal.portal_session import PortalSessionEnded, PortalSessionNotFound, PortalSessionNotShownAgain
 from core.sessions.session import InvalidSessionState, SessionNotFound, UploadMissing
 from core.sessions.uploads import (
     FileSizeExceeded,
@@ -83,6 +84,9 @@ TABLE: Final[Mapping[type[DomainError], Told]] = {
     LearningPlanNotFound: Told(404, "learning_plan_not_found"),
     OwnedNotFound: Told(404, "{kind}_not_found"),
     PlanNotFound: Told(404, "plan_not_found"),
+    PortalSessionNotFound: Told(404, "portal_session_not_found"),
+    PortalSessionNotShownAgain: Told(409, "portal_session_not_shown_again"),
+    PortalSessionEnded: Told(410, "portal_session_ended"),
     PracticeSessionNotFound: Told(404, "practice_session_not_found"),
     RecordNotFound: Told(404, "record_not_found"),
     ReservationNotFound: Told(404, "reservation_not_found"),

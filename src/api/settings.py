@@ -72,6 +72,8 @@ class Settings(BaseSettings):
     cors_origins: Annotated[tuple[Origin, ...], NoDecode] = Field(
         (), description="separated by commas: the origins of web pages that may call with user tokens, and upload"
     )
+    portal_css: Path | None = Field(None, description="a style sheet that comes after the usage page's own: sets its variables")
+    portal_logo: Path | None = Field(None, description="a picture at the head of the usage page: PNG or SVG")
     upload_secret: Secret | None = Field(None, description="signs upload URLs; absent: one that is kept in the data directory")
 
     @property
@@ -99,6 +101,8 @@ class Settings(BaseSettings):
         "upload_secret",
         "statements",
         "journal_dir",
+        "portal_css",
+        "portal_logo",
         mode="before",
     )
     @classmethod

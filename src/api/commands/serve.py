@@ -17,7 +17,7 @@ from jwt import PyJWTError
 from pydantic import SecretStr
 from uvicorn.supervisors import Multiprocess
 
-from api.commands import CommandFailed, database, plans, pooling
+from api.commands import CommandFailed, database, demo_data, plans, pooling
 from api.commands.tokens import sign
 from api.container import Container
 from api.operational import MULTIPROCESS
@@ -49,6 +49,7 @@ class Options:
     example_customer: str | None
     migrate: bool = False
     show_admin_key: bool = False
+    demo_data: bool = False
 
 
 def serve(settings: Settings, options: Options, say: Callable[[str], None]) -> None:
@@ -71,6 +72,8 @@ def serve(settings: Settings, options: Options, say: Callable[[str], None]) -> N
             settings = _with_public_url(settings, listener)
             settings = asyncio.run(_with_schema(settings, say, migrate=options.migrate or is_embedded))
             asyncio.run(_prepare(settings, options))
+            if options.demo_data:
+                asyncio.run(demo_data.fill(settings, say))
             _to_environment(settings)
             if options.workers > 1:
                 os.environ[MULTIPROCESS] = stack.enter_context(tempfile.TemporaryDirectory(prefix="tollgate-metrics-"))

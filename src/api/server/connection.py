@@ -2,7 +2,7 @@
 
 import asyncio
 from enum import IntEnum
-from typing import Any
+from typing import Any, Final
 
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -13,6 +13,9 @@ from api.server.bounds import IDLE_SECONDS_MAX, LEAVE_SECONDS_MAX, Bounds
 from api.server.crowd import Crowd
 from api.server.refusals import Refusal
 from api.server.watch import Watch
+
+STOP: Final = "tollgate.stop"
+"""Where a request's scope says what ends a stream that would go on for ever."""
 
 
 class Phase(IntEnum):
@@ -65,6 +68,14 @@ class Connection(HttpToolsProtocol):
         """What is being answered; `cycle` is what was asked last."""
         self._unsent_bytes = 0
         self._unsent_since = 0
+
+    def shutdown(self) -> None:
+        """What is being answered is answered to its end; an answer that has none is told to find one."""
+        super().shutdown()
+        if self._running is not None and not self._running.response_complete:
+            stop: Any = self._running.scope.get(STOP)
+            if stop is not None:
+                stop()
 
     @property
     def is_answering(self) -> bool:

@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Protocol, Self
 from uuid import UUID
 
+from core.access.console_session import ConsoleSession
 from core.access.service_keys import ServiceKey
 from core.errors import DomainError
 from core.metering.repository import Repository
@@ -52,6 +53,22 @@ class ServiceKeyReader(ABC):
     @abstractmethod
     async def all(self) -> Sequence[ServiceKey]:
         """All of them, oldest first."""
+
+
+class ConsoleSessions(ABC):
+    """Sessions of the console. Each method is a transaction of its own. Raises StorageUnavailable."""
+
+    @abstractmethod
+    async def add(self, session: ConsoleSession) -> None:
+        """Keeps a new session."""
+
+    @abstractmethod
+    async def find(self, id: UUID) -> ConsoleSession | None:
+        """The session, ended ones included until they are swept."""
+
+    @abstractmethod
+    async def end(self, id: UUID) -> None:
+        """Removes the session; again: the same."""
 
 
 class UserTokens(ABC):

@@ -1,4 +1,4 @@
-"""Removes what nobody needs any more, a small bite at a time: holds long expired, and idempotency keys past their time."""
+"""Removes what nobody needs any more, a small bite at a time: holds long expired, idempotency keys past their time, sessions of pages."""
 
 import asyncio
 import logging
@@ -14,6 +14,8 @@ from infrastructure.sql.driver.statements import HotStatement
 BITE_ROWS: Final = 500
 EVERY_SECONDS: Final = 60.0
 HOLDS_KEPT_FOR: Final = timedelta(hours=1)
+SESSIONS_KEPT_FOR: Final = timedelta(days=1)
+"""After they have ended: so long an address says that its page has ended, and not that there is none."""
 
 logger = logging.getLogger("tollgate")
 
@@ -30,6 +32,22 @@ _KEYS: Final = HotStatement(
     DELETE FROM idempotency_key WHERE (customer_id, key) IN (
         SELECT customer_id, key FROM idempotency_key WHERE created_at < :before ORDER BY created_at LIMIT :rows
         FOR UPDATE SKIP LOCKED
+    ) RETURNING 1
+    """
+)
+
+
+_PORTAL_SESSIONS: Final = HotStatement(
+    """
+    DELETE FROM portal_session WHERE (customer_id, id) IN (
+        SELECT customer_id, id FROM portal_session WHERE expires_at < :before ORDER BY expires_at LIMIT :rows FOR UPDATE SKIP LOCKED
+    ) RETURNING 1
+    """
+)
+_CONSOLE_SESSIONS: Final = HotStatement(
+    """
+    DELETE FROM console_session WHERE id IN (
+        SELECT id FROM console_session WHERE expires_at < :before ORDER BY expires_at LIMIT :rows FOR UPDATE SKIP LOCKED
     ) RETURNING 1
     """
 )
@@ -54,7 +72,13 @@ class SqlSweeper:
     async def sweep(self) -> int:
         """Sweeps what is due now, and says how many rows that was."""
         now = self._clock()
-        return await self._bites(_HOLDS, now - HOLDS_KEPT_FOR) + await self._bites(_KEYS, now - KEPT_FOR)
+        due = (
+            (_HOLDS, now - HOLDS_KEPT_FOR),
+            (_KEYS, now - KEPT_FOR),
+            (_PORTAL_SESSIONS, now - SESSIONS_KEPT_FOR),
+            (_CONSOLE_SESSIONS, now - SESSIONS_KEPT_FOR),
+        )
+        return sum([await self._bites(statement, before) for statement, before in due])
 
     async def _bites(self, statement: HotStatement, before: datetime) -> int:
         swept = 0

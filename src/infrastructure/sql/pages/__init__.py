@@ -1,0 +1,1 @@
+"""What the pages keep, and watch, in PostgreSQL."""
