@@ -37,6 +37,7 @@ def create_app(container: Container) -> FastAPI:
         title="Tollgate",
         version=version("tollgate-service"),
         lifespan=whole_life,
+        docs_url=None,
         redoc_url=None,
         telemetry=telemetry(os.environ),
         cors_origins=container.settings().cors_origins,

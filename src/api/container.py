@@ -51,6 +51,7 @@ from core.operations.start_operation import StartOperation
 from core.outage.book_admitted import BookAdmitted
 from core.outage.last_known import LastKnown
 from core.plans.publish_plan import DeclareFeature, PublishPlan
+from core.portal.begin_session import BeginSession
 from core.portal.open_page import OpenPage
 from core.products import BUILT_IN, BUILT_IN_STATIC, OPTIONS
 from core.reconciliation.reconcile import Reconcile
@@ -229,6 +230,7 @@ class Container(containers.DeclarativeContainer):
     reservation_reader = providers.Singleton(SqlReservationReader, connections)
     portal_sessions = providers.Singleton(SqlPortalSessions, connections)
     console_sessions = providers.Singleton(SqlConsoleSessions, connections)
+    begin_portal_session = providers.Factory(BeginSession, portal_sessions, clock, new_id)
     open_page = providers.Factory(OpenPage, portal_sessions, clock)
     usage_watch = providers.Singleton(SqlUsageWatch, connections)
     usage_sums = providers.Singleton(SqlUsageSums, connections)

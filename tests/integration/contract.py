@@ -96,6 +96,8 @@ CONTRACT = [
     Operation("DELETE", f"{OF_CUSTOMER}/overrides/{{feature}}", Scope.ADMIN, False),
     Operation("PUT", f"{OF_CUSTOMER}/addons/{{plan_key}}", Scope.ADMIN, False, {"quantity": 2}),
     Operation("DELETE", f"{OF_CUSTOMER}/addons/{{plan_key}}", Scope.ADMIN, False),
+    Operation("POST", f"{OF_CUSTOMER}/portal-sessions", Scope.WRITE, False, {"ttl_seconds": 60, "theme": "dark"}),
+    Operation("DELETE", f"{OF_CUSTOMER}/portal-sessions/{{id}}", Scope.WRITE, False),
     Operation("POST", f"{OF_CUSTOMER}/grants", Scope.ADMIN, False, GRANT),
     Operation("GET", f"{OF_CUSTOMER}/grants", Scope.READ, True),
     Operation("GET", f"{OF_CUSTOMER}/grants/{{grant_id}}", Scope.READ, True),

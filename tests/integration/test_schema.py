@@ -20,7 +20,7 @@ from infrastructure.sql.upkeep.migrate import upgrade
 from tests.integration.coaching import at_once
 from tests.integration.service import Databases, tollgate
 
-OF_NO_CUSTOMER = {"event_type", "feature", "feature_on_outage", "plan_version", "service_key"}
+OF_NO_CUSTOMER = {"console_session", "event_type", "feature", "feature_on_outage", "plan_version", "service_key"}
 
 COLUMNS = """
     SELECT table_name AS "table", column_name AS "column", is_nullable AS nullable FROM information_schema.columns

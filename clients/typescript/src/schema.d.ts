@@ -674,6 +674,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/customers/{customer_id}/portal-sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Create Portal Session
+         * @description Make an address of the customer's usage page: short-lived, revocable, and of this customer alone.
+         */
+        post: operations["create_portal_session_api_v1_customers__customer_id__portal_sessions_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/customers/{customer_id}/portal-sessions/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * End Portal Session
+         * @description End a portal session: its address opens nothing from now on. Again: the same.
+         */
+        delete: operations["end_portal_session_api_v1_customers__customer_id__portal_sessions__id__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/customers/{customer_id}/usage/records": {
         parameters: {
             query?: never;
@@ -2573,6 +2613,35 @@ export interface components {
             estimated_runs: number;
         };
         /**
+         * NewPortalSessionBody
+         * @description How long the address works, and how the page looks.
+         */
+        NewPortalSessionBody: {
+            /**
+             * Ttl Seconds
+             * @description how long the address works
+             * @default 3600
+             */
+            ttl_seconds: number;
+            /**
+             * Locale
+             * @description a language tag; null: the customer's, or what the browser asks for
+             * @example de
+             */
+            locale?: string | null;
+            /** @default auto */
+            theme: components["schemas"]["Theme"];
+            /**
+             * Embed Origins
+             * @description the only sites that may frame the page
+             * @default []
+             * @example [
+             *       "https://app.example.com"
+             *     ]
+             */
+            embed_origins: string[];
+        };
+        /**
          * NewSession
          * @description A session to create.
          */
@@ -2868,6 +2937,27 @@ export interface components {
             entitlements: {
                 [key: string]: components["schemas"]["MeteredBody"] | components["schemas"]["StaticBody"] | components["schemas"]["BooleanBody"];
             };
+        };
+        /**
+         * PortalSessionAnswer
+         * @description An address of the page. Whoever has it sees the customer's usage until it ends.
+         */
+        PortalSessionAnswer: {
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /**
+             * Url
+             * @description it is shown this once
+             */
+            url: string;
+            /**
+             * Expires At
+             * Format: date-time
+             */
+            expires_at: string;
         };
         /**
          * PracticeSessionAnswer
@@ -3306,6 +3396,12 @@ export interface components {
             /** Addons */
             addons: components["schemas"]["AddonAnswer"][];
         };
+        /**
+         * Theme
+         * @description How the page is coloured; `auto` follows the reader's system.
+         * @enum {string}
+         */
+        Theme: "auto" | "light" | "dark";
         /**
          * UploadAnswer
          * @description Where and how to send the bytes.
@@ -6956,6 +7052,185 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Refusal"] | components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description `identity_provider_unavailable`, `overloaded`, `storage_unavailable` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    create_portal_session_api_v1_customers__customer_id__portal_sessions_post: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A repeat with the same key and input gets the stored answer, with the header Idempotency-Replayed: true. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description the customer's id, chosen by you */
+                customer_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewPortalSessionBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PortalSessionAnswer"];
+                };
+            };
+            /** @description `bad_request` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `unauthenticated` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `forbidden` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `customer_not_found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `portal_session_not_shown_again` */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `request_too_large` */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `unsupported_media_type` */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `idempotency_key_reused` */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"] | components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description `identity_provider_unavailable`, `overloaded`, `storage_unavailable` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    end_portal_session_api_v1_customers__customer_id__portal_sessions__id__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description a portal session's id */
+                id: string;
+                /** @description the customer's id, chosen by you */
+                customer_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `unauthenticated` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `forbidden` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `customer_not_found`, `portal_session_not_found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
                 };
             };
             /** @description `identity_provider_unavailable`, `overloaded`, `storage_unavailable` */

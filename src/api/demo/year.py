@@ -139,11 +139,12 @@ CHARACTERS: Final = (
 class Year:
     """Plays the year. Its container takes the time from `clock`; the plans of plans.yaml have to be there."""
 
-    def __init__(self, container: Container, now: datetime, seed: int = SEED) -> None:
+    def __init__(self, container: Container, now: datetime, *, seed: int = SEED, days: int = DAYS) -> None:
         self._container = container
         self._random = Random(seed)
         self._end = now
-        self._begin = (now - timedelta(days=DAYS)).replace(hour=0, minute=0, second=0, microsecond=0)
+        self._days = days
+        self._begin = (now - timedelta(days=days)).replace(hour=0, minute=0, second=0, microsecond=0)
         self.now = self._begin
         self._refused: set[tuple[str, int]] = set()
         self._latest: dict[str, UsageRecord] = {}
@@ -160,14 +161,14 @@ class Year:
         """From the first day to the last. Returns how many records were booked."""
         booked = 0
         await self._begin_all()
-        for day in range(DAYS + 1):
+        for day in range(self._days + 1):
             for at, asked in self._asked(day):
                 if at > self._end:
                     break
                 self.now = at
                 booked += await self._book(asked)
             await self._turn(day)
-            told(day, DAYS)
+            told(day, self._days)
         self.now = self._end
         return booked
 
@@ -200,7 +201,7 @@ class Year:
 
     def _count(self, habit: Habit, day: int, weekday: int) -> int:
         busy = habit.times / len(_HOURS) * (habit.weekend if weekday >= 5 else 1)
-        busy *= 1 + (habit.growth - 1) * day / DAYS
+        busy *= 1 + (habit.growth - 1) * day / self._days
         busy *= 1 + 0.15 * sin(2 * pi * day / 90)
         whole, rest = divmod(busy * self._random.uniform(0.6, 1.4), 1)
         return int(whole) + (self._random.random() < rest)

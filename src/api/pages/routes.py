@@ -2,6 +2,6 @@
 
 from typing import Final
 
-from api.pages import assets, portal
+from api.pages import assets, portal, reference
 
-ROUTES: Final = (*portal.ROUTES, *assets.ROUTES)
+ROUTES: Final = (*portal.ROUTES, *reference.ROUTES, *assets.ROUTES)

@@ -80,8 +80,7 @@ async def create_portal_session(request: Request, body: NewPortalSessionBody, ca
     key = idempotency_key(request)
     if key is not None and not await container.answer_once().claim(caller.name, key, fingerprint(request, understood(body))):
         raise PortalSessionNotShownAgain
-    session, token = wanted.begun(container.new_id()(), container.clock()())
-    await container.portal_sessions().add(session)
+    session, token = await container.begin_portal_session().execute(wanted)
     url = f"{container.settings().public_url}/portal/{token}"
     return Reply.of(PortalSessionAnswer(id=session.id, url=url, expires_at=session.expires_at), 201)
 

@@ -288,6 +288,14 @@ class Granted(Grant):
     balance: Balance
 
 
+class PortalSession(Model):
+    """An address of a customer's usage page; whoever has it sees the page until it ends."""
+
+    id: UUID
+    url: str
+    expires_at: datetime
+
+
 class GrantEntry(Model):
     """What happened to a grant, and the usage record that brought it about."""
 

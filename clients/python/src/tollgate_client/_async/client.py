@@ -267,6 +267,15 @@ class AsyncTollgate:
     async def end_addon(self, customer_id: str, plan: str) -> None:
         await self._send(requests.END_ADDON, {"customer_id": customer_id, "plan_key": plan})
 
+    async def create_portal_session(self, customer_id: str, *, ttl_seconds: int = 3600, **fields: Any) -> models.PortalSession:
+        """Makes an address of the customer's usage page, shown this once. Fields: locale, theme, embed_origins."""
+        body = {"ttl_seconds": ttl_seconds, **fields}
+        return await self._send(requests.CREATE_PORTAL_SESSION, {"customer_id": customer_id}, body)
+
+    async def end_portal_session(self, customer_id: str, id: UUID | str) -> None:
+        """Ends a portal session: its address opens nothing from now on."""
+        await self._send(requests.END_PORTAL_SESSION, {"customer_id": customer_id, "id": id})
+
     async def issue_grant(
         self, customer_id: str, feature: str, quantity: Quantity, *, kind: str = "paid", idempotency_key: str | None = None, **fields: Any
     ) -> models.Granted:
