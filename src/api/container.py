@@ -19,6 +19,7 @@ from core.access.revoke_key import RevokeKey
 from core.access.rotate_key import RotateKey
 from core.clock import Clock
 from core.conversations.record_message import RecordMessage
+from core.customers.list_customers import ListCustomers
 from core.customers.move_plan import MovePlan
 from core.customers.override_limit import EndOverride, OverrideLimit
 from core.customers.put_addon import PutAddon
@@ -224,6 +225,7 @@ class Container(containers.DeclarativeContainer):
     declare_feature = alone(DeclareFeature, unit_of_work, BUILT_IN_STATIC)
 
     account_reader = providers.Singleton(SqlAccountReader, connections, plan_catalog, new_id)
+    list_customers = providers.Factory(ListCustomers, customer_reader, account_reader, clock)
     past_accounts = providers.Singleton(SqlPastAccounts, connections, plan_catalog, new_id)
     move_plan = providers.Factory(MovePlan, customer_reader, account_reader, plan_reader, change_customer, schedule_plan, clock)
     ledger_reader = providers.Singleton(SharedBreakdowns, providers.Factory(SqlLedgerReader, connections))

@@ -134,6 +134,7 @@ reader = ServiceOnly(Scope.READ)
 writer = ServiceOnly(Scope.WRITE)
 admin = ServiceOnly(Scope.ADMIN)
 
+ServiceReader = Annotated[Principal, Depends(reader)]
 ServiceWriter = Annotated[Principal, Depends(writer)]
 CustomerReader = Annotated[Caller, Depends(CustomerInPath(Scope.READ))]
 CustomerWriter = Annotated[Caller, Depends(CustomerInPath(Scope.WRITE))]

@@ -143,6 +143,18 @@ def own_id(value: str) -> str:
     return value
 
 
+def _language(tag: str) -> str:
+    if not _TAG.fullmatch(tag):
+        raise ValueError("a language tag is expected, such as 'de' or 'en-GB'")
+    return tag
+
+
+def _address(email: str) -> str:
+    if not _EMAIL.fullmatch(email) or not text.is_label(email):
+        raise ValueError("an email address is expected, such as 'team@example.com'")
+    return email
+
+
 def _mended(mend: Callable[[str], str]) -> BeforeValidator:
     return BeforeValidator(lambda value: mend(value) if isinstance(value, str) else value)
 
@@ -158,6 +170,10 @@ def mended_texts(body: Any, **mends: Callable[[str], str]) -> Any:
         return body
     return body | {name: mend(body[name]) or None for name, mend in mends.items() if isinstance(body.get(name), str)}
 
+
+_TAG: Final = re.compile(r"[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,8}){0,4}")
+_EMAIL: Final = re.compile(r"[^\s@<>()\[\],;:\\\"]+@[^\s@<>()\[\],;:\\\".]+(?:\.[^\s@<>()\[\],;:\\\".]+)+")
+"""One address, and nothing that a mail program would take for several, or for a name: whether it exists, only sending shows."""
 
 _CENT: Final = Decimal("0.01")
 _RFC_3339: Final = re.compile(
@@ -201,6 +217,10 @@ CustomerId = Id
 Key = Annotated[str, StringConstraints(min_length=1, max_length=text.SHORT_LABEL_LENGTH_MAX), AfterValidator(_label)]
 Label = Annotated[str, StringConstraints(min_length=1, max_length=text.LABEL_LENGTH_MAX), AfterValidator(_label)]
 Prose = Annotated[str, StringConstraints(max_length=text.PROSE_LENGTH_MAX), AfterValidator(_prose)]
+
+LanguageTag = Annotated[str, StringConstraints(min_length=2, max_length=35), AfterValidator(_language)]
+"""How somebody is written to: `de`, `en-GB`."""
+Email = Annotated[str, StringConstraints(min_length=3, max_length=254), AfterValidator(_address)]
 
 # Words about work that is done are mended, and never a reason to refuse it.
 FinishedShortLabel = Annotated[str, _mended(mended_short_label), StringConstraints(min_length=1)]

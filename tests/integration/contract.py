@@ -58,7 +58,10 @@ class Operation:
 
 AT = "2026-11-01T00:00:00Z"
 AMOUNTS = [{"feature": "sessions", "quantity": 1, "dimension": "en"}, {"feature": "ai_cost", "quantity": 0.02}]
-CUSTOMER = {"plan": "everything", "billing_anchor": AT, "billing_interval": "month", "time_zone": "UTC", "phone_region": "US"}
+CUSTOMER = {"plan": "everything", "billing_anchor": AT, "billing_interval": "month", "time_zone": "UTC", "phone_region": "US"} | {
+    "email": "team@example.com",
+    "locale": "de",
+}
 PLAN = {
     "name": "Own",
     "entitlements": {
@@ -87,6 +90,7 @@ STEP = {"id": "own", "feature": "scan_ocr", "cost": 0.001, "billable_run": False
 MESSAGE = {"direction": "inbound", "counterparty": "+14155552671", "message_id": "1", "channel": "queued", "sent_at": None}
 OF_CUSTOMER = "/api/v1/customers/{customer_id}"
 CONTRACT = [
+    Operation("GET", "/api/v1/customers", Scope.READ, False),
     Operation("PUT", OF_CUSTOMER, Scope.ADMIN, False, CUSTOMER),
     Operation("PATCH", OF_CUSTOMER, Scope.ADMIN, False, CUSTOMER),
     Operation("GET", OF_CUSTOMER, Scope.READ, True),

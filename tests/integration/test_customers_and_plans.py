@@ -50,6 +50,8 @@ def test_a_customer_is_created_replaced_and_read(service: Service) -> None:
         "time_zone": "UTC",
         "week_starts_on": "monday",
         "phone_region": None,
+        "email": None,
+        "locale": None,
         "period": {"start": None, "end": None},
         "scheduled": None,
         "addons": {},

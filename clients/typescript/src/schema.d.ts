@@ -128,6 +128,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/customers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Customers
+         * @description All customers, newest first by when they were created.
+         */
+        get: operations["list_customers_api_v1_customers_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/customers/{customer_id}": {
         parameters: {
             query?: never;
@@ -1712,6 +1732,10 @@ export interface components {
             week_starts_on: components["schemas"]["Weekday"];
             /** Phone Region */
             phone_region: string | null;
+            /** Email */
+            email: string | null;
+            /** Locale */
+            locale: string | null;
             period: components["schemas"]["PeriodBody"];
             scheduled: components["schemas"]["ScheduledAnswer"] | null;
             /**
@@ -1755,6 +1779,18 @@ export interface components {
              * @example US
              */
             phone_region?: string | null;
+            /**
+             * Email
+             * @description where alerts go
+             * @example team@example.com
+             */
+            email?: string | null;
+            /**
+             * Locale
+             * @description a language tag: how it is written to
+             * @example de
+             */
+            locale?: string | null;
         };
         /**
          * CustomerPatch
@@ -1789,6 +1825,18 @@ export interface components {
              * @example US
              */
             phone_region?: string | null;
+            /**
+             * Email
+             * @description where alerts go
+             * @example team@example.com
+             */
+            email?: string | null;
+            /**
+             * Locale
+             * @description a language tag: how it is written to
+             * @example de
+             */
+            locale?: string | null;
             /**
              * Effective At
              * @description when the plan changes: an instant ahead, or `period_end`; absent or null: at once
@@ -2807,6 +2855,16 @@ export interface components {
         Page_ConversationAnswer_: {
             /** Items */
             items: components["schemas"]["ConversationAnswer"][];
+            /**
+             * Next Cursor
+             * @description pass it as ?cursor= to get what follows; null on the last page
+             */
+            next_cursor: string | null;
+        };
+        /** Page[CustomerAnswer] */
+        Page_CustomerAnswer_: {
+            /** Items */
+            items: components["schemas"]["CustomerAnswer"][];
             /**
              * Next Cursor
              * @description pass it as ?cursor= to get what follows; null on the last page
@@ -4069,6 +4127,74 @@ export interface operations {
             };
             /** @description `conversation_not_found`, `customer_not_found` */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description `identity_provider_unavailable`, `overloaded`, `storage_unavailable` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    list_customers_api_v1_customers_get: {
+        parameters: {
+            query?: {
+                /** @description in the id or the email, whatever the case */
+                query?: string | null;
+                /** @description on this plan now */
+                plan?: string | null;
+                plan_version?: number | null;
+                /** @description so many percent of a limit, or more, are used; a page may be short */
+                near_percent?: number | null;
+                /** @description how many items at most */
+                limit?: number;
+                /** @description next_cursor of the page before */
+                cursor?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_CustomerAnswer_"];
+                };
+            };
+            /** @description `unauthenticated` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `forbidden` */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -81,7 +81,7 @@ def opened(show: Looking) -> Callable[[Request], Awaitable[Response]]:
         try:
             session = await container.open_page().execute(request.path_params["token"])
             customer = (await container.customer_reader().get(session.customer_id)).at(container.clock()())
-            formats = Formats(session.locale or getattr(customer, "locale", None) or _asked_language(request), customer.billing.zone)
+            formats = Formats(session.locale or customer.locale or _asked_language(request), customer.billing.zone)
             return await show(Look(request, container, session, customer, formats))
         except UnreadableFilter as mistake:
             return _gone(formats, 422, formats.text("gone_filter", why=str(mistake)))

@@ -123,7 +123,7 @@ class UsagePages:
             grants=[row for grant in grants if (row := self._grant(grant, catalog, now))],
             months=months,
             updated=self._formats.text("updated", when=self._formats.moment(now)),
-            email=getattr(customer, "email", None),
+            email=customer.email,
         )
 
     async def _months(self, account: Account, months: int) -> Mapping[str, Sequence[HistoryItem]]:

@@ -3,16 +3,17 @@
 from datetime import datetime
 from typing import Annotated, Any, Final, cast
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from pydantic import Field, PlainValidator, TypeAdapter, ValidationError, WithJsonSchema, model_validator
 
-from api.dependencies import CustomerAdmin, CustomerReader, container_of
+from api.dependencies import CustomerAdmin, CustomerReader, ServiceReader, container_of
 from api.docs import refusals
 from api.frame.route import FrameRoute
 from api.replies import Reply
 from api.v1.bodies import PeriodBody
-from api.wire import Answer, Instant, Key, Label, Wire
+from api.wire import Answer, Cursor, Email, Instant, Key, Label, LanguageTag, Limit, Page, QueryInteger, Wire, from_cursor, to_cursor
 from core.customers.customer import Customer
+from core.customers.list_customers import ListCustomersQuery
 from core.customers.put_customer import CustomerChanges, PutCustomerCommand
 from core.customers.schedule_plan import Moment, SchedulePlanCommand
 from core.plans.periods import INTERVAL_COUNT_MAX, Interval, Reset, Weekday
@@ -37,6 +38,7 @@ EffectiveAt = Annotated[
 ]
 """An instant, or `period_end`."""
 
+_VERSION_MAX: Final = 2**31 - 1
 _REFUSED = ("invalid_time_zone", "invalid_billing_anchor", "invalid_phone_region")
 
 
@@ -59,6 +61,9 @@ class CustomerFields(Wire):
         description="the country (ISO 3166) in which phone numbers without a country code are at home",
         examples=["US"],
     )
+
+    email: Email | None = Field(default_factory=lambda: None, description="where alerts go", examples=["team@example.com"])
+    locale: LanguageTag | None = Field(default_factory=lambda: None, description="a language tag: how it is written to", examples=["de"])
 
     def changes(self) -> CustomerChanges:
         """What was sent."""
@@ -109,6 +114,8 @@ class CustomerAnswer(Answer):
     time_zone: str
     week_starts_on: Weekday
     phone_region: str | None
+    email: str | None
+    locale: str | None
     period: PeriodBody
     scheduled: ScheduledAnswer | None
     addons: Annotated[dict[str, int], Field(description="how often each plan counts on top of the customer's own")]
@@ -127,11 +134,41 @@ class CustomerAnswer(Answer):
             time_zone=billing.zone.key,
             week_starts_on=billing.week_starts_on,
             phone_region=customer.phone_region,
+            email=customer.email,
+            locale=customer.locale,
             period=PeriodBody.of(billing.period(Reset.BILLING_PERIOD, now)),
             scheduled=scheduled
             and ScheduledAnswer(plan=scheduled.version[0], plan_version=scheduled.version[1], effective_at=scheduled.effective_at),
             addons={addon.version[0]: addon.quantity for addon in customer.agreement.addons},
         )
+
+
+Near = Annotated[
+    QueryInteger | None,
+    Query(ge=1, le=1_000, description="so many percent of a limit, or more, are used; a page may be short"),
+]
+
+
+@router.get("")
+async def list_customers(
+    request: Request,
+    who: ServiceReader,
+    query: Annotated[Label | None, Query(description="in the id or the email, whatever the case")] = None,
+    plan: Annotated[Key | None, Query(description="on this plan now")] = None,
+    plan_version: Annotated[QueryInteger | None, Query(ge=1, le=_VERSION_MAX)] = None,
+    near_percent: Near = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Page[CustomerAnswer]:
+    """All customers, newest first by when they were created."""
+    container = container_of(request)
+    asked = ListCustomersQuery(
+        limit=limit, text=query, plan=plan, plan_version=plan_version, near_percent=near_percent, before=from_cursor(cursor, str)
+    )
+    listed = await container.list_customers().execute(asked)
+    now = container.clock()()
+    items = [CustomerAnswer.of(customer, now) for customer in listed.customers]
+    return Page(items=items, next_cursor=to_cursor(*listed.ended) if listed.ended else None)
 
 
 @router.put(

@@ -5,14 +5,14 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Request
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from api.dependencies import CustomerWriter, container_of
 from api.docs import refusals
 from api.frame.route import FrameRoute
 from api.replies import Reply, fingerprint, idempotency_key, understood
 from api.settings import Origin
-from api.wire import Answer, Wire, identified
+from api.wire import Answer, LanguageTag, Wire, identified
 from core.portal.portal_session import (
     ORIGINS_MAX,
     TTL_DEFAULT,
@@ -29,12 +29,6 @@ router = APIRouter(prefix="/api/v1/customers/{customer_id}/portal-sessions", tag
 PortalSessionId = Annotated[UUID, Path(description="a portal session's id"), identified(PortalSessionNotFound)]
 
 
-def _language(tag: str) -> str:
-    if not tag.replace("-", "").replace("_", "").isalnum() or not tag.isascii():
-        raise ValueError("a language tag is expected, such as 'de' or 'en-GB'")
-    return tag
-
-
 class NewPortalSessionBody(Wire):
     """How long the address works, and how the page looks."""
 
@@ -42,7 +36,7 @@ class NewPortalSessionBody(Wire):
         int, Field(ge=int(TTL_MIN.total_seconds()), le=int(TTL_MAX.total_seconds()), strict=True, description="how long the address works")
     ] = int(TTL_DEFAULT.total_seconds())
     locale: Annotated[
-        Annotated[str, Field(min_length=2, max_length=35), AfterValidator(_language)] | None,
+        LanguageTag | None,
         Field(description="a language tag; null: the customer's, or what the browser asks for", examples=["de"]),
     ] = None
     theme: Theme = Theme.AUTO

@@ -11,7 +11,8 @@ from core.plans.periods import Billing
 class Customer:
     """The party that is billed and limited: on one version of a plan, with a calendar of its own.
 
-    `phone_region` (ISO 3166 alpha-2) says how phone numbers without a country code are read.
+    `phone_region` (ISO 3166 alpha-2) says how phone numbers without a country code are read; `email` is where it is written to, and
+    `locale` (a language tag) how. None: nobody has said.
     """
 
     id: str
@@ -20,6 +21,8 @@ class Customer:
     billing: Billing
     phone_region: str | None = None
     agreement: Agreement = NO_AGREEMENT
+    email: str | None = field(kw_only=True, default=None)
+    locale: str | None = field(kw_only=True, default=None)
     created_at: datetime = field(kw_only=True)
     updated_at: datetime = field(kw_only=True)
 

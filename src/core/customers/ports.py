@@ -2,6 +2,8 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from types import TracebackType
 from typing import Protocol, Self
 from uuid import UUID
@@ -57,12 +59,28 @@ class CustomersUnitOfWork(Protocol):
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustomerQuery:
+    """Which customers: those whose id or email has `text` in it, whatever the case; on this plan at `at`, and this version of it."""
+
+    at: datetime
+    limit: int
+    text: str | None = None
+    plan: str | None = None
+    plan_version: int | None = None
+    before: tuple[datetime, str] | None = None
+
+
 class CustomerReader(ABC):
     """Customers as they stand."""
 
     @abstractmethod
     async def get(self, id: str) -> Customer:
         """Raises CustomerNotFound."""
+
+    @abstractmethod
+    async def newest(self, query: CustomerQuery) -> Sequence[Customer]:
+        """A page of them, newest first by when they were created: those that come after `before`."""
 
     @abstractmethod
     async def on_older_version(self, plan: str, than: int, after: str, limit: int) -> Sequence[Customer]:

@@ -49,6 +49,8 @@ class CustomerChanges(TypedDict, total=False):
     time_zone: str | None
     week_starts_on: Weekday | None
     phone_region: str | None
+    email: str | None
+    locale: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +140,8 @@ def _changed(customer: Customer, changes: CustomerChanges, plan: Plan | None, re
         customer.on((plan.key, plan.version)) if plan else customer,
         billing=_billing(customer.billing, changes),
         phone_region=_region(changes["phone_region"], regions) if "phone_region" in changes else customer.phone_region,
+        email=changes.get("email", customer.email),
+        locale=changes.get("locale", customer.locale),
         updated_at=now,
     )
 

@@ -75,6 +75,7 @@ EXTEND: Operation[models.Reservation] = Operation("POST", f"{_CUSTOMER}/reservat
 PUT_CUSTOMER: Operation[models.Customer] = Operation("PUT", _CUSTOMER, models.Customer)
 CHANGE_CUSTOMER: Operation[models.Customer] = Operation("PATCH", _CUSTOMER, models.Customer)
 CUSTOMER: Operation[models.Customer] = Operation("GET", _CUSTOMER, models.Customer)
+CUSTOMERS: Operation[Page[models.Customer]] = Operation("GET", "/api/v1/customers", Page[models.Customer])
 PLAN_HISTORY: Operation[Page[models.Terms]] = Operation("GET", f"{_CUSTOMER}/plan-history", Page[models.Terms])
 CALL_OFF_PLAN: Operation[None] = Operation("DELETE", f"{_CUSTOMER}/scheduled-change", None)
 OVERRIDE: Operation[models.Override] = Operation("PUT", f"{_CUSTOMER}/overrides/{{feature}}", models.Override)

@@ -255,6 +255,8 @@ class Customer(Model):
     time_zone: str
     week_starts_on: str
     phone_region: str | None
+    email: str | None = None
+    locale: str | None = None
     period: Period
     scheduled: Scheduled | None
     addons: dict[str, int]

@@ -5,13 +5,14 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from asyncpg import Record
-from sqlalchemy import Column, DateTime, ForeignKeyConstraint, Integer, Table, Text, text
+from sqlalchemy import Column, DateTime, ForeignKeyConstraint, Index, Integer, Table, Text, text
 from sqlalchemy.dialects.postgresql import JSON
 
 from core.customers.customer import Customer
-from core.customers.ports import CustomerReader, Customers
+from core.customers.ports import CustomerQuery, CustomerReader, Customers
 from core.metering.account import CustomerNotFound
 from core.metering.journal import Journal
+from core.plans.periods import END
 from infrastructure.sql.driver.connections import Connections
 from infrastructure.sql.driver.rows import Change, Rows, all_but_key
 from infrastructure.sql.driver.schema import metadata
@@ -34,7 +35,10 @@ customer: Final = Table(
     Column("billing_interval_count", Integer, nullable=False, server_default=text("1")),
     Column("week_starts_on", Text, nullable=False, server_default=text("'monday'")),
     Column("agreement", JSON),
+    Column("email", Text),
+    Column("locale", Text),
     ForeignKeyConstraint(["plan_key", "plan_version"], [plan_version.c.plan_key, plan_version.c.version]),
+    Index("ix_customer_newest", text("created_at DESC"), text("customer_id DESC")),
 )
 
 
@@ -45,7 +49,31 @@ _ON_OLDER: Final = HotStatement(
     ORDER BY customer_id COLLATE "C" LIMIT :limit
     """
 )
+# The plan in force is the scheduled one once that is due: whoever is stored on a plan may have left it already.
+_PAGE: Final = HotStatement(
+    """
+    SELECT c.* FROM customer AS c
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN CAST(c.agreement -> 'scheduled' ->> 'effective_at' AS timestamptz) <= :at
+            THEN c.agreement -> 'scheduled' -> 'plan' END AS plan
+        OFFSET 0
+    ) AS due
+    WHERE (c.created_at, c.customer_id) < (CAST(:before_at AS timestamptz), CAST(:before_id AS text))
+        AND (CAST(:matching AS text) IS NULL OR c.customer_id ILIKE :matching OR c.email ILIKE :matching)
+        AND (CAST(:plan AS text) IS NULL OR coalesce(due.plan ->> 'key', c.plan_key) = :plan)
+        AND (CAST(:plan_version AS integer) IS NULL OR coalesce(CAST(due.plan ->> 'version' AS integer), c.plan_version) = :plan_version)
+    ORDER BY c.created_at DESC, c.customer_id DESC LIMIT :limit
+    """
+)
 _LOCK: Final = HotStatement("SELECT * FROM customer WHERE customer_id = :id FOR UPDATE")
+
+
+_LAST: Final = "\U0010ffff"
+
+
+def _literally(text: str) -> str:
+    """What LIKE finds as it stands."""
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
 def _from_customer(value: Customer) -> tuple[Any, ...]:
@@ -63,6 +91,8 @@ def _from_customer(value: Customer) -> tuple[Any, ...]:
         value.billing.interval_count,
         value.billing.week_starts_on.value,
         agreement_json(value.agreement),
+        value.email,
+        value.locale,
     )
 
 
@@ -74,6 +104,8 @@ def _to_customer(row: Record) -> Customer:
         billing=to_billing(row),
         phone_region=row["phone_region"],
         agreement=to_agreement(row["agreement"] and json.dumps(row["agreement"])),
+        email=row["email"],
+        locale=row["locale"],
         created_at=row["created_at"],
         updated_at=row["updated_at"],
     )
@@ -122,6 +154,19 @@ class SqlCustomerReader(CustomerReader):
         if not found:
             raise CustomerNotFound(id)
         return found[0]
+
+    async def newest(self, query: CustomerQuery) -> Sequence[Customer]:
+        before_at, before_id = query.before or (END, _LAST)
+        parameters = {
+            "at": query.at,
+            "before_at": before_at,
+            "before_id": before_id,
+            "matching": query.text and f"%{_literally(query.text)}%",
+            "plan": query.plan,
+            "plan_version": query.plan_version,
+            "limit": query.limit,
+        }
+        return [_to_customer(row) for row in await self._connections.ask(lambda driver: _PAGE.fetch(driver, parameters))]
 
     async def on_older_version(self, plan: str, than: int, after: str, limit: int) -> Sequence[Customer]:
         parameters = {"plan": plan, "than": than, "after": after, "limit": limit}

@@ -240,6 +240,13 @@ class AsyncTollgate:
     async def customer(self, customer_id: str) -> models.Customer:
         return await self._send(requests.CUSTOMER, {"customer_id": customer_id})
 
+    def customers(
+        self, *, query: str | None = None, plan: str | None = None, plan_version: int | None = None, near_percent: int | None = None
+    ) -> AsyncIterator[models.Customer]:
+        """Customers, newest first, page by page; `query` is a part of the id or email, `near_percent` how much of a limit is used."""
+        asked = _present(query=query, plan=plan, plan_version=plan_version, near_percent=near_percent)
+        return self._pages(requests.CUSTOMERS, {}, asked)
+
     def plan_history(self, customer_id: str) -> AsyncIterator[models.Terms]:
         """What was, is and will be in force, newest first."""
         return self._pages(requests.PLAN_HISTORY, {"customer_id": customer_id}, {})
