@@ -14,7 +14,7 @@ from tests.integration.service import Databases
 from tests.integration.units_of_work import FakeStorage, SqlStorage, Storage, connections_to
 from tests.unit.fakes.notes import Note
 
-WRITTEN_BY_OTHERS = {"records", "events", "missing"}
+WRITTEN_BY_OTHERS = {"records", "events", "missing", "outbox"}
 """What these know is written with the accounts: `test_contract_of_units_of_work.py` is about it."""
 
 OF_NO_CUSTOMER = {"event_types", "service_keys"}

@@ -4,12 +4,13 @@ import asyncio
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 import pytest
 
 from core.errors import ConcurrentUpdate
+from core.events.event import Event
 from core.metering.idempotency import ReplyKey, StoredReply
 from core.metering.ledger import CorrectedRecord, EventKey, RecordKey, UsageRecord
 from core.metering.meters import Meter
@@ -113,6 +114,44 @@ async def test_what_is_written_ahead_is_part_of_the_transaction(storage: Storage
     assert await standing(storage, "ai_runs") == (len(records) if committed else 0, 0)
     async with storage.open() as uow:
         assert len(await found(uow.records, *map(record_key, records))) == (len(records) if committed else 0)
+
+
+# The outbox: an event is written with what made it true, or not at all.
+
+
+def event(id: int, **more: Any) -> Event:
+    return Event(**{"id": UUID(int=id), "type": "grant.created", "customer_id": "acme", "occurred_at": NOW, "data": {"used": 1}} | more)
+
+
+async def test_an_event_is_written_by_the_commit_as_it_was_added(storage: Storage) -> None:
+    async with storage.open() as uow:
+        uow.outbox.add(event(1))
+        uow.outbox.add(event(2, customer_id=None, once="x", data={"used": 0.5, "name": "e\u0301 \U0001f600", "more": [None, {"a": True}]}))
+        assert await storage.told() == []
+        await uow.commit()
+    assert await storage.told() == list(uow.outbox.added)
+
+
+async def test_an_event_of_what_is_not_committed_or_is_refused_is_never_told(storage: Storage) -> None:
+    async with storage.open() as uow:
+        uow.outbox.add(event(1))
+    async with storage.open() as uow:
+        mark = uow.journal.mark()
+        uow.outbox.add(event(2))
+        uow.journal.undo(mark)
+        await uow.commit()
+    assert await storage.told() == []
+
+
+async def test_what_is_told_once_is_told_once_for_each_customer_however_often_it_is_added(storage: Storage) -> None:
+    for ids in ((1, 2), (3,)):
+        async with storage.open() as uow:
+            for id in ids:
+                uow.outbox.add(event(id, once="grant.depleted:1"))
+                uow.outbox.add(event(id + 10, once="grant.depleted:1", customer_id="globex"))
+                uow.outbox.add(event(id + 20))
+            await uow.commit()
+    assert [told.id.int for told in await storage.told()] == [1, 11, 21, 22, 23]
 
 
 # Accounts: who there is, what is locked, and what the counters show.

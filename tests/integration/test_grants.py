@@ -1,5 +1,6 @@
 """Grants over HTTP: sold, burnt, voided, and never used twice, whoever asks."""
 
+import json
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -53,6 +54,17 @@ def sessions(service: Service, path: str) -> dict[str, Any]:
     return found
 
 
+def customer_id(path: str) -> str:
+    return path.removeprefix("/api/v1/customers/")
+
+
+def events_of(service: Service, path: str) -> list[dict[str, Any]]:
+    """What the outbox has of a customer, in order."""
+    select = "SELECT type, CAST(payload AS text) FROM outbox_event WHERE customer_id = $1 AND type LIKE 'grant.%' ORDER BY id"
+    rows = service.database.rows(select, customer_id(path))
+    return [{"type": row["type"], **json.loads(row["payload"])} for row in rows]
+
+
 def test_a_grant_is_sold_used_and_shown_with_what_it_paid_for(service: Service, customer: str) -> None:
     told = granted(service, customer, 5, reference="order 7", reason="top-up", expires_at=in_days(90), priority=200)
     assert (told["state"], told["used"], told["remaining"], told["quantity"]) == ("active", 0, 5, 5)
@@ -68,6 +80,22 @@ def test_a_grant_is_sold_used_and_shown_with_what_it_paid_for(service: Service, 
     refusal = refused(use(service, customer, 4), 403, "session_limit_exceeded")
     assert (refusal["limit"], refusal["allowance"], refusal["granted"], refusal["remaining"]) == (15, 10, 3, 3)
     assert sessions(service, customer)["display"] == "3/15"
+
+
+def test_what_becomes_of_a_grant_is_in_the_outbox_once_with_what_it_stood_at(service: Service, customer: str) -> None:
+    told = granted(service, customer, 5, reference="order 7", reason="top-up")
+    grant(service, customer, 5, reference="order 7", reason="top-up")
+    refused(grant(service, customer, 6, reference="order 7"), 409, "grant_reference_taken")
+    use(service, customer, 12)
+    for _ in range(2):
+        assert service.admin.post(f"{customer}/grants/{told['id']}/void", json={"reason": "refund"}).status_code == 200
+    created, voided = events_of(service, customer)
+    assert created == {
+        "type": "grant.created", "customer_id": customer_id(customer), "grant_id": told["id"], "feature": "sessions",
+        "unit": "session", "kind": "paid", "quantity": 5, "used": 0, "unused": 5, "effective_at": told["effective_at"], "expires_at": None,
+        "reference": "order 7", "reason": "top-up",
+    }  # fmt: skip
+    assert voided == created | {"type": "grant.voided", "used": 2, "unused": 3, "reason": "refund"}
 
 
 def test_the_same_reference_is_the_same_grant_and_another_content_is_refused(service: Service, customer: str) -> None:

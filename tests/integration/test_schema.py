@@ -20,6 +20,9 @@ from infrastructure.sql.upkeep.migrate import upgrade
 from tests.integration.coaching import at_once
 from tests.integration.service import Databases, tollgate
 
+OUTBOX = "outbox_event"
+"""An event may be about no customer, so that its id alone is its key."""
+
 OF_NO_CUSTOMER = {"console_session", "event_type", "feature", "feature_on_outage", "plan_version", "service_key"}
 
 COLUMNS = """
@@ -87,7 +90,7 @@ async def test_every_table_but_the_reference_tables_belongs_to_customers(connect
 
 
 async def test_every_primary_key_and_unique_constraint_of_a_customers_table_starts_with_the_customer(connection: AsyncConnection) -> None:
-    indexes = [row for row in await rows(connection, UNIQUE_INDEXES) if row.table not in OF_NO_CUSTOMER]
+    indexes = [row for row in await rows(connection, UNIQUE_INDEXES) if row.table not in OF_NO_CUSTOMER and row.index != f"pk_{OUTBOX}"]
     assert len(indexes) >= 5
     assert {row.index: row.first for row in indexes if row.first != "customer_id"} == {}
 

@@ -14,6 +14,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from core.customers.customer import Customer
+from core.events.event import Event
 from core.metering.account import Account
 from core.metering.ledger import Origin, UsageRecord
 from core.metering.meters import Meter
@@ -26,6 +27,7 @@ from infrastructure.ids import new_id
 from infrastructure.sql.driver.connections import Connections
 from infrastructure.sql.driver.owned import OwnedKind
 from infrastructure.sql.driver.pool import create_engine
+from infrastructure.sql.engine.outbox import EVENTS
 from infrastructure.sql.engine.plans import PlanCatalog
 from infrastructure.sql.engine.unit_of_work import SqlUnitOfWork
 from infrastructure.sql.registry import REPOSITORIES
@@ -66,6 +68,10 @@ class Storage(ABC):
     async def put(self, customer: Customer) -> None: ...
 
     @abstractmethod
+    async def told(self) -> list[Event]:
+        """The events that are written, in the order of their ids."""
+
+    @abstractmethod
     async def tamper(self, used: int) -> None:
         """Makes ACME's counter of sessions in November wrong."""
 
@@ -96,6 +102,10 @@ class SqlStorage(Storage):
             uow.customers.save(customer)
             await uow.commit()
 
+    async def told(self) -> list[Event]:
+        rows = await self._connections.ask(lambda driver: driver.fetch("SELECT * FROM outbox_event ORDER BY id"))
+        return [EVENTS.from_row(row) for row in rows]
+
     async def tamper(self, used: int) -> None:
         await self._connections.ask(lambda driver: driver.execute("UPDATE usage_counter SET used = $1", used))
 
@@ -114,6 +124,9 @@ class FakeStorage(Storage):
 
     async def put(self, customer: Customer) -> None:
         self._store.customers[customer.id] = customer
+
+    async def told(self) -> list[Event]:
+        return sorted(self._store.events, key=lambda event: event.id)
 
     async def tamper(self, used: int) -> None:
         self._store.counters[Meter("acme", "sessions")] = Counter(NOVEMBER, used)

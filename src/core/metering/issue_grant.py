@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from core.metering.account import BACKDATING_MAX, Account
 from core.metering.balance import Balance
+from core.metering.grant_events import GRANT_CREATED, grant_event
 from core.metering.grants import PRIORITY_DEFAULT, Grant, GrantKind, GrantReferenceTaken, InvalidGrant, StandingGrant
 from core.metering.ports import UnitOfWork
 from core.metering.use_case import AccountUseCase
@@ -79,7 +80,9 @@ class IssueGrant(AccountUseCase[IssueGrantCommand, Granted, UnitOfWork]):
         if grant.expires_at is not None and grant.expires_at <= grant.effective_at:
             raise InvalidGrant("expires_at", "expires_at must come after effective_at; null: the grant never expires.")
         account.grant(grant)
-        return Granted(account.standing_of(grant), account.balance(grant.feature), account.now, is_new=True)
+        standing = account.standing_of(grant)
+        uow.outbox.add(grant_event(GRANT_CREATED, standing, feature, account.now, account.new_id))
+        return Granted(standing, account.balance(grant.feature), account.now, is_new=True)
 
 
 def _effective_at(asked: datetime | None, now: datetime) -> datetime:

@@ -15,6 +15,7 @@ from core.metering.idempotency import ReplyKey, StoredReply
 from core.metering.journal import Journal
 from core.metering.ledger import Breakdown, EventKey, LedgerQuery, UsageRecord
 from core.metering.meters import Meter
+from core.metering.outbox import Outbox
 from core.metering.owned import Owned, OwnedRepository
 from core.metering.reader import Position, Reader
 from core.metering.records import Records
@@ -105,6 +106,9 @@ class UnitOfWork(Protocol):
 
     @property
     def grants(self) -> Grants: ...
+
+    @property
+    def outbox(self) -> Outbox: ...
 
     def repository(self, kind: type[OwnedT]) -> OwnedRepository[OwnedT]:
         """Of a kind of things that is kept just as it is, and so has no port of its own."""

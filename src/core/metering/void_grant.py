@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from core.metering.account import Account
+from core.metering.grant_events import GRANT_VOIDED, grant_event
 from core.metering.grants import GrantEnded, GrantKey, GrantNotFound
 from core.metering.issue_grant import Granted
 from core.metering.meters import Meter
@@ -48,6 +49,8 @@ class VoidGrant(AccountUseCase[VoidGrantCommand, Granted, UnitOfWork]):
             if known.ends_at <= account.now:
                 raise GrantEnded(known.id, known.ends_at)
             known = account.void(known, command.voided_by, command.reason)
+            feature = account.balance(known.feature).feature
+            uow.outbox.add(grant_event(GRANT_VOIDED, account.standing_of(known), feature, account.now, account.new_id))
         return Granted(account.standing_of(known), account.balance(known.feature), account.now)
 
 

@@ -17,6 +17,7 @@ from infrastructure.sql.engine.customers import SqlCustomers
 from infrastructure.sql.engine.event_types import SqlEventTypes
 from infrastructure.sql.engine.grants import SqlGrants
 from infrastructure.sql.engine.ledger import SqlEvents, SqlRecords
+from infrastructure.sql.engine.outbox import SqlOutbox
 from infrastructure.sql.engine.replies import SqlReplies
 from infrastructure.sql.engine.reservations import SqlReservations
 from infrastructure.sql.engine.service_keys import SqlServiceKeys
@@ -36,6 +37,7 @@ STORED: Final = (
             "grants": SqlGrants,
             "events": SqlEvents,
             "event_types": SqlEventTypes,
+            "outbox": SqlOutbox,
         }
     ),
     sessions.STORED,

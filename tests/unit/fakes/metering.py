@@ -11,6 +11,7 @@ from uuid import UUID
 
 from core.customers.customer import Customer
 from core.errors import ConcurrentUpdate
+from core.events.event import Event
 from core.metering import counters
 from core.metering.account import Account
 from core.metering.bookkeeping import BooksNotLoaded
@@ -22,6 +23,7 @@ from core.metering.idempotency import ReplyKey, StoredReply
 from core.metering.journal import Journal
 from core.metering.ledger import Cause, CorrectedRecord, EventKey, RecordKey, UsageRecord
 from core.metering.meters import Meter
+from core.metering.outbox import Outbox
 from core.metering.owned import OwnedKey, OwnedRepository
 from core.metering.ports import Accounts, Events, Replies
 from core.metering.records import Records
@@ -70,6 +72,7 @@ class FakeStore:
         self.reservations: dict[ReservationKey, Reservation] = {}
         self.grants: dict[GrantKey, Grant] = {}
         self.entries: list[GrantEntry] = []
+        self.events: list[Event] = []
         self.funds: dict[Meter, StoredFunds] = {}
         self.books_opened = 0
         self.replies: dict[ReplyKey, StoredReply] = {}
@@ -358,6 +361,7 @@ class FakeUnitOfWork:
     replies: FakeReplies
     reservations: FakeReservations
     grants: FakeGrants
+    outbox: Outbox
 
     def __init__(self, store: FakeStore) -> None:
         self.store = store
@@ -373,6 +377,7 @@ class FakeUnitOfWork:
         self.replies = self._add(FakeReplies(self.journal, self.store.replies))
         self.reservations = self._add(FakeReservations(self.journal, self.store))
         self.grants = self._add(FakeGrants(self.journal, self.store.grants))
+        self.outbox = Outbox(self.journal)
         self.accounts = FakeAccounts(self.store, self.journal, self.reservations, self.records, self.grants)
         return self
 
@@ -407,6 +412,11 @@ class FakeUnitOfWork:
                 if balance.funds is not None:
                     self.store.funds[meter] = StoredFunds(balance.funds, balance.used)
             self.store.entries += account.entries
+        told = {(event.customer_id, event.once) for event in self.store.events if event.once}
+        for event in self.outbox.added:
+            if event.once is None or (event.customer_id, event.once) not in told:
+                told.add((event.customer_id, event.once))
+                self.store.events.append(event)
         for repository in self._written:
             repository.write()
         self.committed = True

@@ -52,14 +52,15 @@ class Rows(Generic[V]):
         from_row: Callable[[Record], V],
         *,
         changing: Collection[str] | None = None,
+        writing: Collection[str] | None = None,
     ) -> None:
-        """`to_row` answers in the order of the table's columns."""
+        """`to_row` answers in the order of the table's columns, or of those that `writing` names: the others have defaults."""
         self.table = table
         self.from_row = from_row
         self._to_row = to_row
-        self._columns = list(table.columns)
+        self._columns = [table.columns[name] for name in writing or table.columns.keys()]
         self._key = list(table.primary_key.columns)
-        self._put = _put_sql(table, changing)
+        self._put = _put_sql(table, self._columns, changing)
         self._remove = _remove_sql(table, self._key)
         self._find = HotStatement(_find_sql(table, self._key))
 
@@ -137,9 +138,9 @@ def _sent(columns: Sequence[Column[Any]]) -> tuple[str, str]:
     return ", ".join(values), f"unnest({', '.join(arrays)}) AS sent ({_names(columns)})"
 
 
-def _put_sql(table: Table, changing: Collection[str] | None) -> str:
-    values, rows = _sent(list(table.columns))
-    sql = f"INSERT INTO {quoted(table.name)} ({_names(table.columns)}) SELECT {values} FROM {rows}"
+def _put_sql(table: Table, columns: Sequence[Column[Any]], changing: Collection[str] | None) -> str:
+    values, rows = _sent(columns)
+    sql = f"INSERT INTO {quoted(table.name)} ({_names(columns)}) SELECT {values} FROM {rows}"
     if changing is None:
         return sql
     updates = ", ".join(f"{quoted(name)} = excluded.{quoted(name)}" for name in changing)
