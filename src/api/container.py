@@ -90,6 +90,7 @@ from infrastructure.sql.engine.remembering import RememberingUnitOfWork
 from infrastructure.sql.engine.reservations import SqlReservationReader
 from infrastructure.sql.engine.service_keys import SqlServiceKeyReader
 from infrastructure.sql.engine.terms import SqlTermsReader
+from infrastructure.sql.history.refusals import SqlRefusals
 from infrastructure.sql.history.sums import SqlUsageSums
 from infrastructure.sql.pages.console_sessions import SqlConsoleSessions
 from infrastructure.sql.pages.portal_sessions import SqlPortalSessions
@@ -235,6 +236,7 @@ class Container(containers.DeclarativeContainer):
     begin_portal_session = providers.Factory(BeginSession, portal_sessions, clock, new_id)
     open_page = providers.Factory(OpenPage, portal_sessions, clock)
     usage_watch = providers.Singleton(SqlUsageWatch, connections)
+    refusals = providers.Singleton(SqlRefusals, connections, clock, new_id)
     usage_sums = providers.Singleton(SqlUsageSums, connections)
     read_history = providers.Factory(ReadHistory, terms_reader, plan_reader, usage_sums, clock)
     check_usage = providers.Factory(CheckUsage, account_reader, clock)
@@ -302,7 +304,7 @@ async def running(container: Container) -> AsyncIterator[None]:
     """A process from start to end: what was accepted is carried out before the connections are closed."""
     container.uploads().sweep(TEMPORARY_FILES_KEPT_FOR)
     await container.recovery().learn()
-    runners = (container.sweeper(), container.key_uses(), container.lost_connections(), container.recovery())
+    runners = (container.sweeper(), container.key_uses(), container.refusals(), container.lost_connections(), container.recovery())
     beside = [asyncio.create_task(runner.run()) for runner in runners]
     try:
         yield
@@ -311,6 +313,7 @@ async def running(container: Container) -> AsyncIterator[None]:
             work.cancel()
         await drained(container)
         await container.key_uses().write()
+        await container.refusals().write()
         container.outage_journal().close()
         await closed(container)
 

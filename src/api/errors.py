@@ -221,6 +221,11 @@ def told(error: DomainError) -> Refusal:
     return Refusal(status, {"error": code, "message": message, **facts}, headers)
 
 
+def detail_of(error: DomainError) -> Mapping[str, Any]:
+    """What a caller is told: the code, the message, the facts."""
+    return told(error).detail
+
+
 def code_of(error: DomainError) -> str:
     """The error's code alone."""
     if isinstance(error, LimitExceeded) and (limit := LIMITS.get(error.feature)):

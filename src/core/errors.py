@@ -1,6 +1,7 @@
 """The root of every error that the domain raises, and the two that adapters raise in its name."""
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 
 class DomainError(Exception):
@@ -10,6 +11,9 @@ class DomainError(Exception):
     """
 
     message: str = "The request could not be carried out."
+
+    refused_by_plan: ClassVar[bool] = False
+    """Whether it is what the customer's plan allows that said no: such refusals are kept, to be asked about later."""
 
     def facts(self) -> Mapping[str, object]:
         """What the caller needs in order to act on the refusal, by name."""

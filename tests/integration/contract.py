@@ -100,6 +100,7 @@ CONTRACT = [
     Operation("DELETE", f"{OF_CUSTOMER}/overrides/{{feature}}", Scope.ADMIN, False),
     Operation("PUT", f"{OF_CUSTOMER}/addons/{{plan_key}}", Scope.ADMIN, False, {"quantity": 2}),
     Operation("DELETE", f"{OF_CUSTOMER}/addons/{{plan_key}}", Scope.ADMIN, False),
+    Operation("GET", f"{OF_CUSTOMER}/refusals", Scope.READ, True),
     Operation("POST", f"{OF_CUSTOMER}/portal-sessions", Scope.WRITE, False, {"ttl_seconds": 60, "theme": "dark"}),
     Operation("DELETE", f"{OF_CUSTOMER}/portal-sessions/{{id}}", Scope.WRITE, False),
     Operation("POST", f"{OF_CUSTOMER}/grants", Scope.ADMIN, False, GRANT),

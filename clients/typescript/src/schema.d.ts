@@ -774,6 +774,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/customers/{customer_id}/refusals": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Refusals
+         * @description What the customer was refused by its plan in the last 30 days, newest first. It is there within a second of the answer.
+         */
+        get: operations["list_refusals_api_v1_customers__customer_id__refusals_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/customers/{customer_id}/reservations": {
         parameters: {
             query?: never;
@@ -2921,6 +2941,16 @@ export interface components {
              */
             next_cursor: string | null;
         };
+        /** Page[RefusalAnswer] */
+        Page_RefusalAnswer_: {
+            /** Items */
+            items: components["schemas"]["RefusalAnswer"][];
+            /**
+             * Next Cursor
+             * @description pass it as ?cursor= to get what follows; null on the last page
+             */
+            next_cursor: string | null;
+        };
         /** Page[SessionAnswer] */
         Page_SessionAnswer_: {
             /** Items */
@@ -3108,6 +3138,52 @@ export interface components {
              */
             occurred_at: string;
         };
+        /**
+         * RefusalAnswer
+         * @description A refusal as it was told: beside its code and its sentence the facts, by name, which differ from code to code.
+         */
+        RefusalAnswer: {
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            /**
+             * Request Id
+             * @description the X-Request-Id of the answer; all items of a batch have the same
+             */
+            request_id: string;
+            /**
+             * Operation
+             * @description what was asked for; `usage_batch`: as an item of a batch
+             * @example consume_usage
+             */
+            operation: string;
+            /** @description `asked`: nothing was to be done, somebody asked whether it would be admitted */
+            kind: components["schemas"]["RefusalKind"];
+            /** Feature */
+            feature: string | null;
+            /**
+             * Error
+             * @example session_limit_exceeded
+             */
+            error: string;
+            /** Message */
+            message: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * RefusalKind
+         * @description Whether work was refused, or somebody only asked whether it would be.
+         * @enum {string}
+         */
+        RefusalKind: "refused" | "asked";
         /**
          * Rejected
          * @description An event that was not booked, and why.
@@ -7541,6 +7617,86 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Refusal"] | components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description `identity_provider_unavailable`, `overloaded`, `storage_unavailable` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    list_refusals_api_v1_customers__customer_id__refusals_get: {
+        parameters: {
+            query?: {
+                feature?: string | null;
+                /** @description `refused` leaves out what was only asked */
+                kind?: components["schemas"]["RefusalKind"] | null;
+                /** @description at this instant or later */
+                since?: string | null;
+                /** @description before this instant */
+                until?: string | null;
+                /** @description how many items at most */
+                limit?: number;
+                /** @description next_cursor of the page before */
+                cursor?: string | null;
+            };
+            header?: never;
+            path: {
+                /** @description the customer's id, chosen by you */
+                customer_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_RefusalAnswer_"];
+                };
+            };
+            /** @description `unauthenticated` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `forbidden` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `customer_not_found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
                 };
             };
             /** @description `identity_provider_unavailable`, `overloaded`, `storage_unavailable` */

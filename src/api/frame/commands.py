@@ -11,7 +11,9 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from api.container import Container
+from api.frame.refused import note
 from api.replies import Reply, once
+from core.errors import DomainError
 from core.metering.idempotency import Replay
 from core.metering.use_case import AccountCommand, UseCase, execute_one
 
@@ -35,7 +37,11 @@ class Carried:
         command: AccountCommand = self.function(**values)
         body = next((value for value in values.values() if isinstance(value, BaseModel)), None)
         key = once(request, command.customer_id, body, self.render)
-        outcome = await execute_one(self.use_case(request.app.state.container), command, key)
+        try:
+            outcome = await execute_one(self.use_case(request.app.state.container), command, key)
+        except DomainError as error:
+            note(request, command.customer_id, self.function.__name__, error)
+            raise
         if isinstance(outcome, Replay):
             return Reply.decoded(outcome.reply), True
         return self.render(outcome), False

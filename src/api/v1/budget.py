@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 from api.dependencies import ProductReader, container_of
 from api.docs import refusals
 from api.errors import code_of
+from api.frame.refused import note
 from api.frame.route import FrameRoute
 from api.v1.bodies import RUNS_MAX, BalanceAnswer, PeriodBody, to_balance
 from api.wire import Answer, Number, QueryInteger, money, number
@@ -103,6 +104,8 @@ async def can_afford(
     """Could an operation with this estimate be started now? The rules are those of starting one; nothing is held."""
     container = container_of(request)
     checked = await container.check_budget().execute(caller.customer_id, cost, runs)
+    if checked.refusal is not None:
+        note(request, caller.customer_id, "can_afford", checked.refusal, asked=True)
     return AffordAnswer(
         allowed=checked.refusal is None,
         reason=checked.refusal and code_of(checked.refusal),

@@ -11,6 +11,7 @@ from pydantic import Field, TypeAdapter, ValidationError, ValidatorFunctionWrapH
 from api.container import Container
 from api.dependencies import ServiceWriter, container_of
 from api.errors import first_mistakes, mistakes, told
+from api.frame.refused import note
 from api.frame.route import FrameRoute
 from api.replies import REPLAYED, Reply, fingerprint, idempotency_key, understood
 from api.v1.bodies import BULK_BYTES_MAX, ITEMS_MAX, PASSING, UsageBody, consumed, to_command
@@ -93,6 +94,9 @@ async def consume_batch(request: Request, body: BatchBody, who: ServiceWriter) -
     troubles = [outcome for outcome in outcomes if isinstance(outcome, PASSING)]
     if troubles and len(troubles) == len(outcomes):
         raise troubles[0]
+    for call, outcome in zip(calls, outcomes, strict=True):
+        if isinstance(outcome, DomainError):
+            note(request, call.command.customer_id, "usage_batch", outcome)
     decided = iter(outcomes)
     results = [item if isinstance(item, Malformed) else next(decided) for item in items]
     content = b'{"results":[' + b",".join(map(_result, results)) + b"]}"

@@ -12,6 +12,7 @@ from api.dependencies import CustomerReader, CustomerWriter, container_of
 from api.docs import refusals
 from api.errors import code_of
 from api.frame.commands import carried_out
+from api.frame.refused import note
 from api.frame.route import FrameRoute
 from api.replies import Reply
 from api.v1.bodies import BalanceAnswer, PeriodBody, UsageAnswer, UsageBody, amounts, balances, consumed, display, to_balance, to_command
@@ -145,6 +146,8 @@ async def check_usage(request: Request, body: UsageBody, caller: CustomerReader)
     container = container_of(request)
     checked = await container.check_usage().execute(caller.customer_id, amounts(body.usage), body.mode)
     refusal = checked.refusal
+    if refusal is not None:
+        note(request, caller.customer_id, "check_usage", refusal, asked=True)
     return CheckAnswer(
         allowed=refusal is None,
         reason=refusal and code_of(refusal),

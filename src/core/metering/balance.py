@@ -108,6 +108,8 @@ class Balance(NamedTuple):
 class LimitExceeded(DomainError):
     """A metered limit does not admit what was asked for."""
 
+    refused_by_plan = True
+
     def __init__(self, plan: str, balance: Balance, requested: int, at: datetime) -> None:
         super().__init__(plan, balance, requested, at)
         self.plan, self.balance, self.requested, self.at = plan, balance, requested, at
@@ -136,6 +138,8 @@ class LimitExceeded(DomainError):
 
 class FeatureNotInPlan(DomainError):
     """The plan lacks the feature, or has it switched off; or nobody has declared such a feature."""
+
+    refused_by_plan = True
 
     def __init__(self, plan: str, feature: str, *, declared: bool = True) -> None:
         super().__init__(plan, feature)

@@ -17,6 +17,8 @@ from core.plans.plan import Boolean, Static
 class GrantExceeded(DomainError):
     """More was asked for than the number that the plan grants."""
 
+    refused_by_plan = True
+
     def __init__(self, plan: str, feature: str, value: Decimal, requested: Decimal) -> None:
         super().__init__(plan, feature, value, requested)
         self.plan, self.feature, self.value, self.requested = plan, feature, value, requested

@@ -16,6 +16,8 @@ MEDIA_TYPES: Final = ("audio/", "video/")
 class FileSizeExceeded(DomainError):
     """The file is larger than the plan grants, or larger than the upload URL was signed for."""
 
+    refused_by_plan = True
+
     def __init__(self, max_file_size_mb: Decimal, size_bytes: int, max_size_bytes: int) -> None:
         super().__init__(max_file_size_mb, size_bytes, max_size_bytes)
         self.max_file_size_mb, self.size_bytes, self.max_size_bytes = max_file_size_mb, size_bytes, max_size_bytes

@@ -76,6 +76,7 @@ PUT_CUSTOMER: Operation[models.Customer] = Operation("PUT", _CUSTOMER, models.Cu
 CHANGE_CUSTOMER: Operation[models.Customer] = Operation("PATCH", _CUSTOMER, models.Customer)
 CUSTOMER: Operation[models.Customer] = Operation("GET", _CUSTOMER, models.Customer)
 CUSTOMERS: Operation[Page[models.Customer]] = Operation("GET", "/api/v1/customers", Page[models.Customer])
+REFUSALS: Operation[Page[models.Refusal]] = Operation("GET", f"{_CUSTOMER}/refusals", Page[models.Refusal])
 PLAN_HISTORY: Operation[Page[models.Terms]] = Operation("GET", f"{_CUSTOMER}/plan-history", Page[models.Terms])
 CALL_OFF_PLAN: Operation[None] = Operation("DELETE", f"{_CUSTOMER}/scheduled-change", None)
 OVERRIDE: Operation[models.Override] = Operation("PUT", f"{_CUSTOMER}/overrides/{{feature}}", models.Override)

@@ -262,6 +262,21 @@ class Customer(Model):
     addons: dict[str, int]
 
 
+class Refusal(Model):
+    """What a customer's plan refused, or would have (`asked`). The facts that were told are further attributes, by their names."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    id: UUID
+    at: datetime
+    request_id: str
+    operation: str
+    kind: str
+    feature: str | None
+    error: str
+    message: str
+
+
 class Grant(Model):
     """Quantity on top of the allowance: `used`, `remaining`, and what expired, was voided or trimmed of it."""
 

@@ -1,4 +1,4 @@
-"""Removes what nobody needs any more, a small bite at a time: holds long expired, idempotency keys past their time, sessions of pages."""
+"""Removes what nobody needs any more, a small bite at a time: holds long expired, keys and refusals past their time, sessions of pages."""
 
 import asyncio
 import logging
@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from core.clock import Clock
+from core.history.refusals import KEPT_FOR as REFUSALS_KEPT_FOR
 from core.metering.idempotency import KEPT_FOR
 from infrastructure.sql.driver.connections import Connections
 from infrastructure.sql.driver.statements import HotStatement
@@ -35,8 +36,13 @@ _KEYS: Final = HotStatement(
     ) RETURNING 1
     """
 )
-
-
+_REFUSALS: Final = HotStatement(
+    """
+    DELETE FROM refusal WHERE (customer_id, id) IN (
+        SELECT customer_id, id FROM refusal WHERE at < :before ORDER BY at LIMIT :rows FOR UPDATE SKIP LOCKED
+    ) RETURNING 1
+    """
+)
 _PORTAL_SESSIONS: Final = HotStatement(
     """
     DELETE FROM portal_session WHERE (customer_id, id) IN (
@@ -75,6 +81,7 @@ class SqlSweeper:
         due = (
             (_HOLDS, now - HOLDS_KEPT_FOR),
             (_KEYS, now - KEPT_FOR),
+            (_REFUSALS, now - REFUSALS_KEPT_FOR),
             (_PORTAL_SESSIONS, now - SESSIONS_KEPT_FOR),
             (_CONSOLE_SESSIONS, now - SESSIONS_KEPT_FOR),
         )

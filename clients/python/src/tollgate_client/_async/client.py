@@ -247,6 +247,19 @@ class AsyncTollgate:
         asked = _present(query=query, plan=plan, plan_version=plan_version, near_percent=near_percent)
         return self._pages(requests.CUSTOMERS, {}, asked)
 
+    def refusals(
+        self,
+        customer_id: str,
+        *,
+        feature: str | None = None,
+        kind: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> AsyncIterator[models.Refusal]:
+        """What the customer was refused in the last 30 days, newest first, page by page; `kind` is `refused` or `asked`."""
+        asked = _present(feature=feature, kind=kind, since=since and since.isoformat(), until=until and until.isoformat())
+        return self._pages(requests.REFUSALS, {"customer_id": customer_id}, asked)
+
     def plan_history(self, customer_id: str) -> AsyncIterator[models.Terms]:
         """What was, is and will be in force, newest first."""
         return self._pages(requests.PLAN_HISTORY, {"customer_id": customer_id}, {})
