@@ -17,6 +17,7 @@ from api.container import Container, running
 from api.frame.allowance import Allowance
 from api.frame.service import Service
 from api.pages import routes as pages
+from api.pages.console.measured import Measurements
 from api.pages.live import LiveUsage
 from api.settings import Settings
 from api.v1 import events
@@ -50,6 +51,7 @@ def create_app(container: Container) -> FastAPI:
     # and once to find the route.
     for router in (*ROUTERS, operational.router):
         app.router.routes.extend(router.routes)
+    app.state.measurements = Measurements(operational.registry)
     app.state.live_usage = LiveUsage(container.usage_watch(), container.clock())
     app.router.routes.extend(pages.ROUTES)
     return app

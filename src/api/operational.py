@@ -5,7 +5,7 @@ from typing import Final
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from api.dependencies import container_of, reader
@@ -49,11 +49,16 @@ async def readyz(request: Request) -> Response:
     return JSONResponse({"status": "ready", "waiting": waiting})
 
 
+def registry() -> CollectorRegistry:
+    """What is measured of this process, or of all server processes where there are several."""
+    if MULTIPROCESS not in os.environ:
+        return REGISTRY
+    everyone = CollectorRegistry()
+    MultiProcessCollector(everyone)  # type: ignore[no-untyped-call]
+    return everyone
+
+
 @router.get("/metrics", dependencies=[Depends(reader)], response_class=Response)
 async def metrics() -> Response:
     """Prometheus text: of this process, or of all server processes where there are several."""
-    if MULTIPROCESS not in os.environ:
-        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
-    everyone = CollectorRegistry()
-    MultiProcessCollector(everyone)  # type: ignore[no-untyped-call]
-    return Response(generate_latest(everyone), media_type=CONTENT_TYPE_LATEST)
+    return Response(generate_latest(registry()), media_type=CONTENT_TYPE_LATEST)

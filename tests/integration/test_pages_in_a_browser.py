@@ -11,7 +11,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from tests.integration.browser import browser, page_in
-from tests.integration.service import Service, new_id
+from tests.integration.service import ADMIN_KEY, Service, new_id
 from tests.integration.test_portal import HOSTILE, book
 
 __all__ = ["browser"]
@@ -128,3 +128,34 @@ def test_the_reference_of_the_api_shows_its_operations(browser: Browser, service
     with page_in(browser) as page:
         page.goto(service.address + "/docs")
         expect(page.get_by_text("/api/v1/customers/{customer_id}/usage/check")).to_be_visible(timeout=20_000)
+
+
+def test_the_console_is_walked_through(browser: Browser, service: Service, customer: str) -> None:
+    book(service, customer, 85, dimension=HOSTILE)
+    with page_in(browser, viewport={"width": 1280, "height": 900}) as page:
+        page.goto(service.address + "/console")
+        assert serious(page) == []
+        page.get_by_label("Service key").fill(ADMIN_KEY)
+        page.get_by_role("button", name="Sign in").click()
+        page.get_by_label("Id or email").fill(customer)
+        page.get_by_role("button", name="Search").click()
+        assert serious(page) == []
+        page.get_by_role("link", name=customer).click()
+        expect(page.get_by_text("85 of 100 sessions used")).to_be_visible()
+        assert serious(page) == []
+        page.locator("form[action='/console/act/grant'] input[name=quantity]").fill("40")
+        page.get_by_role("button", name="Top up").click()
+        page.get_by_role("button", name="Yes, do it").click()
+        expect(page.get_by_text(f"{customer} has 40 more of sessions.")).to_be_visible()
+        page.get_by_role("link", name="Go on").click()
+        expect(page.get_by_text("85 of 140 sessions used")).to_be_visible()
+        for section in ("Plans", "Drift", "Keys", "Now"):
+            page.get_by_role("navigation", name="Console").get_by_role("link", name=section).click()
+            assert serious(page) == []
+        expect(page.get_by_text("Decisions a second")).to_be_visible(timeout=10_000)
+        page.set_viewport_size({"width": 380, "height": 800})
+        for path in ("/console/customers", f"/console/customer?id={customer}", f"/console/records?id={customer}", "/console/keys"):
+            page.goto(service.address + path)
+            assert not overflows(page), path
+        page.get_by_role("button", name="Sign out").click()
+        expect(page.get_by_label("Service key")).to_be_visible()

@@ -114,8 +114,7 @@ class FeatureAnswer(Answer):
 async def put_plan(request: Request, key: Annotated[Key, Path()], body: PlanBody) -> Reply:
     """Publish a plan: a new version, or nothing where the content is unchanged. A published version never changes."""
     container = container_of(request)
-    draft = PlanDraft(key, body.name or key, {feature: _draft(entitlement) for feature, entitlement in body.entitlements.items()})
-    published = await container.publish_plan().execute(draft)
+    published = await container.publish_plan().execute(draft_of(key, body))
     answer = PlanAnswer.of(published.plan, await container.plan_reader().features())
     return Reply.of(answer, 201 if published.is_new else 200)
 
@@ -153,6 +152,11 @@ async def put_feature(request: Request, key: Annotated[Key, Path()], body: Featu
     chosen = (await container.plan_reader().on_outage()).get(key, OnOutage.REFUSE)
     answer = FeatureAnswer(key=feature.key, unit=feature.unit, resolution=feature.resolution, on_outage=chosen)
     return Reply.of(answer, 201 if is_new else 200)
+
+
+def draft_of(key: str, body: PlanBody) -> PlanDraft:
+    """The plan as its author wrote it, by whatever way it came."""
+    return PlanDraft(key, body.name or key, {feature: _draft(entitlement) for feature, entitlement in body.entitlements.items()})
 
 
 def _draft(body: MeteredBody | StaticBody | BooleanBody) -> EntitlementDraft:

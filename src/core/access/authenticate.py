@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Final, TypeAlias
 from uuid import UUID
 
+from core.access.console_session import ConsoleSession
 from core.access.ports import ServiceKeyReader, UserTokens
 from core.access.principal import Principal, Unauthenticated
 from core.access.service_keys import BOOTSTRAP_NAME, KEY_PREFIX, Scope, digest, key_id_of
@@ -14,6 +15,7 @@ from core.clock import Clock
 KeyUsed: TypeAlias = Callable[[UUID, datetime], None]
 """Is told which key was used, and when; it has to be quick."""
 
+_KEY_GONE: Final = "The service key is unknown, expired or revoked: ask an administrator for a new one."
 _BOOTSTRAP: Final = Principal.service(BOOTSTRAP_NAME, Scope.ADMIN)
 
 
@@ -47,11 +49,22 @@ class Authenticator:
             return await self._service(credential)
         return Principal.user(await self._user_tokens.verify(credential))
 
+    async def remember(self, session: ConsoleSession) -> Principal:
+        """Whoever has begun the session: its key has to be valid still. Raises Unauthenticated and StorageUnavailable."""
+        if session.key_id is None:
+            if any(hmac.compare_digest(known, session.key_hash) for known in self._bootstrap_digests):
+                return _BOOTSTRAP
+            raise Unauthenticated(_KEY_GONE)
+        key = (await self._service_keys.find([session.key_id])).get(session.key_id)
+        if key is None or not hmac.compare_digest(key.secret_hash, session.key_hash) or not key.is_valid(self._clock()):
+            raise Unauthenticated(_KEY_GONE)
+        return Principal.service(key.name or str(key.id), key.scope)
+
     async def _service(self, text: str) -> Principal:
         id = key_id_of(text)
         key = (await self._service_keys.find([id])).get(id) if id else None
         now = self._clock()
         if key is None or not key.matches(text, now):
-            raise Unauthenticated("The service key is unknown, expired or revoked: ask an administrator for a new one.")
+            raise Unauthenticated(_KEY_GONE)
         self._used(key.id, now)
         return Principal.service(key.name or str(key.id), key.scope)
