@@ -21,7 +21,7 @@ from api.pages.console.measured import Measurements
 from api.pages.live import LiveUsage
 from api.settings import Settings
 from api.v1 import events
-from api.v1.routers import ROUTERS
+from api.v1.routers import routers
 
 
 def create_app(container: Container) -> FastAPI:
@@ -49,7 +49,7 @@ def create_app(container: Container) -> FastAPI:
     docs.install(app, events.schemas())
     # The routes themselves and not their routers: FastAPI goes through an included router twice, once to find that it has the route,
     # and once to find the route.
-    for router in (*ROUTERS, operational.router):
+    for router in (*routers(container.settings().products), operational.router):
         app.router.routes.extend(router.routes)
     app.state.measurements = Measurements(operational.registry)
     app.state.live_usage = LiveUsage(container.usage_watch(), container.clock())

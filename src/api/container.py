@@ -99,7 +99,7 @@ from infrastructure.sql.products.conversations import SqlConversationReader
 from infrastructure.sql.products.learning import SqlLearningPlanReader
 from infrastructure.sql.products.operations import SqlOperationReader
 from infrastructure.sql.products.sessions import SqlSessionReader
-from infrastructure.sql.registry import EVIDENCE, READERS, REPOSITORIES
+from infrastructure.sql.registry import READERS, evidence_of, repositories_of
 from infrastructure.sql.upkeep.drift import SqlDriftReader
 from infrastructure.sql.upkeep.health import SqlHealth
 from infrastructure.sql.upkeep.lost_connections import LostConnections
@@ -190,7 +190,14 @@ class Container(containers.DeclarativeContainer):
     outage = providers.Singleton(Outage)
     last_known = providers.Singleton(LastKnown)
     outage_journal = providers.Singleton(outage_journal, settings, clock, new_id)
-    unit_of_work = providers.Factory(RememberingUnitOfWork, connections, plan_catalog, new_id, providers.Object(REPOSITORIES), last_known)
+    unit_of_work = providers.Factory(
+        RememberingUnitOfWork,
+        connections,
+        plan_catalog,
+        new_id,
+        providers.Singleton(repositories_of, settings.provided.products),
+        last_known,
+    )
 
     service_keys = providers.Singleton(
         remembered_keys,
@@ -265,7 +272,9 @@ class Container(containers.DeclarativeContainer):
     release_reservation = in_groups(ReleaseReservation, unit_of_work, clock)
     extend_reservation = in_groups(ExtendReservation, unit_of_work, clock)
 
-    drift_reader = providers.Singleton(SqlDriftReader, connections, plan_catalog, EVIDENCE)
+    drift_reader = providers.Singleton(
+        SqlDriftReader, connections, plan_catalog, providers.Callable(evidence_of, settings.provided.products)
+    )
     repair_usage = in_groups(RepairUsage, unit_of_work, clock)
     reconcile = providers.Factory(Reconcile, drift_reader, account_reader, repair_usage)
     sweeper = providers.Singleton(SqlSweeper, connections, clock)
@@ -302,7 +311,8 @@ class Container(containers.DeclarativeContainer):
 @asynccontextmanager
 async def running(container: Container) -> AsyncIterator[None]:
     """A process from start to end: what was accepted is carried out before the connections are closed."""
-    container.uploads().sweep(TEMPORARY_FILES_KEPT_FOR)
+    if takes_uploads(container):
+        container.uploads().sweep(TEMPORARY_FILES_KEPT_FOR)
     await container.recovery().learn()
     runners = (container.sweeper(), container.key_uses(), container.refusals(), container.lost_connections(), container.recovery())
     beside = [asyncio.create_task(runner.run()) for runner in runners]
@@ -316,6 +326,11 @@ async def running(container: Container) -> AsyncIterator[None]:
         await container.refusals().write()
         container.outage_journal().close()
         await closed(container)
+
+
+def takes_uploads(container: Container) -> bool:
+    """Files are a part of coaching sessions."""
+    return "sessions" in container.settings().products
 
 
 async def drained(container: Container) -> None:

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from core.products import PRODUCTS
+
 SECRET_BYTES_MIN: Final = 32
 
 
@@ -32,6 +34,15 @@ def _origin(text: str) -> str:
 
 
 Origin = Annotated[str, AfterValidator(_origin)]
+
+
+def _product(name: str) -> str:
+    if name not in PRODUCTS:
+        raise ValueError(f"there is no product {name!r}: some of {', '.join(PRODUCTS)}, or none")
+    return name
+
+
+Product = Annotated[str, AfterValidator(_product)]
 
 
 class Settings(BaseSettings):
@@ -72,6 +83,9 @@ class Settings(BaseSettings):
     cors_origins: Annotated[tuple[Origin, ...], NoDecode] = Field(
         (), description="separated by commas: the origins of web pages that may call with user tokens, and upload"
     )
+    products: Annotated[tuple[Product, ...], NoDecode] = Field(
+        PRODUCTS, description="separated by commas, or none: the reference products that are served, and have tables; absent: all"
+    )
     portal_css: Path | None = Field(None, description="a style sheet that comes after the usage page's own: sets its variables")
     portal_logo: Path | None = Field(None, description="a picture at the head of the usage page: PNG or SVG")
     upload_secret: Secret | None = Field(None, description="signs upload URLs; absent: one that is kept in the data directory")
@@ -85,6 +99,14 @@ class Settings(BaseSettings):
     @classmethod
     def _separated(cls, value: Any) -> Any:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("products", mode="before")
+    @classmethod
+    def _named(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        names = [part.strip() for part in value.split(",") if part.strip()]
+        return () if names == ["none"] else tuple(dict.fromkeys(names)) or PRODUCTS
 
     @field_validator("public_url")
     @classmethod

@@ -9,6 +9,9 @@ from core.operations.features import AI_COST, AI_RUNS
 from core.plans.options import Option
 from core.sessions.features import MAX_FILE_SIZE_MB, MINUTES, SESSIONS
 
+PRODUCTS: Final = ("sessions", "learning", "operations", "conversations")
+"""Their names, by which they are switched on and off. What they declare below is known either way: a plan means the same everywhere."""
+
 BUILT_IN: Final = (SESSIONS, MINUTES, PRACTICE_SESSIONS, ASSESSMENTS, AI_RUNS, AI_COST, CONVERSATIONS)
 """The metered features that need no declaration."""
 

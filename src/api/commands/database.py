@@ -14,11 +14,17 @@ from api.settings import Settings
 from core.errors import SchemaNewer
 from infrastructure.embedded.data_directory import DataDirectory, DataDirectoryError
 from infrastructure.embedded.postgres import EmbeddedPostgres, EmbeddedPostgresError
+from infrastructure.sql.registry import tables_of
 from infrastructure.sql.upkeep.migrate import Standing, standing, upgrade
 
 NOTHING_HERE = "Nothing here: set TOLLGATE_DATABASE_URL or pass --data-dir. (No service has kept its data in {}.)"
 UPGRADE = "run 'tollgate db upgrade'"
 NEWER = SchemaNewer.message
+_HAS = {
+    Standing.EMPTY: "has no schema of Tollgate's",
+    Standing.BEHIND: "has an older schema",
+    Standing.LACKING: "has no tables yet of a product that is switched on by TOLLGATE_PRODUCTS",
+}
 
 
 @contextmanager
@@ -63,15 +69,16 @@ def with_database(settings: Settings, url: str) -> Settings:
 async def migrated(settings: Settings) -> None:
     """Brings the database up to date. Raises CommandFailed where it is out of reach, or newer than this release."""
     async with engine_for(settings) as engine, reached(settings):
-        if await standing(engine) is Standing.NEWER:
+        products = tables_of(settings.products)
+        if await standing(engine, products) is Standing.NEWER:
             raise CommandFailed(NEWER)
-        await upgrade(engine)
+        await upgrade(engine, products=products)
 
 
 async def stands(settings: Settings) -> Standing:
     """How the database's schema compares with this release. Raises CommandFailed where it is out of reach."""
     async with engine_for(settings) as engine, reached(settings):
-        return await standing(engine)
+        return await standing(engine, tables_of(settings.products))
 
 
 def require_current(found: Standing) -> None:
@@ -79,8 +86,7 @@ def require_current(found: Standing) -> None:
     if found is Standing.NEWER:
         raise CommandFailed(NEWER)
     if found is not Standing.CURRENT:
-        has = "has no schema of Tollgate's" if found is Standing.EMPTY else "has an older schema"
-        raise CommandFailed(f"The database {has}: {UPGRADE}.")
+        raise CommandFailed(f"The database {_HAS[found]}: {UPGRADE}.")
 
 
 @asynccontextmanager

@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from types import FrameType
 from typing import Final
+from urllib.parse import quote
 
 import uvicorn
 from jwt import PyJWTError
@@ -19,7 +20,7 @@ from uvicorn.supervisors import Multiprocess
 
 from api.commands import CommandFailed, database, demo_data, plans, pooling
 from api.commands.tokens import sign
-from api.container import Container
+from api.container import Container, takes_uploads
 from api.operational import MULTIPROCESS
 from api.server.bounds import Bounds, connections_within, raise_descriptors
 from api.server.front import Front
@@ -162,7 +163,8 @@ def _require_usable(container: Container) -> None:
     except (PyJWTError, ValueError) as error:
         raise CommandFailed(f"TOLLGATE_JWT_SECRET or TOLLGATE_JWKS_URL cannot be used: {error}") from error
     try:
-        container.uploads()
+        if takes_uploads(container):
+            container.uploads()
     except OSError as error:
         raise CommandFailed(f"Uploads cannot be kept in {container.settings().data_dir}: {error}") from error
 
@@ -200,13 +202,17 @@ def _banner(settings: Settings, listener: socket.socket, options: Options, *, sh
     if options.example_customer:
         lines.append(f"  customer    {options.example_customer}, on the plan '{EXAMPLE_PLAN}' if it is new")
         token = sign(settings, options.example_customer, EXAMPLE_TOKEN_SECONDS)
-        lines += [f"  user token  {token}", "", "Create a coaching session:", "", _curl(address, token), ""]
+        lines += [f"  user token  {token}", "", *_example(settings, options.example_customer, address, token), ""]
     return "\n".join([*lines, "Ctrl-C stops it.", ""])
 
 
-def _curl(address: str, token: str) -> str:
+def _example(settings: Settings, customer: str, address: str, token: str) -> list[str]:
+    authorized = f"-H 'Authorization: Bearer {token}'"
+    if "sessions" not in settings.products:
+        return ["See what it may use:", "", f"curl {address}/api/v1/customers/{quote(customer, safe='')}/usage {authorized}"]
     body = '{"title": "Weekly coaching", "language": "en-US", "stt_provider": "auto"}'
-    return f"curl -X POST {address}/api/v1/sessions -H 'Authorization: Bearer {token}' -H 'Content-Type: application/json' -d '{body}'"
+    request = f"curl -X POST {address}/api/v1/sessions {authorized} -H 'Content-Type: application/json' -d '{body}'"
+    return ["Create a coaching session:", "", request]
 
 
 def _front(settings: Settings, say: Callable[[str], None]) -> Front:

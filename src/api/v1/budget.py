@@ -2,7 +2,7 @@
 
 import re
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request
 from pydantic import BeforeValidator, Field, WithJsonSchema
@@ -17,6 +17,8 @@ from api.wire import Answer, Number, QueryInteger, money, number
 from core.metering.balance import Balance
 from core.operations.budget import FeatureSpend
 from core.operations.features import AI_COST, AI_RUNS
+
+PRODUCT: Final = "operations"
 
 router = APIRouter(prefix="/api/v1/budget", tags=["AI operations"], route_class=FrameRoute)
 

@@ -25,6 +25,8 @@ from core.conversations.ports import ConversationKey
 from core.conversations.record_message import Recorded, RecordMessageCommand
 from core.text import mended_prose
 
+PRODUCT: Final = "conversations"
+
 router = APIRouter(prefix="/api/v1", tags=["conversations"], route_class=FrameRoute)
 
 _LOST_PLUS: Final = re.compile(r"\A (?=\d+\Z)")

@@ -1,6 +1,6 @@
 """/api/v1/learning-plans, /practice-sessions, /assessments and /subscription-status: practice, held to a plan."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Path, Request
 
@@ -32,6 +32,8 @@ from core.learning.practice_session import Practice
 from core.learning.save_practice_session import SavedPractice, SavePracticeSessionCommand
 from core.learning.start_practice_session import StartedPractice, StartPracticeSessionCommand
 from core.learning.take_assessment import TakeAssessmentCommand, TakenAssessment
+
+PRODUCT: Final = "learning"
 
 router = APIRouter(prefix="/api/v1", tags=["learning plans"], route_class=FrameRoute)
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Final
 from urllib.parse import quote
 
 from fastapi import APIRouter, Path, Query, Request
@@ -40,6 +40,8 @@ from core.operations.operation import Operation, OperationStatus
 from core.operations.ports import STEPS_SHOWN_MAX, OperationKey, WholeOperation
 from core.operations.start_operation import StartOperationCommand
 from core.operations.step import Step
+
+PRODUCT: Final = "operations"
 
 router = APIRouter(prefix="/api/v1/operations", tags=["AI operations"], route_class=FrameRoute)
 

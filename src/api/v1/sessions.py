@@ -1,7 +1,7 @@
 """/api/v1/sessions: coaching sessions."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Request
@@ -22,6 +22,8 @@ from core.sessions.fail_session import FailSessionCommand
 from core.sessions.request_upload import RequestUploadCommand
 from core.sessions.session import Session, SessionKey, SessionNotFound, SessionStatus, SttProvider
 from core.sessions.uploads import UploadTarget
+
+PRODUCT: Final = "sessions"
 
 router = APIRouter(prefix="/api/v1/sessions", tags=["coaching sessions"], route_class=FrameRoute)
 

@@ -1,7 +1,7 @@
 """/api/v1/uploads: where signed upload URLs lead when files are kept on local disk."""
 
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Path, Request, Response
 from starlette.requests import ClientDisconnect
@@ -11,6 +11,8 @@ from api.docs import refusals
 from api.frame.body import STREAMED_BYTES_MAX
 from api.frame.route import FrameRoute
 from core.sessions.uploads import UploadInterrupted
+
+PRODUCT: Final = "sessions"
 
 router = APIRouter(prefix="/api/v1/uploads", tags=["coaching sessions"], route_class=FrameRoute)
 

@@ -3,7 +3,7 @@
 A product of your own is a line of it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ from infrastructure.sql.engine.service_keys import SqlServiceKeys
 from infrastructure.sql.engine.terms import SqlTermsChanges
 from infrastructure.sql.products import conversations, learning, operations, sessions
 from infrastructure.sql.upkeep.drift import SqlMissing, missing_sql
+from infrastructure.sql.upkeep.migrate import ProductTables
 
 STORED: Final = (
     Stored(
@@ -40,23 +41,47 @@ STORED: Final = (
             "outbox": SqlOutbox,
         }
     ),
-    sessions.STORED,
-    learning.STORED,
-    operations.STORED,
-    conversations.STORED,
 )
+"""What is always there: the engine's, and that of products of your own."""
+
+PRODUCTS: Final[Mapping[str, Stored]] = {
+    "sessions": sessions.STORED,
+    "learning": learning.STORED,
+    "operations": operations.STORED,
+    "conversations": conversations.STORED,
+}
+"""The reference products, which can be switched off."""
 
 OWNED: Final[tuple[OwnedKind[Any], ...]] = ()
 """Kinds of things that are kept just as they are."""
 
-EVIDENCE: Final = tuple(
-    evidence for evidence in (*(stored.evidence for stored in STORED), *(owned.evidence for owned in OWNED)) if evidence is not None
-)
-
-REPOSITORIES: Final[Mapping[str | type[Any], Callable[[Journal, Driver], Written]]] = {
-    **{name: repository for stored in STORED for name, repository in stored.repositories.items()},
-    **{owned.kind: owned.repository for owned in OWNED},
-    "missing": partial(SqlMissing, missing_sql(EVIDENCE)),
-}
-
 READERS: Final[Mapping[type[Any], Callable[[Connections], OwnedReader[Any]]]] = {owned.kind: owned.reader for owned in OWNED}
+
+
+def evidence_of(products: Collection[str]) -> tuple[str, ...]:
+    """What shows usage where these reference products are switched on."""
+    stored = [*STORED, *(PRODUCTS[name] for name in products)]
+    return tuple(
+        evidence for evidence in (*(each.evidence for each in stored), *(owned.evidence for owned in OWNED)) if evidence is not None
+    )
+
+
+def repositories_of(products: Collection[str]) -> Mapping[str | type[Any], Callable[[Journal, Driver], Written]]:
+    """A unit of work's repositories, where these reference products are switched on."""
+    stored = [*STORED, *(PRODUCTS[name] for name in products)]
+    return {
+        **{name: repository for each in stored for name, repository in each.repositories.items()},
+        **{owned.kind: owned.repository for owned in OWNED},
+        "missing": partial(SqlMissing, missing_sql(evidence_of(products))),
+    }
+
+
+def tables_of(products: Collection[str]) -> ProductTables:
+    """Those of the reference products that are switched on, and those of the others."""
+    on = [table for name, stored in PRODUCTS.items() if name in products for table in stored.tables]
+    off = [table for name, stored in PRODUCTS.items() if name not in products for table in stored.tables]
+    return ProductTables(tuple(on), tuple(off))
+
+
+REPOSITORIES: Final = repositories_of(PRODUCTS)
+"""With all reference products."""

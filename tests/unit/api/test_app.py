@@ -11,7 +11,8 @@ from api.app import create_app, telemetry
 from api.container import Container
 from api.settings import Settings
 from api.v1 import conversations, usage
-from api.v1.routers import ROUTERS
+from api.v1.routers import routers
+from core.products import PRODUCTS
 
 
 def test_the_openapi_document_has_every_schema_that_it_refers_to(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,8 +28,16 @@ def test_the_openapi_document_has_every_schema_that_it_refers_to(monkeypatch: py
 
 def test_every_module_of_the_api_that_has_a_router_is_in_the_list_of_routers() -> None:
     declared = [path for path in Path(api.v1.__path__[0]).glob("*.py") if "\nrouter = APIRouter(" in path.read_text()]
-    assert len(ROUTERS) == len({id(router) for router in ROUTERS}) == len(declared) > 10
-    assert {conversations.router.prefix, usage.router.prefix} <= {router.prefix for router in ROUTERS}
+    found = list(routers(PRODUCTS))
+    assert len(found) == len({id(router) for router in found}) == len(declared) > 10
+    assert {conversations.router.prefix, usage.router.prefix} <= {router.prefix for router in found}
+
+
+def test_each_product_that_can_be_named_has_rooms_of_its_own() -> None:
+    engines = {id(router) for router in routers(())}
+    rooms = [{id(router) for router in routers((name,))} - engines for name in PRODUCTS]
+    assert all(rooms)
+    assert sum(map(len, rooms)) == len(set().union(*rooms)) == len(list(routers(PRODUCTS))) - len(engines)
 
 
 @pytest.mark.parametrize(

@@ -35,13 +35,13 @@ class _Field(NamedTuple):
     nullable: bool
 
 
-def table_of(kind: type[Any], name: str, *more: SchemaItem, within: MetaData = metadata) -> Table:
+def table_of(kind: type[Any], name: str, *more: SchemaItem, within: MetaData = metadata, **options: Any) -> Table:
     """A table with a column for each field of a dataclass or a named tuple, under the customer's id and the thing's own.
 
-    `more`: indexes and further constraints. Raises TypeError where a field has a type that no column has.
+    `more`: indexes and further constraints; `options`: as of a Table. Raises TypeError where a field has a type that no column has.
     """
     columns = [Column(field, _column_type(kind, field, found.kind), nullable=found.nullable) for field, found in _fields(kind).items()]
-    return Table(name, within, *columns, PrimaryKeyConstraint("customer_id", "id"), *more)
+    return Table(name, within, *columns, PrimaryKeyConstraint("customer_id", "id"), *more, **options)
 
 
 def from_row(kind: Callable[..., V]) -> Callable[[Record], V]:

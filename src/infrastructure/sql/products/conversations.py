@@ -30,6 +30,7 @@ conversation: Final = table_of(
         *("customer_id", text("started_at DESC"), text("id DESC")),
         postgresql_where=text("merged_into IS NULL"),
     ),
+    postgresql_with={"fillfactor": 70, "autovacuum_vacuum_scale_factor": 0.02, "autovacuum_vacuum_threshold": 1000},
 )
 
 message: Final = Table(
@@ -52,6 +53,7 @@ message: Final = Table(
     Column("remaining", BigInteger),
     Column("over_limit", Boolean, nullable=False),
     PrimaryKeyConstraint("customer_id", "id"),
+    postgresql_with={"autovacuum_vacuum_insert_scale_factor": 0.05},
 )
 """From `conversation_id` on: the receipt, as it was when the message was counted."""
 
@@ -183,7 +185,7 @@ class SqlMessages(SqlRepository[MessageKey, Message], Messages):
     rows = MESSAGES
 
 
-STORED: Final = Stored({"conversations": SqlConversations, "messages": SqlMessages}, EVIDENCE)
+STORED: Final = Stored({"conversations": SqlConversations, "messages": SqlMessages}, EVIDENCE, (conversation, message))
 
 
 class SqlConversationReader(SqlReader[ConversationKey, Conversation], ConversationReader):

@@ -161,7 +161,9 @@ class SqlAssessments(SqlRepository[LearnerKey, Assessment], Assessments):
 
 
 STORED: Final = Stored(
-    {"learning_plans": SqlLearningPlans, "practice_sessions": SqlPracticeSessions, "assessments": SqlAssessments}, EVIDENCE
+    {"learning_plans": SqlLearningPlans, "practice_sessions": SqlPracticeSessions, "assessments": SqlAssessments},
+    EVIDENCE,
+    (learning_plan, practice_session, assessment),
 )
 
 

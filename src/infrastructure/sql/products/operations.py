@@ -50,6 +50,7 @@ ai_operation: Final = Table(
     Column("closing_cost", BigInteger, nullable=False, server_default=text("0")),
     PrimaryKeyConstraint("customer_id", "id"),
     Index("ix_ai_operation_newest", "customer_id", "status", text("created_at DESC"), text("id DESC")),
+    postgresql_with={"fillfactor": 80},
 )
 
 ai_operation_step: Final = Table(
@@ -241,7 +242,7 @@ class SqlSteps(SqlRepository[StepKey, Step], Steps):
         return [_to_step(row) for row in await _STEPS_OF.fetch(self._driver, parameters)]
 
 
-STORED: Final = Stored({"operations": SqlOperations, "steps": SqlSteps}, EVIDENCE)
+STORED: Final = Stored({"operations": SqlOperations, "steps": SqlSteps}, EVIDENCE, (ai_operation, ai_operation_step))
 
 
 class SqlOperationReader(SqlReader[OperationKey, Operation], OperationReader):

@@ -88,7 +88,7 @@ class SqlSessions(SqlRepository[SessionKey, Session], Sessions):
     rows = SESSIONS
 
 
-STORED: Final = Stored({"sessions": SqlSessions}, EVIDENCE)
+STORED: Final = Stored({"sessions": SqlSessions}, EVIDENCE, (coaching_session,))
 
 
 class SqlSessionReader(SqlReader[SessionKey, Session], SessionReader):

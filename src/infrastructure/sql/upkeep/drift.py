@@ -46,6 +46,13 @@ _ELSEWHERE: Final = """(
 """Where the ledger has something left of what was booked for a thing at another instant than the one that is shown."""
 
 
+_NO_EVIDENCE: Final = """
+    SELECT NULL AS customer_id, NULL AS feature, NULL AS source, NULL AS reference, CAST(NULL AS bigint) AS quantity,
+        CAST(NULL AS timestamptz) AS occurred_at, CAST(NULL AS text) AS dimension
+    WHERE false
+"""
+
+
 def missing_sql(evidence: Sequence[str]) -> HotStatement:
     """What the evidence shows and the ledger does not, for some customers, each customer's in the order in which it occurred.
 
@@ -79,7 +86,7 @@ def missing_sql(evidence: Sequence[str]) -> HotStatement:
                 CASE WHEN booked.quantity > shown.quantity THEN coalesce({_ELSEWHERE}, shown.occurred_at) ELSE shown.occurred_at END
                     AS occurred_at,
                 shown.dimension
-            FROM ({" UNION ALL ".join(evidence)}) AS shown
+            FROM ({" UNION ALL ".join(evidence) or _NO_EVIDENCE}) AS shown
             LEFT JOIN booked USING (customer_id, feature, source, reference)
             WHERE shown.customer_id = ANY(CAST(:customer_ids AS text[]))
         ) AS missing
