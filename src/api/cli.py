@@ -4,7 +4,8 @@ import asyncio
 import json
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
+from decimal import Decimal, InvalidOperation
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn, TypeVar
@@ -293,6 +294,24 @@ def reconcile(
         raise typer.Exit(1)
 
 
+@app.command()
+def explain(
+    customer: Annotated[str, typer.Argument(help="The customer's id.")],
+    feature: Annotated[str, typer.Argument(help="The feature's key.")],
+    at: Annotated[str | None, typer.Option(help="An instant, such as 2026-11-27T10:32:00Z; absent: now.")] = None,
+    quantity: Annotated[str | None, typer.Option(help="How much is asked for, in the feature's unit; absent: the smallest amount.")] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Explain why usage is admitted or refused, or was: the limit's parts, what was used, who holds what. Changes nothing.
+
+    Example: tollgate explain acme sessions --at 2026-11-27T10:32:00Z
+    """
+    from api.commands.explain import explain as tell
+
+    instant, amount = _instant(at), _amount(quantity)
+    _with_container(data_dir, lambda container: tell(container, customer, feature, amount, instant, out))
+
+
 @db.command("upgrade")
 def upgrade_database(data_dir: DataDir = None) -> None:
     """Bring the database's schema up to date: the one of TOLLGATE_DATABASE_URL, or of the data directory. Example: tollgate db upgrade"""
@@ -345,6 +364,24 @@ def _fail(message: str, status: int = 1) -> NoReturn:
 def _show_once(created: "CreatedKey", *, as_json: bool) -> None:
     print(json.dumps({"id": str(created.key.id), "key": created.text}) if as_json else created.text)
     print("Keep it: it is not shown again.", file=sys.stderr)
+
+
+def _instant(text: str | None) -> datetime | None:
+    from pydantic import TypeAdapter
+
+    from api.wire import Instant
+
+    try:
+        return None if text is None else TypeAdapter(Instant).validate_python(text)
+    except ValidationError as error:
+        raise CommandFailed(f"--at: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from error
+
+
+def _amount(text: str | None) -> Decimal | None:
+    try:
+        return None if text is None else Decimal(text)
+    except InvalidOperation as error:
+        raise CommandFailed(f"--quantity: a number is expected, and not {text!r}") from error
 
 
 def _say(text: str) -> None:

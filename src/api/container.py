@@ -25,6 +25,7 @@ from core.customers.override_limit import EndOverride, OverrideLimit
 from core.customers.put_addon import PutAddon
 from core.customers.put_customer import ChangeCustomer, PutCustomer
 from core.customers.schedule_plan import CallOffPlan, SchedulePlan
+from core.history.explain_usage import ExplainUsage
 from core.history.read_history import ReadHistory
 from core.learning.abandon_practice_session import AbandonPracticeSession
 from core.learning.create_learning_plan import CreateLearningPlan
@@ -90,6 +91,7 @@ from infrastructure.sql.engine.remembering import RememberingUnitOfWork
 from infrastructure.sql.engine.reservations import SqlReservationReader
 from infrastructure.sql.engine.service_keys import SqlServiceKeyReader
 from infrastructure.sql.engine.terms import SqlTermsReader
+from infrastructure.sql.history.facts import SqlUsageFacts
 from infrastructure.sql.history.refusals import SqlRefusals
 from infrastructure.sql.history.sums import SqlUsageSums
 from infrastructure.sql.pages.console_sessions import SqlConsoleSessions
@@ -246,6 +248,8 @@ class Container(containers.DeclarativeContainer):
     refusals = providers.Singleton(SqlRefusals, connections, clock, new_id)
     usage_sums = providers.Singleton(SqlUsageSums, connections)
     read_history = providers.Factory(ReadHistory, terms_reader, plan_reader, usage_sums, clock)
+    usage_facts = providers.Singleton(SqlUsageFacts, connections)
+    explain_usage = providers.Factory(ExplainUsage, account_reader, past_accounts, terms_reader, plan_reader, usage_facts, clock)
     check_usage = providers.Factory(CheckUsage, account_reader, clock)
     consume_usage = providers.Singleton(
         AdmitOnOutage,

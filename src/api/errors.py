@@ -33,7 +33,7 @@ from core.learning.assessment import AssessmentConflict
 from core.learning.learning_plan import LearningPlanNotFound
 from core.learning.practice_session import PracticeSessionConflict, PracticeSessionNotFound, PracticeSessionSaved
 from core.metering.account import CustomerNotFound, NotYetACustomer
-from core.metering.balance import Balance, FeatureNotInPlan, FeatureNotMetered, LimitExceeded
+from core.metering.balance import Balance, FeatureNotInPlan, FeatureNotMetered, LimitExceeded, held_until
 from core.metering.check_usage import GrantExceeded
 from core.metering.event_types import InvalidEvent
 from core.metering.grants import GrantEnded, GrantNotFound, GrantReferenceTaken, InvalidGrant
@@ -150,9 +150,9 @@ class LimitTold:
     used: str = "used"
     retry_after: bool = False
 
-    def sentence(self, balance: Balance) -> str:
+    def sentence(self, balance: Balance, at: datetime) -> str:
         limit, used, held = (self.shown(balance.feature.units(parts)) for parts in (balance.limit or 0, balance.used, balance.held))
-        return f"{self.message}: {limit}" + (f" ({self.used} {used}, set aside {held})" if balance.held else "")
+        return f"{self.message}: {limit}" + (f" ({self.used} {used}, set aside {held}{held_until(balance, at)})" if balance.held else "")
 
 
 LIMITS: Final[Mapping[str, LimitTold]] = {
@@ -214,7 +214,7 @@ def told(error: DomainError) -> Refusal:
     entry = TABLE[type(error)]
     status, code, headers, message = entry.status, code_of(error), dict(entry.headers), message_of(error)
     if isinstance(error, LimitExceeded) and (limit := LIMITS.get(error.feature)):
-        status, message = limit.status, limit.sentence(error.balance)
+        status, message = limit.status, limit.sentence(error.balance, error.at)
         if limit.retry_after and (resets_at := error.balance.period.resets_at):
             headers["Retry-After"] = str(max(1, math.ceil((resets_at - error.at).total_seconds())))
     facts = {name: _wire(fact) for name, fact in error.facts().items()}

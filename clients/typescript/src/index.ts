@@ -11,6 +11,7 @@ export type { components, paths } from "./schema.js";
 type Schemas = components["schemas"];
 export type Consumed = Schemas["UsageAnswer"];
 export type Checked = Schemas["CheckAnswer"];
+export type Explained = Schemas["ExplainAnswer"];
 export type Status = Schemas["StatusAnswer"];
 export type Reservation = Schemas["ReservationAnswer"];
 
@@ -97,6 +98,14 @@ export class Tollgate {
     const body = { usage: amounts(usage), mode: "enforce" as const };
     return this.#call(undefined, (headers, signal) =>
       this.api.POST("/api/v1/customers/{customer_id}/usage/check", { params: { path: { customer_id: customerId } }, body, headers, signal }),
+    );
+  }
+
+  /** Why usage would be admitted or refused, or was at that instant: where each limit comes from, what is used and held, in a sentence. */
+  async explain(customerId: string, usage: Usage, at?: Date): Promise<Explained> {
+    const body = { usage: amounts(usage), ...(at === undefined ? {} : { at: at.toISOString() }) };
+    return this.#call(undefined, (headers, signal) =>
+      this.api.POST("/api/v1/customers/{customer_id}/usage/explain", { params: { path: { customer_id: customerId } }, body, headers, signal }),
     );
   }
 

@@ -199,6 +199,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/customers/{customer_id}/usage/explain": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Explain Usage
+         * @description Why this would be admitted or refused, now or at an instant. Books nothing.
+         *
+         *     Of a past instant it is decided by what was known then. Of a hold that has ended since, all that was asked for counts: what had been
+         *     drawn from it by then is not kept.
+         */
+        post: operations["explain_usage_api_v1_customers__customer_id__usage_explain_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/customers/{customer_id}/grants": {
         parameters: {
             query?: never;
@@ -1991,6 +2014,63 @@ export interface components {
             rejected: components["schemas"]["Rejected"][];
         };
         /**
+         * ExplainAnswer
+         * @description Whether it is, or was, admitted; if not, why (an error code) and by which feature; and each feature taken to pieces.
+         */
+        ExplainAnswer: {
+            /** Allowed */
+            allowed: boolean;
+            /** Reason */
+            reason: string | null;
+            /** Binding */
+            binding: string | null;
+            /** Features */
+            features: {
+                [key: string]: components["schemas"]["ExplanationAnswer"];
+            };
+        };
+        /**
+         * ExplainBody
+         * @description The decision to explain: so much usage, of one or several features together.
+         */
+        ExplainBody: {
+            /** Usage */
+            usage: components["schemas"]["AmountBody"][];
+            /**
+             * At
+             * @description the decision as it was, or will be, at that instant; null: now
+             */
+            at?: string | null;
+        };
+        /**
+         * ExplanationAnswer
+         * @description One feature: where its limit comes from, what was used, what is held, and a sentence that says so.
+         */
+        ExplanationAnswer: {
+            /**
+             * Sentence
+             * @example 30 of 30 sessions are used or set aside: 28 used, 2 held by running operations until 11:05 UTC.
+             */
+            sentence: string;
+            period: components["schemas"]["PeriodBody"] | null;
+            /**
+             * Limit
+             * @description what the limit is the sum of
+             */
+            limit: components["schemas"]["LimitSourceAnswer"][];
+            used: components["schemas"]["UsedAnswer"];
+            /**
+             * Holds
+             * @description how many reservations hold something
+             */
+            holds: number;
+            /**
+             * Held
+             * @description the largest of them, at most 50
+             */
+            held: components["schemas"]["HoldingAnswer"][];
+        };
+        /**
          * Extends
          * @description Which messages move the end of an open window: those from the counterparty only, or those in either direction.
          * @enum {string}
@@ -2339,6 +2419,23 @@ export interface components {
             items: components["schemas"]["BucketAnswer"][];
         };
         /**
+         * HoldingAnswer
+         * @description What one reservation sets aside, until when.
+         */
+        HoldingAnswer: {
+            /** Reservation Id */
+            reservation_id: string;
+            /** Quantity */
+            quantity: number;
+            /**
+             * Expires At
+             * Format: date-time
+             */
+            expires_at: string;
+            /** Reference */
+            reference: string | null;
+        };
+        /**
          * Interval
          * @description The step of a billing cycle.
          * @enum {string}
@@ -2381,6 +2478,34 @@ export interface components {
             items: components["schemas"]["KeyAnswer"][];
             /** Next Cursor */
             next_cursor?: null;
+        };
+        /**
+         * LargeRecordAnswer
+         * @description A ledger entry; `corrects` is the id of the one that it corrects.
+         */
+        LargeRecordAnswer: {
+            /** Id */
+            id: string;
+            /** Quantity */
+            quantity: number;
+            /**
+             * Occurred At
+             * Format: date-time
+             */
+            occurred_at: string;
+            /**
+             * Recorded At
+             * Format: date-time
+             */
+            recorded_at: string;
+            /** Reference */
+            reference: string | null;
+            /** Dimension */
+            dimension: string | null;
+            /** Corrects */
+            corrects: string | null;
+            /** Reason */
+            reason: string | null;
         };
         /**
          * LearningLimits
@@ -2473,6 +2598,23 @@ export interface components {
             event_id: string | null;
             /** Dimension */
             dimension: string | null;
+        };
+        /**
+         * LimitSourceAnswer
+         * @description A part of what may be used in all.
+         */
+        LimitSourceAnswer: {
+            source: components["schemas"]["SourceKind"];
+            /**
+             * Id
+             * @description the plan's or add-on's key, the grant's id, or that of the override's entry in the plan history
+             */
+            id: string | null;
+            /**
+             * Quantity
+             * @description null: unlimited
+             */
+            quantity: number | null;
         };
         /**
          * ListedReservation
@@ -3381,6 +3523,12 @@ export interface components {
             used: number;
         };
         /**
+         * SourceKind
+         * @description Where a part of a limit comes from.
+         * @enum {string}
+         */
+        SourceKind: "plan" | "override" | "addon" | "rollover" | "grant";
+        /**
          * SpendAnswer
          * @description What one feature contributes; null is usage that was booked without one. Beyond 100, the smallest are added up as `other`.
          */
@@ -3601,6 +3749,37 @@ export interface components {
              * @description your own reference, shown in the ledger
              */
             reference?: string | null;
+        };
+        /**
+         * UsedAnswer
+         * @description What was used in the period, by the ledger.
+         */
+        UsedAnswer: {
+            /**
+             * Quantity
+             * @description what all entries add up to
+             */
+            quantity: number;
+            /**
+             * Records
+             * @description how many entries there are, corrections included
+             */
+            records: number;
+            /**
+             * Corrections
+             * @description how many of them are corrections
+             */
+            corrections: number;
+            /**
+             * Corrected
+             * @description what the corrections add up to
+             */
+            corrected: number;
+            /**
+             * Largest
+             * @description the entries that moved the sum the most, at most 5
+             */
+            largest: components["schemas"]["LargeRecordAnswer"][];
         };
         /** ValidationError */
         ValidationError: {
@@ -4687,6 +4866,108 @@ export interface operations {
                 };
             };
             /** @description `idempotency_key_reused` */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"] | components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description `identity_provider_unavailable`, `overloaded`, `storage_unavailable` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    explain_usage_api_v1_customers__customer_id__usage_explain_post: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A repeat with the same key and input gets the stored answer, with the header Idempotency-Replayed: true. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description the customer's id, chosen by you */
+                customer_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ExplainBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExplainAnswer"];
+                };
+            };
+            /** @description `bad_request` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `unauthenticated` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `forbidden` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `customer_not_found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `request_too_large` */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `unsupported_media_type` */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `idempotency_key_reused`, `invalid_quantity`, `not_yet_a_customer` */
             422: {
                 headers: {
                     [name: string]: unknown;

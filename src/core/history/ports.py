@@ -6,7 +6,9 @@ from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import NamedTuple
 
+from core.history.explanation import Facts
 from core.metering.ledger import Share
+from core.plans.periods import Period
 
 
 class Granted(NamedTuple):
@@ -41,4 +43,17 @@ class UsageSums(ABC):
 
         `now` stands for the end of an interval that has not ended, where it matters what grants have left.
         All of it is of one moment: what is committed before the question is in it, corrections and late records included.
+        """
+
+
+class UsageFacts(ABC):
+    """What a decision was made of: ledger entries, holds, and what was burnt of grants."""
+
+    @abstractmethod
+    async def read(self, customer_id: str, periods: Mapping[str, Period], at: datetime, *, as_known_then: bool) -> Mapping[str, Facts]:
+        """By feature, what had occurred within its period by `at`, the instant included, and what was held then: all of one moment.
+
+        `as_known_then` leaves out what was recorded later, and holds that were made later or had ended by then; otherwise `at` is now,
+        and entries that are dated ahead count too. Of a hold that has ended since, all that was asked for counts: what had been drawn
+        from it by then is not kept. Grants are listed whether anything was burnt of them or not, in the order of their ids.
         """

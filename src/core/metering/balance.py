@@ -1,7 +1,7 @@
 """How much of a feature: as callers write it, as it is counted, where it stands against its limit, and how it is refused."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -31,7 +31,8 @@ class Usage(NamedTuple):
 class Balance(NamedTuple):
     """One metered feature's limit and usage in the period that contains now. All amounts in smallest parts.
 
-    `limit` is what may be used in all. `funds` are there where grants are, or were; `held_until` is when the last hold ends, for them.
+    `limit` is what may be used in all. `funds` are there where grants are, or were; `held_until` is when the last hold ends,
+    as far as is known.
     """
 
     feature: Feature
@@ -87,7 +88,8 @@ class Balance(NamedTuple):
         """With so much usage, and held, more. Beside grants usage only grows here: what is taken back goes through the books."""
         feature, limit, hard, period, used_before, held_before, funds, held_until = self
         if funds is None:
-            return Balance(feature, limit, hard, period, used_before + used, held_before + held)
+            held += held_before
+            return Balance(feature, limit, hard, period, used_before + used, held, None, held_until if held else None)
         return Balance(feature, limit, hard, period, used_before + used, held_before + held, funds.burn(used), held_until)
 
     def standing(self, used: int, funds: Funds) -> "Balance":
@@ -96,13 +98,19 @@ class Balance(NamedTuple):
 
     def holding(self, quantity: int, until: datetime) -> "Balance":
         """With so much more held, at least until then."""
-        if self.funds is None:
-            return self.plus(0, quantity)
         return self._replace(held=self.held + quantity, held_until=max(self.held_until or until, until))
 
     def outliving(self, instant: datetime) -> "Balance":
         """As it stands without the grants that expire before then."""
         return self if self.funds is None else self.standing(self.used, self.funds.outliving(instant))
+
+
+def held_until(balance: Balance, at: datetime) -> str:
+    """When the last hold ends, to follow what is held: by the clock in UTC, with the date where that is another day; or nothing."""
+    if balance.held_until is None:
+        return ""
+    until = balance.held_until.astimezone(UTC)
+    return f" until {until:%H:%M} UTC" if until.date() == at.astimezone(UTC).date() else f" until {until:%Y-%m-%d %H:%M} UTC"
 
 
 class LimitExceeded(DomainError):
@@ -116,7 +124,7 @@ class LimitExceeded(DomainError):
         self.feature = balance.feature.key
         units = balance.feature.units
         which = [] if self.feature == balance.feature.plural else [self.feature]
-        stands = [f"used {units(balance.used):f}, set aside {units(balance.held):f}"] if balance.held else []
+        stands = [f"used {units(balance.used):f}, set aside {units(balance.held):f}{held_until(balance, at)}"] if balance.held else []
         more = f" ({'; '.join(which + stands)})" if which or stands else ""
         self.message = f"Usage limit exceeded: {balance.feature.amount(balance.limit or 0)}{more}."
 

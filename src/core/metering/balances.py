@@ -55,9 +55,9 @@ class Balances:
             counter = self._counters[Meter(self.customer_id, key)]
             period = self.billing.period(entitlement.reset, self.now)
             hard = entitlement.enforcement is Enforcement.HARD
-            balance = Balance(feature, entitlement.limit, hard, period, counter.used, counter.held)
+            balance = Balance(feature, entitlement.limit, hard, period, counter.used, counter.held, None, counter.held_until)
             if counter.funds is not None:
-                balance = balance._replace(held_until=counter.held_until).standing(counter.used, counter.funds)
+                balance = balance.standing(counter.used, counter.funds)
             self._balances[key] = balance
         return balance
 
@@ -87,7 +87,11 @@ class Balances:
     def learn(self, key: str, period: Period, used: int) -> None:
         """What was used of the feature in a period other than the current one. No hold counts there."""
         limit = metered_entitlement(self.plan, key).limit
-        self._others[key, period] = self.balance(key)._replace(period=period, used=used, held=0, limit=limit, funds=None)
+        self._others[key, period] = self.balance(key)._replace(period=period, used=used, held=0, limit=limit, funds=None, held_until=None)
+
+    def see(self, balance: Balance) -> None:
+        """Takes the feature to stand as somebody else saw it."""
+        self._put(balance.feature.key, balance)
 
     def knows(self, feature: str) -> bool:
         """Whether usage of the feature is counted for this account, so that it has a balance."""

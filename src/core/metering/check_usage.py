@@ -50,18 +50,22 @@ class CheckUsage:
 
     async def execute(self, customer_id: str, amounts: Sequence[Amount], mode: Mode = Mode.ENFORCE) -> Checked:
         """Raises CustomerNotFound and InvalidQuantity."""
-        account = await self._accounts.read(customer_id, {amount.feature for amount in amounts}, self._clock())
-        metered = [item for item in amounts if not isinstance(account.plan.entitlements.get(item.feature), Static | Boolean)]
-        try:
-            usage = account.usage(metered) if mode is Mode.ENFORCE else account.work(metered)
-            balances = account.balances(item.feature for item in usage)
-            for amount in amounts:
-                _require_grant(account, amount)
-            if mode is Mode.ENFORCE:
-                account.require_all(usage)
-        except (LimitExceeded, FeatureNotInPlan, GrantExceeded) as refusal:
-            return Checked(refusal, account.balances(item.feature for item in metered if account.knows(item.feature)))
-        return Checked(None, balances)
+        return checked(await self._accounts.read(customer_id, {amount.feature for amount in amounts}, self._clock()), amounts, mode)
+
+
+def checked(account: Account, amounts: Sequence[Amount], mode: Mode = Mode.ENFORCE) -> Checked:
+    """What the account, as it stands, says to so much of each. Raises InvalidQuantity."""
+    metered = [item for item in amounts if not isinstance(account.plan.entitlements.get(item.feature), Static | Boolean)]
+    try:
+        usage = account.usage(metered) if mode is Mode.ENFORCE else account.work(metered)
+        balances = account.balances(item.feature for item in usage)
+        for amount in amounts:
+            _require_grant(account, amount)
+        if mode is Mode.ENFORCE:
+            account.require_all(usage)
+    except (LimitExceeded, FeatureNotInPlan, GrantExceeded) as refusal:
+        return Checked(refusal, account.balances(item.feature for item in metered if account.knows(item.feature)))
+    return Checked(None, balances)
 
 
 def _require_grant(account: Account, amount: Amount) -> None:

@@ -3,7 +3,7 @@
 import importlib
 import pkgutil
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import httpx
@@ -93,6 +93,24 @@ NANO = 10**9
 )
 def test_what_is_held_is_told_beside_what_is_used(error: LimitExceeded, message: str) -> None:
     assert told(error).detail["message"] == message
+
+
+def holding(feature: Feature, until: datetime, at: datetime = NOW) -> LimitExceeded:
+    error = exceeded(feature, 10, 4, 1, held=6)
+    return LimitExceeded(error.plan, error.balance._replace(held_until=until), 1, at)
+
+
+@pytest.mark.parametrize(
+    ("feature", "after", "message"),
+    [
+        (SESSIONS, timedelta(minutes=5), "Session limit exceeded: 10 (used 4, set aside 6 until 12:05 UTC)"),
+        (SESSIONS, timedelta(hours=12), "Session limit exceeded: 10 (used 4, set aside 6 until 2026-11-22 00:00 UTC)"),
+        (Feature("calls", "call"), timedelta(minutes=5), "Usage limit exceeded: 10 calls (used 4, set aside 6 until 12:05 UTC)."),
+    ],
+)
+def test_until_when_something_is_held_is_told_by_the_clock(feature: Feature, after: timedelta, message: str) -> None:
+    noon = datetime(2026, 11, 21, 12, tzinfo=UTC)
+    assert told(holding(feature, noon + after, noon)).detail["message"] == message
 
 
 @pytest.mark.parametrize(

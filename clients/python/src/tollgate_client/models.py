@@ -145,6 +145,69 @@ class History(Model):
     items: list[Bucket]
 
 
+class LimitSource(Model):
+    """A part of what may be used in all; a `quantity` of None is unlimited.
+
+    `id` is the key of the plan or the add-on, the id of the grant, or that of the override's entry in the plan history.
+    """
+
+    source: Literal["plan", "addon", "override", "grant", "rollover"]
+    id: str | None
+    quantity: Decimal | None
+
+
+class LargeRecord(Model):
+    """A ledger entry that moved a sum; `corrects` is the id of the one that it corrects."""
+
+    id: str
+    quantity: Decimal
+    occurred_at: datetime
+    recorded_at: datetime
+    reference: str | None
+    dimension: str | None
+    corrects: str | None
+    reason: str | None
+
+
+class UsedInPeriod(Model):
+    """What was used in a period: what all entries, and the corrections among them, add up to, how many there are, and the largest."""
+
+    quantity: Decimal
+    records: int
+    corrections: int
+    corrected: Decimal
+    largest: list[LargeRecord]
+
+
+class Holding(Model):
+    """What one reservation sets aside, until when."""
+
+    reservation_id: str
+    quantity: Decimal
+    expires_at: datetime
+    reference: str | None
+
+
+class Explanation(Model):
+    """One feature of a decision. `held` are the largest of the `holds`; `period` is None where the plan does not meter it."""
+
+    sentence: str
+    period: Period | None
+    limit: list[LimitSource]
+    used: UsedInPeriod
+    holds: int
+    held: list[Holding]
+
+
+class Explained(Model):
+    """Whether usage is, or was, admitted; if not, why (an error code) and by which feature; and what that is made of."""
+
+    allowed: bool
+    reason: str | None
+    binding: str | None
+    features: dict[str, Explanation]
+
+
 class Entry(Model):
     """A ledger entry."""
 

@@ -106,6 +106,13 @@ class AsyncTollgate:
         """Whether usage would be admitted. Books nothing."""
         return await self._send(requests.CHECK, {"customer_id": customer_id}, {"usage": requests.amounts(usage or {}, features)})
 
+    async def explain(
+        self, customer_id: str, usage: Mapping[str, Quantity] | None = None, *, at: datetime | None = None, **features: Quantity
+    ) -> models.Explained:
+        """Why usage would be admitted or refused, or was at that instant: where the limit comes from, what is used, and who holds what."""
+        body = {"usage": requests.amounts(usage or {}, features), **_present(at=at)}
+        return await self._send(requests.EXPLAIN, {"customer_id": customer_id}, body)
+
     async def usage(self, customer_id: str, *, breakdown: bool = False) -> models.Status:
         """A customer's plan, and where each of its features stands."""
         query = {"breakdown": "true"} if breakdown else {}
