@@ -22,6 +22,7 @@ from core.conversations.record_message import RecordMessage
 from core.customers.list_customers import ListCustomers
 from core.customers.move_plan import MovePlan
 from core.customers.override_limit import EndOverride, OverrideLimit
+from core.customers.own_alerts import EndAlerts, PutAlerts
 from core.customers.put_addon import PutAddon
 from core.customers.put_customer import ChangeCustomer, PutCustomer
 from core.customers.schedule_plan import CallOffPlan, SchedulePlan
@@ -80,6 +81,7 @@ from infrastructure.phone_numbers import LibraryPhoneNumbers, LibraryPhoneRegion
 from infrastructure.sql.driver.connections import Connections
 from infrastructure.sql.driver.pool import create_engine
 from infrastructure.sql.engine.account_reader import SqlAccountReader
+from infrastructure.sql.engine.alerts import SqlAlertReader
 from infrastructure.sql.engine.customers import SqlCustomerReader
 from infrastructure.sql.engine.event_types import SqlEventTypeReader
 from infrastructure.sql.engine.grants import SqlGrantReader
@@ -229,6 +231,9 @@ class Container(containers.DeclarativeContainer):
     override_limit = alone(OverrideLimit, unit_of_work, clock, new_id)
     end_override = alone(EndOverride, unit_of_work, clock, new_id)
     put_addon = alone(PutAddon, unit_of_work, clock, new_id)
+    put_alerts = alone(PutAlerts, unit_of_work, clock, new_id)
+    end_alerts = alone(EndAlerts, unit_of_work, clock, new_id)
+    alert_reader = providers.Singleton(SqlAlertReader, connections)
 
     plan_reader = providers.Singleton(SqlPlanReader, connections, plan_catalog)
     publish_plan = alone(PublishPlan, unit_of_work)

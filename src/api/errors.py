@@ -23,6 +23,7 @@ from core.access.service_keys import InvalidExpiry, InvalidKeyName, KeyNotShownA
 from core.conversations.conversation import ConversationNotFound
 from core.conversations.message import InvalidPhoneNumber, InvalidSentAt, MessageConflict
 from core.customers.override_limit import InvalidUntil
+from core.customers.own_alerts import InvalidThreshold
 from core.customers.phone_region import InvalidPhoneRegion
 from core.customers.put_addon import TooManyAddons
 from core.customers.put_customer import InvalidBillingAnchor, InvalidTimeZone
@@ -129,6 +130,7 @@ TABLE: Final[Mapping[type[DomainError], Told]] = {
     InvalidTimeZone: Told(422, "invalid_time_zone"),
     NotYetACustomer: Told(422, "not_yet_a_customer"),
     InvalidUntil: Told(422, "invalid_until"),
+    InvalidThreshold: Told(422, "invalid_threshold"),
     UploadInterrupted: Told(400, "upload_interrupted"),
     BrokenCommand: Told(500, "internal_error"),
     IdentityProviderUnavailable: Told(503, "identity_provider_unavailable", {"Retry-After": "5"}),

@@ -22,7 +22,8 @@ from core.metering.reservations import Reservation, ReservationState
 from core.operations.estimate import Estimate
 from core.operations.operation import Operation, OperationStatus
 from core.operations.step import Step, Work
-from core.plans.agreement import Addon, Agreement, Override, ScheduledPlan
+from core.plans.agreement import Addon, Agreement, Override, OwnAlerts, ScheduledPlan
+from core.plans.alerts import Threshold, ThresholdType
 from core.plans.features import FRACTIONS
 from core.plans.periods import Billing, Interval, Weekday
 from core.plans.plan import Enforcement, Metered, Plan
@@ -150,6 +151,7 @@ def customers(customer: str) -> Things:
         ScheduledPlan(ONE, ("pro", 1), LATER),
         (Override("sessions", None), Override("minutes", 60, Enforcement.SOFT, LATER, "pilot")),
         (Addon(("free", 1), 2),),
+        (OwnAlerts("minutes", (Threshold(ThresholdType.REMAINING, 60), Threshold(ThresholdType.PERCENT, 90))), OwnAlerts("sessions", ())),
     )
     moved = Customer(customer, "free", 1, billing, "AT", agreement, created_at=LATER, updated_at=LATER)
     return Things(first, moved, replace(first, id=f"{customer} & Co."), {})

@@ -4,6 +4,50 @@
  */
 
 export interface paths {
+    "/api/v1/customers/{customer_id}/alerts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Alerts
+         * @description Thresholds that the customer's usage reached, newest first.
+         */
+        get: operations["list_alerts_api_v1_customers__customer_id__alerts_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/customers/{customer_id}/alerts/{feature}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Put Alerts
+         * @description Put thresholds of the customer's own in place of its plan's, at once. One that usage has passed already is raised now.
+         */
+        put: operations["put_alerts_api_v1_customers__customer_id__alerts__feature__put"];
+        post?: never;
+        /**
+         * End Alerts
+         * @description Let the plan's own thresholds count again, at once. Where the customer has none of its own: the same.
+         */
+        delete: operations["end_alerts_api_v1_customers__customer_id__alerts__feature__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/budget": {
         parameters: {
             query?: never;
@@ -177,6 +221,26 @@ export interface paths {
          * @description Change a customer in part: at once, or its plan at an instant ahead or when the billing period ends.
          */
         patch: operations["patch_customer_api_v1_customers__customer_id__patch"];
+        trace?: never;
+    };
+    "/api/v1/events/catalogue": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Event Catalogue
+         * @description Every type of event: when it is raised, and an example of it.
+         */
+        get: operations["event_catalogue_api_v1_events_catalogue_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/api/v1/events": {
@@ -1344,6 +1408,34 @@ export interface components {
             cost: components["schemas"]["BudgetStanding"];
         };
         /**
+         * AlertAnswer
+         * @description A threshold that was reached: once in a period. `used` and `limit` are as they were then.
+         */
+        AlertAnswer: {
+            /** Feature */
+            feature: string;
+            threshold: components["schemas"]["ThresholdAnswer"];
+            period: components["schemas"]["PeriodBody"];
+            /**
+             * Raised At
+             * Format: date-time
+             */
+            raised_at: string;
+            /** Used */
+            used: number;
+            /**
+             * Limit
+             * @description null: unlimited
+             */
+            limit: number | null;
+            /**
+             * Event Id
+             * Format: uuid
+             * @description the event that tells of it
+             */
+            event_id: string;
+        };
+        /**
          * AmountBody
          * @description An amount of one feature, in its unit.
          */
@@ -1576,6 +1668,14 @@ export interface components {
          * @enum {string}
          */
         By: "hour" | "day" | "week" | "month" | "billing_period";
+        /**
+         * CatalogueAnswer
+         * @description All types of events.
+         */
+        CatalogueAnswer: {
+            /** Items */
+            items: components["schemas"]["DescribedAnswer"][];
+        };
         /**
          * Channel
          * @description How the message was sent. It is noted, and makes no difference.
@@ -1885,6 +1985,23 @@ export interface components {
              * @description when the plan changes: an instant ahead, or `period_end`; absent or null: at once
              */
             effective_at?: string | null;
+        };
+        /**
+         * DescribedAnswer
+         * @description A type of event. `example` is what a receiver gets of one.
+         */
+        DescribedAnswer: {
+            /**
+             * Type
+             * @example usage.threshold_reached
+             */
+            type: string;
+            /** Description */
+            description: string;
+            /** Example */
+            example: {
+                [key: string]: unknown;
+            };
         };
         /**
          * DetailedGrant
@@ -2682,6 +2799,16 @@ export interface components {
             enforcement: components["schemas"]["Enforcement"];
             /** @description null: what is left of a period is gone with it */
             rollover?: components["schemas"]["RolloverBody"] | null;
+            /**
+             * Alerts
+             * @description at which percentages of the limit an event is raised, once in a period; [] none; null: 80, 95 and 100
+             * @example [
+             *       80,
+             *       95,
+             *       100
+             *     ]
+             */
+            alerts?: number[] | null;
             /** @description for `conversations` only; null: 24 hours after the latest message */
             window?: components["schemas"]["WindowBody"] | null;
         };
@@ -3013,6 +3140,16 @@ export interface components {
             /** Reason */
             reason?: string | null;
         };
+        /** Page[AlertAnswer] */
+        Page_AlertAnswer_: {
+            /** Items */
+            items: components["schemas"]["AlertAnswer"][];
+            /**
+             * Next Cursor
+             * @description pass it as ?cursor= to get what follows; null on the last page
+             */
+            next_cursor: string | null;
+        };
         /** Page[ConversationAnswer] */
         Page_ConversationAnswer_: {
             /** Items */
@@ -3147,7 +3284,7 @@ export interface components {
             /** Entitlements */
             entitlements: {
                 [key: string]: {
-                    [key: string]: number | string | boolean | {
+                    [key: string]: number | string | boolean | (number)[] | {
                         [key: string]: number | string | boolean | null;
                     } | null;
                 };
@@ -3685,6 +3822,53 @@ export interface components {
          */
         Theme: "auto" | "light" | "dark";
         /**
+         * ThresholdAnswer
+         * @description A level of usage.
+         */
+        ThresholdAnswer: {
+            type: components["schemas"]["ThresholdType"];
+            /** Value */
+            value: number;
+        };
+        /**
+         * ThresholdBody
+         * @description A level of usage.
+         */
+        ThresholdBody: {
+            /** @description percent of the limit, what was used, or what is left of the limit */
+            type: components["schemas"]["ThresholdType"];
+            /**
+             * Value
+             * @description a whole percentage from 1 to 1000, or a quantity in the feature's unit
+             * @example 80
+             */
+            value: number;
+        };
+        /**
+         * ThresholdType
+         * @description What of a feature is compared: what was used in percent of the limit, what was used, or what is left of the limit.
+         * @enum {string}
+         */
+        ThresholdType: "percent" | "used" | "remaining";
+        /**
+         * ThresholdsAnswer
+         * @description The customer's own thresholds of a feature, in place of its plan's.
+         */
+        ThresholdsAnswer: {
+            /** Feature */
+            feature: string;
+            /** Thresholds */
+            thresholds: components["schemas"]["ThresholdAnswer"][];
+        };
+        /**
+         * ThresholdsBody
+         * @description The customer's own thresholds of a feature. An empty list: nothing is raised.
+         */
+        ThresholdsBody: {
+            /** Thresholds */
+            thresholds: components["schemas"]["ThresholdBody"][];
+        };
+        /**
          * UploadAnswer
          * @description Where and how to send the bytes.
          */
@@ -3903,6 +4087,247 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    list_alerts_api_v1_customers__customer_id__alerts_get: {
+        parameters: {
+            query?: {
+                feature?: string | null;
+                /** @description how many items at most */
+                limit?: number;
+                /** @description next_cursor of the page before */
+                cursor?: string | null;
+            };
+            header?: never;
+            path: {
+                /** @description the customer's id, chosen by you */
+                customer_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_AlertAnswer_"];
+                };
+            };
+            /** @description `unauthenticated` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `forbidden` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `customer_not_found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description `identity_provider_unavailable`, `overloaded`, `storage_unavailable` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    put_alerts_api_v1_customers__customer_id__alerts__feature__put: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                feature: string;
+                /** @description the customer's id, chosen by you */
+                customer_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ThresholdsBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ThresholdsAnswer"];
+                };
+            };
+            /** @description `bad_request` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `unauthenticated` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `feature_not_in_plan`, `forbidden` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `customer_not_found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `request_too_large` */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `unsupported_media_type` */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `invalid_threshold` */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"] | components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description `identity_provider_unavailable`, `overloaded`, `storage_unavailable` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    end_alerts_api_v1_customers__customer_id__alerts__feature__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                feature: string;
+                /** @description the customer's id, chosen by you */
+                customer_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `unauthenticated` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `forbidden` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `customer_not_found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description `identity_provider_unavailable`, `overloaded`, `storage_unavailable` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
     get_budget_api_v1_budget_get: {
         parameters: {
             query?: never;
@@ -4739,6 +5164,53 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Refusal"] | components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description `identity_provider_unavailable`, `overloaded`, `storage_unavailable` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    event_catalogue_api_v1_events_catalogue_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CatalogueAnswer"];
+                };
+            };
+            /** @description `unauthenticated` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `forbidden` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
                 };
             };
             /** @description `identity_provider_unavailable`, `overloaded`, `storage_unavailable` */

@@ -1,6 +1,6 @@
 """Plans as code: push, diff and show."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -9,6 +9,7 @@ from api.commands import CommandFailed
 from api.container import Container
 from core.errors import DomainError
 from core.metering.event_types import EventMeter
+from core.plans.alerts import ALERTS_DEFAULT, Threshold
 from core.plans.features import Feature, FeatureCatalog
 from core.plans.on_outage import OnOutage
 from core.plans.periods import Reset
@@ -135,11 +136,16 @@ def told(entitlement: Entitlement, feature: Feature | None) -> str:
             amount = f"unlimited {feature.plural}" if limit is None else feature.amount(limit)
             period = "in all" if reset is Reset.NEVER else f"per {reset.value}"
             said = f"{amount} {period} ({enforcement.value})" + "".join(f" of {option}" for option in options)
-            return said if rollover is None else f"{said}, {_rolling(rollover, feature)}"
+            said += "" if rollover is None else f", {_rolling(rollover, feature)}"
+            return said if entitlement.alerts == ALERTS_DEFAULT else f"{said}, {_alerting(entitlement.alerts)}"
         case Static(value):
             return f"{value:f}"
         case Boolean(enabled):
             return "on" if enabled else "off"
+
+
+def _alerting(thresholds: Sequence[Threshold]) -> str:
+    return f"alerts at {', '.join(str(threshold.value) for threshold in thresholds)} %" if thresholds else "no alerts"
 
 
 def _rolling(rollover: Rollover, feature: Feature) -> str:

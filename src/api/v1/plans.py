@@ -13,6 +13,7 @@ from api.option_bodies import options_in, with_options
 from api.replies import Reply
 from api.v1.bodies import decimal_or_none
 from api.wire import Answer, Cursor, ExactNumber, Key, Limit, Number, Page, Wire, decimal_number, number
+from core.plans.alerts import ALERTS_DEFAULT, PERCENT_MAX, THRESHOLDS_MAX
 from core.plans.drafts import EntitlementDraft, MeteredDraft, PlanDraft, is_key
 from core.plans.features import Feature, FeatureCatalog
 from core.plans.on_outage import OnOutage
@@ -40,6 +41,12 @@ class MeteredBody(Wire):
     reset: Reset = Reset.BILLING_PERIOD
     enforcement: Enforcement = Enforcement.HARD
     rollover: RolloverBody | None = Field(None, description="null: what is left of a period is gone with it")
+    alerts: list[Annotated[int, Field(ge=1, le=PERCENT_MAX, strict=True)]] | None = Field(
+        None,
+        max_length=THRESHOLDS_MAX,
+        description="at which percentages of the limit an event is raised, once in a period; [] none; null: 80, 95 and 100",
+        examples=[[80, 95, 100]],
+    )
 
 
 class StaticBody(Wire):
@@ -66,7 +73,7 @@ class PlanBody(Wire):
     entitlements: dict[str, EntitlementBody] = Field(max_length=200)
 
 
-Told = Number | str | bool | dict[str, Number | str | bool | None] | None
+Told = Number | str | bool | list[Number] | dict[str, Number | str | bool | None] | None
 
 
 class PlanAnswer(Answer):
@@ -163,7 +170,8 @@ def _draft(body: MeteredBody | StaticBody | BooleanBody) -> EntitlementDraft:
     match body:
         case MeteredBody():
             rollover = None if body.rollover is None else RolloverDraft(body.rollover.max, body.rollover.periods)
-            return MeteredDraft(body.limit, body.reset, body.enforcement, options_in(body, OPTIONS), rollover)
+            alerts = None if body.alerts is None else tuple(body.alerts)
+            return MeteredDraft(body.limit, body.reset, body.enforcement, options_in(body, OPTIONS), rollover, alerts)
         case StaticBody():
             return Static(body.value)
         case BooleanBody():
@@ -179,6 +187,8 @@ def _told(key: str, entitlement: Entitlement, catalog: FeatureCatalog) -> dict[s
             told: dict[str, Told] = {"type": "metered", "limit": shown, "reset": reset.value, "enforcement": enforcement.value}
             if rollover is not None:
                 told["rollover"] = {"max": decimal_or_none(rollover.max, feature), "periods": rollover.periods}
+            if entitlement.alerts != ALERTS_DEFAULT:
+                told["alerts"] = [threshold.value for threshold in entitlement.alerts]
             told |= {option.name: {**option.to_json()} for option in options}
             return told
         case Static(value):

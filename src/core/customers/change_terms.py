@@ -9,6 +9,7 @@ from uuid import UUID
 from core.clock import Clock
 from core.customers.customer import Customer
 from core.customers.ports import CustomersUnitOfWork
+from core.customers.under_new_terms import under_new_terms
 from core.metering.account import CustomerNotFound
 from core.plans.terms import TermsChange
 
@@ -97,7 +98,9 @@ class ChangeTerms(Generic[C]):
             agreed = await self.decide(command, known.at(now), uow, now)
             for entry in agreed.entries:
                 uow.terms.save(entry)
-            uow.customers.save(replace(agreed.customer, updated_at=now))
+            changed = replace(agreed.customer, updated_at=now)
+            uow.customers.save(changed)
+            await under_new_terms(uow, known, changed, now, self._new_id)
             await uow.commit()
         return agreed.customer
 

@@ -9,6 +9,7 @@ from typing import Protocol, Self
 from uuid import UUID
 
 from core.customers.customer import Customer
+from core.metering.ports import AccountsUnitOfWork
 from core.metering.repository import Repository
 from core.plans.plan import Plan, PlanNotFound
 from core.plans.ports import Plans
@@ -39,7 +40,7 @@ class TermsChanges(Repository[TermsKey, TermsChange]):
         return value.customer_id, value.id
 
 
-class CustomersUnitOfWork(Protocol):
+class CustomersUnitOfWork(AccountsUnitOfWork, Protocol):
     """A transaction over customers, what was agreed with them, and the plans that they are on."""
 
     @property
@@ -50,6 +51,9 @@ class CustomersUnitOfWork(Protocol):
 
     @property
     def plans(self) -> Plans: ...
+
+    async def flush(self) -> None:
+        """Writes what was saved so far, without committing it: accounts that are locked from now on are seen under these terms."""
 
     async def commit(self) -> None:
         """Makes all of it durable. Raises ConcurrentUpdate where it has to be run again, and StorageUnavailable."""

@@ -12,6 +12,7 @@ from core.customers.change_terms import agreed
 from core.customers.customer import Customer
 from core.customers.phone_region import known_region
 from core.customers.ports import CustomersUnitOfWork, PhoneRegions, newest_plan
+from core.customers.under_new_terms import under_new_terms
 from core.errors import DomainError
 from core.metering.account import CustomerNotFound
 from core.plans.periods import Billing, Interval, Weekday
@@ -92,6 +93,8 @@ class PutCustomer:
             customer = _changed(before, command.changes, plan, self._phone_regions, now)
             customer = await agreed(uow, known and before, customer, self._new_id, now, command.changed_by)
             uow.customers.save(customer)
+            if known is not None:
+                await under_new_terms(uow, known, customer, now, self._new_id)
             await uow.commit()
         return customer, known is None
 
@@ -121,6 +124,7 @@ class ChangeCustomer:
             customer = _changed(before, changes, plan, self._phone_regions, now)
             customer = await agreed(uow, before, customer, self._new_id, now, changed_by)
             uow.customers.save(customer)
+            await under_new_terms(uow, known, customer, now, self._new_id)
             await uow.commit()
         return customer
 

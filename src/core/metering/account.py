@@ -289,12 +289,15 @@ class Account(FundedBalances):
         else:
             overage = self._rebalance(record).overage
             after = self.balance(feature)._replace(used=before.used + quantity) if current else before.plus(quantity)
-        if current:
-            self._put(feature, after)
-        else:
-            self._journal.put(self._others, (feature, after.period), after)
         if overage:
             record = record._replace(overage=overage)
+        if current:
+            self._put(feature, after)
+            self._level(feature, after)
+            if overage > 0:
+                self._raise_overage(feature, after, record)
+        else:
+            self._journal.put(self._others, (feature, after.period), after)
         self._journal.add(self.records, record)
         return record
 

@@ -97,6 +97,10 @@ class Bookkeeping:
                 left += quantity - grant.quantity if posting.kind is EntryKind.ROLL else -quantity
         return left
 
+    def left_of_id(self, grant: UUID) -> int:
+        """As `left_of`, by the grant's id."""
+        return self.left_of(self._grant(grant))
+
     def burnt_of(self, grant: Grant) -> int:
         """What is burnt of it in these books, by what is posted."""
         return sum(quantity for posting, quantity in self._posted.items() if posting[1:] == (grant.id, EntryKind.BURN))

@@ -1,7 +1,7 @@
 """Counters: the sum of the ledger over one period, kept so that a decision costs the same after ten million records as after ten."""
 
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from core.errors import DomainError
 from core.metering.entitlements import metered_entitlement
@@ -43,16 +43,20 @@ class Counter(NamedTuple):
         return self.used if (self.start, self.end) == (wanted.start, wanted.end) else None
 
 
+NOTHING_RAISED: Final = frozenset[str]()
+
+
 class CounterState(NamedTuple):
     """What is stored of a locked feature: usage within its current period, and what unexpired holds set aside, the last one until when.
 
-    `funds` are there where grants are, or were.
+    `funds` are there where grants are, or were. `raised` are the names of the alerts that were raised in that period.
     """
 
     used: int
     held: int
     held_until: datetime | None = None
     funds: Funds | None = None
+    raised: frozenset[str] = NOTHING_RAISED
 
 
 NEVER_COUNTED = Counter(0, None, None)

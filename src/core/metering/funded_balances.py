@@ -6,24 +6,24 @@ from datetime import datetime
 from uuid import UUID
 
 from core.metering.balance import Balance, FeatureNotInPlan
-from core.metering.balances import Balances
 from core.metering.bookkeeping import Bookkeeping, BooksNotLoaded, Settled
 from core.metering.books import Opened, Replayed
 from core.metering.counters import CounterState
 from core.metering.funds import Funds
-from core.metering.grants import EntryKind, Grant, GrantEntry, GrantKind, Grants, StandingGrant
+from core.metering.grants import EntryKind, Grant, GrantEntry, GrantKey, GrantKind, Grants, StandingGrant
 from core.metering.journal import Journal
 from core.metering.ledger import UsageRecord
 from core.metering.meters import Meter
+from core.metering.watched_balances import WatchedBalances
 from core.plans.features import FeatureCatalog
 from core.plans.periods import Billing
 from core.plans.plan import Plan
 
 
-class FundedBalances(Balances):
+class FundedBalances(WatchedBalances):
     """What was booked, and which grants paid for it. Grants, and what they paid, are collected to be written, as records are."""
 
-    __slots__ = ("_books", "_grants", "entries", "lapsed", "new_id", "records")
+    __slots__ = ("_books", "_grants", "depleted", "entries", "lapsed", "records")
 
     def __init__(
         self,
@@ -38,10 +38,10 @@ class FundedBalances(Balances):
         journal: Journal,
         grants: Grants,
     ) -> None:
-        super().__init__(customer_id, plan, billing, counters, now=now, catalog=catalog, journal=journal)
-        self.new_id = new_id
+        super().__init__(customer_id, plan, billing, counters, now=now, catalog=catalog, new_id=new_id, journal=journal)
         self.records: list[UsageRecord] = []
         self.entries: list[GrantEntry] = []
+        self.depleted: list[GrantKey] = []  # grants of which nothing is left any more
         self.lapsed: dict[UUID, int] = {}  # by record, what it gave back to grants that had ended
         self._grants = grants
         self._books: dict[str, Bookkeeping] = {}  # by feature
@@ -58,6 +58,7 @@ class FundedBalances(Balances):
             if entry.feature == feature:
                 books.note(entry)
         self._settle(books, self.balance(feature).used)
+        self._level(feature, self.balance(feature))
 
     def forgo_books(self, feature: str) -> None:
         """Where nobody can read them: from now on the feature stands at its limit as it is, and nothing is taken from grants."""
@@ -90,12 +91,15 @@ class FundedBalances(Balances):
         books.put(grant)
         self._grants.save(grant)
         self._settle(books, self.balance(grant.feature).used)
+        self._level(grant.feature, self.balance(grant.feature))
 
     def _settle(self, books: Bookkeeping, used: int, before: Replayed | None = None, record: UsageRecord | None = None) -> Settled:
         """Posts what the facts say and the entries do not. `used` is the feature's usage by now."""
         settled, entries = books.settle(before, record)
         for entry in entries:
             self._journal.add(self.entries, entry)
+            if entry.kind is EntryKind.BURN and books.left_of_id(entry.grant_id) == 0:
+                self._journal.add(self.depleted, GrantKey(self.customer_id, entry.grant_id))
         feature = books.meter.feature
         self._put(feature, self.balance(feature).standing(used, settled.funds))
         return settled
@@ -132,6 +136,8 @@ class FundedBalances(Balances):
                 self.now,
             )
             self._journal.add(self.entries, entry)
+            if burn.left == 0:
+                self._journal.add(self.depleted, GrantKey(self.customer_id, burn.grant))
             if books is not None:
                 books.note(entry)
 

@@ -20,10 +20,11 @@ class Source(NamedTuple):
 
 
 class Burn(NamedTuple):
-    """So much was taken from a grant."""
+    """So much was taken from a grant, and so much is left of it."""
 
     grant: UUID
     quantity: int
+    left: int
 
 
 class Funds(NamedTuple):
@@ -80,7 +81,8 @@ class Funds(NamedTuple):
         """What these grants lost until they came to `after`, by `burn` alone."""
         for before, source in zip(self.sources, after.sources, strict=True):
             if source.grant is not None and before.left != source.left:
-                yield Burn(source.grant, (before.left or 0) - (source.left or 0))
+                left = source.left or 0
+                yield Burn(source.grant, (before.left or 0) - left, left)
 
     def outliving(self, instant: datetime) -> "Funds":
         """Without the grants that expire before then. The allowance stays: the next period has one too."""

@@ -11,6 +11,9 @@ from core.plans.features import Feature
 
 GRANT_CREATED: Final = "grant.created"
 GRANT_VOIDED: Final = "grant.voided"
+GRANT_DEPLETED: Final = "grant.depleted"
+GRANT_EXPIRING: Final = "grant.expiring"
+GRANT_EXPIRED: Final = "grant.expired"
 
 
 def grant_event(

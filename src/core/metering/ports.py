@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
 from core.metering.account import Account
+from core.metering.alerts import Alert
 from core.metering.bookkeeping import BooksNotLoaded
 from core.metering.counters import Counted
 from core.metering.event_types import EventType, EventTypes
@@ -82,15 +83,25 @@ class Events(Repository[EventKey, EventKey]):
         return value
 
 
-class UnitOfWork(Protocol):
+class AccountsUnitOfWork(Protocol):
+    """What a transaction over accounts has at least."""
+
+    @property
+    def accounts(self) -> Accounts: ...
+
+    @property
+    def grants(self) -> Grants: ...
+
+    @property
+    def outbox(self) -> Outbox: ...
+
+
+class UnitOfWork(AccountsUnitOfWork, Protocol):
     """One transaction. Leaving it without `commit` undoes everything."""
 
     @property
     def journal(self) -> Journal:
         """What accounts and repositories of this unit of work did, so that a refused command can be taken back."""
-
-    @property
-    def accounts(self) -> Accounts: ...
 
     @property
     def replies(self) -> Replies: ...
@@ -103,12 +114,6 @@ class UnitOfWork(Protocol):
 
     @property
     def events(self) -> Events: ...
-
-    @property
-    def grants(self) -> Grants: ...
-
-    @property
-    def outbox(self) -> Outbox: ...
 
     def repository(self, kind: type[OwnedT]) -> OwnedRepository[OwnedT]:
         """Of a kind of things that is kept just as it is, and so has no port of its own."""
@@ -198,6 +203,14 @@ class GrantReader(ABC):
     @abstractmethod
     async def entries(self, key: GrantKey, limit: int, before: Position | None) -> Sequence[GrantEntry]:
         """A page of the grant's entries, newest first by when they count."""
+
+
+class AlertReader(ABC):
+    """What was raised."""
+
+    @abstractmethod
+    async def newest(self, customer_id: str, limit: int, before: Position | None, *, feature: str | None) -> Sequence[Alert]:
+        """A page of the customer's thresholds that were reached, newest first by when they were raised. Raises CustomerNotFound."""
 
 
 class LedgerReader(ABC):

@@ -18,6 +18,7 @@ from core.metering.counters import PeriodNotLoaded
 from core.metering.idempotency import Once, Replay, ReplyKey, StoredReply
 from core.metering.meters import Meter
 from core.metering.ports import UnitOfWork
+from core.metering.telling import tell
 
 
 class AccountCommand(Protocol):
@@ -108,6 +109,7 @@ class AccountUseCase(ABC, Generic[C, R, U]):
                         await uow.accounts.load_books(missing_books)
                 if (pause := uow.decided()) is not None:
                     await pause
+            await tell(accounts.values(), uow)
             await uow.commit()
         return outcomes
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
+from core.plans.alerts import Threshold
 from core.plans.plan import Boolean, Enforcement, Entitlement, Metered, Plan, Static
 
 PlanVersion = tuple[str, int]
@@ -51,12 +52,21 @@ class Addon:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnAlerts:
+    """Thresholds of a metered feature that a customer has in place of its plan's, the lowest first; none: nothing is raised."""
+
+    feature: str
+    thresholds: tuple[Threshold, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Agreement:
-    """All of it. At most one override of a feature, and one add-on of a plan."""
+    """All of it. At most one override and one list of thresholds of a feature, and one add-on of a plan."""
 
     scheduled: ScheduledPlan | None = None
     overrides: tuple[Override, ...] = ()
     addons: tuple[Addon, ...] = ()
+    alerts: tuple[OwnAlerts, ...] = ()
 
     def __bool__(self) -> bool:
         return self != NO_AGREEMENT
@@ -79,12 +89,19 @@ class Agreement:
         others = tuple(kept for kept in self.addons if kept.version[0] != addon.version[0])
         return replace(self, addons=(*others, addon) if addon.quantity else others)
 
+    def alerting(self, feature: str, own: OwnAlerts | None) -> "Agreement":
+        """With these thresholds of the feature in place of any others; None: with the plan's."""
+        others = tuple(kept for kept in self.alerts if kept.feature != feature)
+        return replace(self, alerts=others if own is None else (*others, own))
+
 
 NO_AGREEMENT: Final = Agreement()
 
 
-def plan_with(plan: Plan, overrides: Iterable[Override], addons: Iterable[tuple[Plan, int]]) -> Plan:
+def plan_with(plan: Plan, overrides: Iterable[Override], addons: Iterable[tuple[Plan, int]], alerts: Iterable[OwnAlerts] = ()) -> Plan:
     """The plan as it applies to a customer: an override in place of the plan's limit, and add-ons on top of it.
+
+    The customer's own thresholds are in place of the plan's, where the plan meters the feature.
 
     An add-on's metered limits and static numbers count so many times, its booleans switch on, and what the plan lacks comes with it.
     Where either is unlimited, so is the sum. The reset and the enforcement of a limit stay the plan's own.
@@ -95,6 +112,10 @@ def plan_with(plan: Plan, overrides: Iterable[Override], addons: Iterable[tuple[
     for addon, quantity in addons:
         for feature, more in addon.entitlements.items():
             entitlements[feature] = _added(entitlements.get(feature), more, quantity)
+    for own in alerts:
+        known = entitlements.get(own.feature)
+        if isinstance(known, Metered):
+            entitlements[own.feature] = replace(known, alerts=own.thresholds)
     return replace(plan, entitlements=entitlements)
 
 
@@ -131,6 +152,7 @@ def versions_of(plan: PlanVersion, agreement: Agreement) -> set[PlanVersion]:
 
 def plan_at(plan: PlanVersion, agreement: Agreement, versions: Mapping[PlanVersion, Plan]) -> Plan:
     """What applies to a customer on this plan with this agreement, which holds now."""
-    if not agreement.overrides and not agreement.addons:
+    if not (agreement.overrides or agreement.addons or agreement.alerts):
         return versions[plan]
-    return plan_with(versions[plan], agreement.overrides, [(versions[addon.version], addon.quantity) for addon in agreement.addons])
+    addons = [(versions[addon.version], addon.quantity) for addon in agreement.addons]
+    return plan_with(versions[plan], agreement.overrides, addons, agreement.alerts)

@@ -1,12 +1,13 @@
 """A plan as its author writes it, before it is published: limits in units, not yet held against the declared features."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from difflib import get_close_matches
 from typing import Final
 
+from core.plans.alerts import ALERTS_DEFAULT, EXPECTED_ALERTS, PERCENT_MAX, THRESHOLDS_MAX, percentages
 from core.plans.features import QUANTITY_PARTS_MAX, Feature, FeatureCatalog, InvalidQuantity, without_noise
 from core.plans.options import Option, WholeNumber
 from core.plans.periods import Reset
@@ -57,13 +58,17 @@ class Mistake:
 
 @dataclass(frozen=True, slots=True)
 class MeteredDraft:
-    """A metered entitlement with its limit in the feature's unit; None is unlimited."""
+    """A metered entitlement with its limit in the feature's unit; None is unlimited.
+
+    `alerts` are percentages of the limit; None: the default.
+    """
 
     limit: Decimal | None
     reset: Reset = Reset.BILLING_PERIOD
     enforcement: Enforcement = Enforcement.HARD
     options: tuple[Option, ...] = ()
     rollover: RolloverDraft | None = None
+    alerts: tuple[int, ...] | None = None
 
 
 EntitlementDraft = MeteredDraft | Static | Boolean
@@ -116,6 +121,8 @@ def _mistakes(key: str, entitlement: EntitlementDraft, catalog: FeatureCatalog) 
             yield Mistake((*location, "value"), f"expected a number of {_largest(_NUMBER)}, got {value}")
     if isinstance(entitlement, MeteredDraft):
         yield from _rollover_mistakes(entitlement, feature, (*location, "rollover"))
+        if entitlement.alerts is not None and not _are_alerts(entitlement.alerts):
+            yield Mistake((*location, "alerts"), f"expected {EXPECTED_ALERTS}, got {list(entitlement.alerts)}")
         for option in entitlement.options:
             yield from _option_mistakes(key, option, (*location, option.name))
 
@@ -131,6 +138,11 @@ def _rollover_mistakes(draft: MeteredDraft, feature: Feature | None, location: t
     expected = None if rollover.max is None else _expected_limit(rollover.max, feature)
     if expected:
         yield Mistake((*location, "max"), f"expected {expected}, got {rollover.max}")
+
+
+def _are_alerts(percents: Collection[int]) -> bool:
+    different = len(set(percents)) == len(percents) <= THRESHOLDS_MAX
+    return different and all(1 <= percent <= PERCENT_MAX for percent in percents)
 
 
 def _option_mistakes(key: str, option: Option, location: tuple[str, ...]) -> Iterator[Mistake]:
@@ -185,6 +197,7 @@ def _resolved(key: str, entitlement: EntitlementDraft, features: Mapping[str, Fe
                 enforcement=entitlement.enforcement,
                 options=entitlement.options,
                 rollover=_rolled(entitlement.rollover, features[key]),
+                alerts=ALERTS_DEFAULT if entitlement.alerts is None else percentages(*sorted(entitlement.alerts)),
             )
         case Static(value):
             return Static(without_noise(value))

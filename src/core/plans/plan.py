@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 from core.errors import DomainError, NotFoundError
+from core.plans.alerts import ALERTS_DEFAULT, Threshold
 from core.plans.options import Option
 from core.plans.periods import Reset
 from core.plans.rollover import Rollover
@@ -73,7 +74,7 @@ class Metered:
     """Usage of a feature is counted and held to `limit`, in smallest parts; None is unlimited.
 
     `options` is what else it says to the product that the feature belongs to: at most one of a kind, in the order in which the
-    products declare them.
+    products declare them. `alerts` are the thresholds at which somebody is told, the lowest first.
     """
 
     limit: int | None
@@ -81,6 +82,7 @@ class Metered:
     enforcement: Enforcement = Enforcement.HARD
     options: tuple[Option, ...] = ()
     rollover: Rollover | None = None
+    alerts: tuple[Threshold, ...] = ALERTS_DEFAULT
 
     def option(self, kind: type[OptionT]) -> OptionT | None:
         """Its option of this kind; None where it has none."""

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
 from core.metering.event_types import EXPECTED_PATH, is_path
+from core.plans.alerts import EXPECTED_ALERTS, PERCENT_MAX, THRESHOLDS_MAX
 from core.plans.drafts import EXPECTED_LIMIT, EXPECTED_NAME
 from core.plans.features import RESOLUTION_MAX
 from core.plans.on_outage import OnOutage
@@ -106,6 +107,9 @@ class MeteredPart(FilePart):
     reset: Reset = Field(default=Reset.BILLING_PERIOD, strict=False, description=f"one of {', '.join(Reset)}")
     enforcement: Enforcement = Field(default=Enforcement.HARD, strict=False, description=f"one of {', '.join(Enforcement)}")
     rollover: object = Field(default=None, description="a rollover such as {max: 50, periods: 2}")
+    alerts: list[Annotated[Decimal, Field(ge=1, le=PERCENT_MAX, multiple_of=1)]] | None = Field(
+        default=None, max_length=THRESHOLDS_MAX, description=EXPECTED_ALERTS
+    )
 
 
 class RolloverPart(FilePart):

@@ -167,7 +167,8 @@ class _Reader:
                 metered = self._read(self._metered, value, location)
                 options, rollover = self._options_in(fields, location), self._rollover_in(fields, location)
                 if metered:
-                    return MeteredDraft(metered.limit, metered.reset, metered.enforcement, options, rollover)
+                    alerts = None if metered.alerts is None else tuple(map(int, metered.alerts))
+                    return MeteredDraft(metered.limit, metered.reset, metered.enforcement, options, rollover, alerts)
                 limit = fields.get("limit")
                 return MeteredDraft(limit if isinstance(limit, Decimal) else Decimal(0))
             case {"type": "static"}:

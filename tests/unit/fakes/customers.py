@@ -68,15 +68,24 @@ class FakeCustomersUnitOfWork(FakeUnitOfWork):
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()
+        self._before: tuple[dict[str, Customer], dict[TermsKey, TermsChange]] | None = None
         self.customers = self._add(FakeCustomers(self.journal, self.store))
         self.terms = self._add(FakeTermsChanges(self.journal, self.store.terms))
         self.plans = FakePlans(self.store)
         return self
 
+    async def flush(self) -> None:
+        """What is written is taken back at the end, where it was not committed."""
+        self._before = dict(self.store.customers), dict(self.store.terms)
+        self.customers.write()
+        self.terms.write()
+
     def check(self) -> None:
         self.customers.check()
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._before is not None and not self.committed:
+            self.store.customers, self.store.terms = self._before
         self.customers.release()
         await super().__aexit__(kind, error, trace)
 

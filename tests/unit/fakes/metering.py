@@ -14,6 +14,7 @@ from core.errors import ConcurrentUpdate
 from core.events.event import Event
 from core.metering import counters
 from core.metering.account import Account
+from core.metering.alerts import Alert
 from core.metering.bookkeeping import BooksNotLoaded
 from core.metering.books import Opened, Place, Total, next_event, opened
 from core.metering.counters import Counted, CounterState, wanted_period
@@ -73,6 +74,7 @@ class FakeStore:
         self.grants: dict[GrantKey, Grant] = {}
         self.entries: list[GrantEntry] = []
         self.events: list[Event] = []
+        self.alerts: list[Alert] = []
         self.funds: dict[Meter, StoredFunds] = {}
         self.books_opened = 0
         self.replies: dict[ReplyKey, StoredReply] = {}
@@ -147,6 +149,8 @@ class FakeAccounts(Accounts):
         self.locked = {id: self._account(store.customers[id], wanted, at) for id, wanted in known.items()}
         for meter, since in self._closed.items():
             self._open_books(meter, since)
+        for account in self.locked.values():
+            account.watch()
         return self.locked
 
     async def load_books(self, missing: BooksNotLoaded) -> None:
@@ -201,8 +205,11 @@ class FakeAccounts(Accounts):
         store = self._store
         kept = None if meter in self.forgotten else store.counters.get(meter)
         held = store.held_at(*meter, at), store.held_until(*meter, at)
-        state = CounterState(self._used(customer, plan, meter, at), *held)
         period = wanted_period(plan, customer.billing, meter.feature, at)
+        mine = [alert for alert in store.alerts if (alert.customer_id, alert.feature, alert.period) == (*meter, period)]
+        raised = frozenset(alert.name for alert in mine)
+        assert len(raised) == len(mine), "the primary key"
+        state = CounterState(self._used(customer, plan, meter, at), *held, raised=raised)
         stored = store.funds.get(meter)
         if period is None or (stored is None and not rolls_over(countable(plan, meter.feature), period)):
             return state
@@ -412,6 +419,7 @@ class FakeUnitOfWork:
                 if balance.funds is not None:
                     self.store.funds[meter] = StoredFunds(balance.funds, balance.used)
             self.store.entries += account.entries
+            self.store.alerts += [raised.alert for raised in account.alerts]
         told = {(event.customer_id, event.once) for event in self.store.events if event.once}
         for event in self.outbox.added:
             if event.once is None or (event.customer_id, event.once) not in told:

@@ -368,6 +368,46 @@ class Granted(Grant):
     balance: Balance
 
 
+class Threshold(Model):
+    """A level of usage: `percent` of the limit, what was `used`, or what is `remaining` of the limit."""
+
+    type: str
+    value: Decimal
+
+
+class Thresholds(Model):
+    """A customer's own thresholds of a feature, in place of its plan's."""
+
+    feature: str
+    thresholds: list[Threshold]
+
+
+class Alert(Model):
+    """A threshold that was reached, once in a period; `used` and `limit` as they were then."""
+
+    feature: str
+    threshold: Threshold
+    period: Period
+    raised_at: datetime
+    used: Decimal
+    limit: Decimal | None
+    event_id: UUID
+
+
+class DescribedEvent(Model):
+    """A type of event, and an example of what a receiver gets."""
+
+    type: str
+    description: str
+    example: dict[str, Any]
+
+
+class EventCatalogue(Model):
+    """All types of events."""
+
+    items: list[DescribedEvent]
+
+
 class PortalSession(Model):
     """An address of a customer's usage page; whoever has it sees the page until it ends."""
 

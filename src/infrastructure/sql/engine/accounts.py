@@ -11,8 +11,9 @@ from asyncpg import Record
 
 from core.errors import ConcurrentUpdate
 from core.metering.account import Account
+from core.metering.balance import Balance
 from core.metering.bookkeeping import BooksNotLoaded
-from core.metering.counters import Counted, Counter, CounterState, wanted_period
+from core.metering.counters import NOTHING_RAISED, Counted, Counter, CounterState, wanted_period
 from core.metering.entitlements import countable
 from core.metering.grants import Grants
 from core.metering.journal import Journal
@@ -25,6 +26,7 @@ from core.metering.stored_funds import books_since, rolls_over
 from infrastructure.sql.driver.rows import Change
 from infrastructure.sql.driver.statements import Driver, HotStatement
 from infrastructure.sql.engine import ledger
+from infrastructure.sql.engine.alerts import ALERTS, raised_in
 from infrastructure.sql.engine.books import read_books
 from infrastructure.sql.engine.funds import to_funds
 from infrastructure.sql.engine.grants import ENTRIES
@@ -43,7 +45,7 @@ T = TypeVar("T")
 
 _LOCK: Final = HotStatement(
     """
-    SELECT * FROM lock_accounts_v4(
+    SELECT * FROM lock_accounts_v5(
         CAST(:customer_ids AS text[]), CAST(:features AS text[]), CAST(:customers AS text[]), CAST(:at AS timestamptz)
     )
     """
@@ -122,6 +124,8 @@ class SqlAccounts(Accounts):
             )
             self._agreed_at[id] = row["updated_at"]
         await self._count(rows, states, at)
+        for account in self.locked.values():
+            account.watch()
         for id, state in states.items():
             if any(meter not in state and catalog.get(meter.feature) is not None for meter in meters[id]):
                 # The customer, or the feature, came to be while others' locks were waited for: a counter may be made by now.
@@ -133,17 +137,18 @@ class SqlAccounts(Accounts):
         held = {Meter(row["customer_id"], row["feature"]): (row["held"], row["held_until"]) for row in rows if row["held"] is not None}
         stale: list[Counted] = []
         closed: dict[Meter, datetime | None] = {}
-        for id, feature, used, start, end, funds, *_ in rows:
+        for id, feature, used, start, end, funds, raised, *_ in rows:
             if used is None:
                 continue
             account, meter = self.locked[id], Meter(id, feature)
             period = wanted_period(account.plan, account.billing, feature, at)
             counter = Counter(used, start, end)
             shown = counter.shows(period)
-            if shown is None:
+            names = NOTHING_RAISED if raised is None or period is None else raised_in(raised, period.start, period.end)
+            if shown is None or names is None:
                 assert period is not None
                 stale.append((meter, period))
-            state = CounterState(shown or 0, *held.get(meter, _NOTHING_HELD))
+            state = CounterState(shown or 0, *held.get(meter, _NOTHING_HELD), raised=names or NOTHING_RAISED)
             if period is not None:
                 entitlement = countable(account.plan, feature)
                 if funds is not None or rolls_over(entitlement, period):
@@ -156,8 +161,8 @@ class SqlAccounts(Accounts):
                         self._looked_at[meter] = stored.funds.since
             states[id][meter] = state
         if stale:
-            for (meter, _), total in (await ledger.used_within(self._driver, stale)).items():
-                states[meter.customer_id][meter] = states[meter.customer_id][meter]._replace(used=total)
+            for (meter, _), (total, raised) in (await ledger.summed(self._driver, stale)).items():
+                states[meter.customer_id][meter] = states[meter.customer_id][meter]._replace(used=total, raised=raised)
                 self._moved[meter] = None
         for meter, since in closed.items():
             await self._open_books(meter, since)
@@ -221,8 +226,16 @@ class SqlAccounts(Accounts):
         entries = [entry for account in self.locked.values() for entry in account.entries]
         if entries:
             yield ENTRIES.put(entries)
+        alerts = [raised.alert for account in self.locked.values() for raised in account.alerts]
+        if alerts:
+            yield ALERTS.put(alerts)
+            self._moved.update(dict.fromkeys(map(_METER, alerts)))
         if self._moved:
-            yield ledger.COUNTERS.put((meter, self.locked[meter[0]].balance(meter[1])) for meter in self._moved)
+            yield ledger.COUNTERS.put(self._counted(id, feature) for id, feature in self._moved)
+
+    def _counted(self, id: str, feature: str) -> tuple[tuple[str, str], Balance, frozenset[str]]:
+        account = self.locked[id]
+        return (id, feature), account.balance(feature), account.raised_of(feature)
 
     async def abandon(self) -> None:
         """Waits until the connection is free, where the transaction is given up in the middle."""

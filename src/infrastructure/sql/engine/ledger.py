@@ -26,6 +26,7 @@ from core.metering.records import Records
 from infrastructure.sql.driver.rows import Change, Rows, all_but_key
 from infrastructure.sql.driver.schema import digest, metadata
 from infrastructure.sql.driver.statements import Driver, HotStatement
+from infrastructure.sql.engine.alerts import RAISED, names_of, raised_json
 from infrastructure.sql.engine.funds import funds_json
 
 usage_record: Final = Table(
@@ -67,6 +68,7 @@ usage_counter: Final = Table(
     Column("period_start", DateTime(timezone=True)),
     Column("period_end", DateTime(timezone=True)),
     Column("funds", JSON),
+    Column("raised", JSON),
     PrimaryKeyConstraint("customer_id", "feature"),
 )
 
@@ -85,6 +87,16 @@ USED: Final = f"""(
 _USED_WITHIN: Final = HotStatement(
     f"""
     SELECT wanted.n, ledger.used
+    FROM unnest(
+        CAST(:customer_ids AS text[]), CAST(:features AS text[]), CAST(:starts AS timestamptz[]), CAST(:ends AS timestamptz[])
+    ) WITH ORDINALITY AS wanted (customer_id, feature, period_start, period_end, n)
+    CROSS JOIN LATERAL {USED} AS ledger
+    """
+)
+
+_SUMMED: Final = HotStatement(
+    f"""
+    SELECT wanted.n, ledger.used, {RAISED} AS raised
     FROM unnest(
         CAST(:customer_ids AS text[]), CAST(:features AS text[]), CAST(:starts AS timestamptz[]), CAST(:ends AS timestamptz[])
     ) WITH ORDINALITY AS wanted (customer_id, feature, period_start, period_end, n)
@@ -170,9 +182,18 @@ def to_record(row: Record) -> UsageRecord:
 
 RECORDS: Final = Rows(usage_record, _row, to_record)
 
-COUNTERS: Final = Rows[tuple[tuple[str, str], Balance]](
+
+def _counter_row(counted: tuple[tuple[str, str], Balance, frozenset[str]]) -> tuple[Any, ...]:
+    """In the order of the table's columns."""
+    meter, balance, names = counted
+    period = balance.period
+    raised = raised_json(period.start, period.end, names) if names else None
+    return *meter, balance.used, period.start, period.end, funds_json(balance), raised
+
+
+COUNTERS: Final = Rows[tuple[tuple[str, str], Balance, frozenset[str]]](
     usage_counter,
-    lambda counted: (*counted[0], counted[1].used, counted[1].period.start, counted[1].period.end, funds_json(counted[1])),
+    _counter_row,
     lambda row: NotImplemented,
     changing=all_but_key(usage_counter),
 )
@@ -217,17 +238,26 @@ class SqlEvents(Events):
         return ()
 
 
+async def summed(driver: Driver, wanted: Sequence[Counted]) -> dict[Counted, tuple[int, frozenset[str]]]:
+    """As `used_within`, with the names of what was raised in each of these periods: all that a counter is rebuilt from."""
+    rows = await _SUMMED.fetch(driver, _of(wanted))
+    return {wanted[row["n"] - 1]: (row["used"], names_of(row["raised"])) for row in rows}
+
+
 async def used_within(driver: Driver, wanted: Sequence[Counted]) -> dict[Counted, int]:
     """The ledger's own sums over these meters and periods: what their counters have to show."""
     if not wanted:
         return {}
-    parameters = {
+    return {wanted[row["n"] - 1]: row["used"] for row in await _USED_WITHIN.fetch(driver, _of(wanted))}
+
+
+def _of(wanted: Sequence[Counted]) -> dict[str, list[Any]]:
+    return {
         "customer_ids": [meter.customer_id for meter, _ in wanted],
         "features": [meter.feature for meter, _ in wanted],
         "starts": [period.start for _, period in wanted],
         "ends": [period.end for _, period in wanted],
     }
-    return {wanted[row["n"] - 1]: row["used"] for row in await _USED_WITHIN.fetch(driver, parameters)}
 
 
 async def append(driver: Driver, records: Iterable[UsageRecord]) -> None:

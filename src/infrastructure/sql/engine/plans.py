@@ -10,6 +10,7 @@ from sqlalchemy import BigInteger, Column, Integer, PrimaryKeyConstraint, Table,
 from sqlalchemy.dialects.postgresql import JSON
 
 from core.plans.agreement import Agreement, PlanVersion, plan_at, versions_of
+from core.plans.alerts import ALERTS_DEFAULT, percentages
 from core.plans.features import Feature, FeatureCatalog
 from core.plans.on_outage import OnOutage
 from core.plans.options import Option
@@ -183,6 +184,8 @@ def _to_json(entitlement: Entitlement) -> dict[str, Any]:
             stored: dict[str, Any] = {"type": "metered", "limit": limit, "reset": reset.value, "enforcement": enforcement.value}
             if rollover is not None:
                 stored["rollover"] = {"max": rollover.max, "periods": rollover.periods}
+            if entitlement.alerts != ALERTS_DEFAULT:
+                stored["alerts"] = [threshold.value for threshold in entitlement.alerts]
             return stored | {option.name: option.to_json() for option in options}
         case Static(value):
             return {"type": "static", "value": str(value)}
@@ -199,6 +202,7 @@ def _to_entitlement(stored: dict[str, Any], options: Iterable[type[Option]]) -> 
                 enforcement=Enforcement(stored["enforcement"]),
                 options=tuple(option.from_json(stored[option.name]) for option in options if option.name in stored),
                 rollover=Rollover(**stored["rollover"]) if "rollover" in stored else None,
+                alerts=percentages(*stored["alerts"]) if "alerts" in stored else ALERTS_DEFAULT,
             )
         case "static":
             return Static(Decimal(stored["value"]))

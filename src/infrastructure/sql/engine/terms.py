@@ -14,7 +14,8 @@ from sqlalchemy.dialects.postgresql import JSON
 
 from core.customers.ports import TermsChanges, TermsKey, TermsReader
 from core.metering.account import CustomerNotFound
-from core.plans.agreement import NO_AGREEMENT, Addon, Agreement, Override, PlanVersion, ScheduledPlan
+from core.plans.agreement import NO_AGREEMENT, Addon, Agreement, Override, OwnAlerts, PlanVersion, ScheduledPlan
+from core.plans.alerts import named
 from core.plans.periods import Billing, Interval, Weekday
 from core.plans.plan import Enforcement
 from core.plans.terms import TermsChange
@@ -80,6 +81,8 @@ def agreement_json(agreement: Agreement) -> str | None:
         "overrides": [_override_json(override) for override in agreement.overrides],
         "addons": [_addon_json(addon) for addon in agreement.addons],
     }
+    if agreement.alerts:
+        stored["alerts"] = {own.feature: [threshold.name for threshold in own.thresholds] for own in agreement.alerts}
     if scheduled:
         at = scheduled.effective_at.isoformat()
         stored["scheduled"] = {"id": str(scheduled.id), "plan": _plan_json(scheduled.version), "effective_at": at}
@@ -97,6 +100,7 @@ def to_agreement(text: str | None) -> Agreement:
         found and ScheduledPlan(UUID(found["id"]), _to_plan(found["plan"]), datetime.fromisoformat(found["effective_at"])),
         tuple(map(_to_override, stored["overrides"])),
         tuple(map(_to_addon, stored["addons"])),
+        tuple(OwnAlerts(feature, tuple(map(named, names))) for feature, names in stored.get("alerts", {}).items()),
     )
 
 

@@ -10,7 +10,7 @@ from core.metering.journal import Journal
 from core.metering.owned import Owned, OwnedRepository
 from infrastructure.sql.driver.connections import PROMPT_SECONDS_MAX, Connections
 from infrastructure.sql.driver.errors import CONNECTION_LOST, storage_errors
-from infrastructure.sql.driver.rows import write
+from infrastructure.sql.driver.rows import Change, write
 from infrastructure.sql.driver.statements import Driver
 from infrastructure.sql.driver.stored import Written
 from infrastructure.sql.engine.accounts import SqlAccounts
@@ -79,12 +79,16 @@ class SqlUnitOfWork:
         repository = self._repositories[name] = self._makers[name](self.journal, self._live.driver)
         return repository
 
+    async def flush(self) -> None:
+        """Writes what repositories have to write, without committing it. The commit writes it once more, as it is then."""
+        await write(self._live.driver, self._changes())
+
+    def _changes(self) -> list[Change]:
+        return [change for repository in self._repositories.values() for change in repository.changes()]
+
     async def commit(self) -> None:
         await self.accounts.written()
-        changes = [*self.accounts.changes()]
-        for repository in self._repositories.values():
-            changes += repository.changes()
-        await write(self._live.driver, changes)
+        await write(self._live.driver, [*self.accounts.changes(), *self._changes()])
         self._committing = True
         await self._live.driver.execute("COMMIT")
         self._committed = True

@@ -38,7 +38,7 @@ def test_a_declared_option_is_read(tmp_path: Path, written: str, read: tuple[Opt
         ("retention: {days: null}", "retention.days: expected a whole number from 1 to 90, got null"),
         ("retention: {where: hot}", "retention.where: expected one of warm, cold, got 'hot'"),
         ("retention: {day: 7}", "retention.day: unknown field, expected one of days, where; did you mean 'days'?"),
-        ("window: {}", "window: unknown field, expected one of type, limit, reset, enforcement, rollover, retention"),
+        ("window: {}", "window: unknown field, expected one of type, limit, reset, enforcement, rollover, alerts, retention"),
     ],
 )
 def test_what_is_no_such_option_is_named_with_what_belongs_there(tmp_path: Path, written: str, mistake: str) -> None:

@@ -179,7 +179,8 @@ def test_a_byte_order_mark_and_windows_line_ends_are_no_mistake() -> None:
         ("sessions: {type: metered, limit: 1, enforcement: firm}", "sessions.enforcement: expected one of hard, soft, got 'firm'"),
         (
             "sessions: {type: metered, limit: 1, resets: day}",
-            "sessions.resets: unknown field, expected one of type, limit, reset, enforcement, rollover, window; did you mean 'reset'?",
+            "sessions.resets: unknown field, expected one of type, limit, reset, enforcement, rollover, alerts, window; "
+            "did you mean 'reset'?",
         ),
         ("exports: {type: boolean, enabled: true, x: 1}", "exports.x: unknown field, expected one of type, enabled"),
         (

@@ -1,6 +1,6 @@
 """The client: one connection pool to one service."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Any, TypeVar
@@ -302,6 +302,23 @@ class Tollgate:
     def end_portal_session(self, customer_id: str, id: UUID | str) -> None:
         """Ends a portal session: its address opens nothing from now on."""
         self._send(requests.END_PORTAL_SESSION, {"customer_id": customer_id, "id": id})
+
+    def put_alerts(self, customer_id: str, feature: str, thresholds: Iterable[tuple[str, Quantity]]) -> models.Thresholds:
+        """Thresholds of the customer's own, such as `[("percent", 80), ("remaining", 5)]`; none: nothing is raised."""
+        body = {"thresholds": [{"type": type, "value": requests.amount(value)} for type, value in thresholds]}
+        return self._send(requests.PUT_ALERTS, {"customer_id": customer_id, "feature": feature}, body)
+
+    def end_alerts(self, customer_id: str, feature: str) -> None:
+        """Lets the plan's own thresholds count again."""
+        self._send(requests.END_ALERTS, {"customer_id": customer_id, "feature": feature})
+
+    def alerts(self, customer_id: str, *, feature: str | None = None) -> Iterator[models.Alert]:
+        """Thresholds that the customer's usage reached, newest first, page by page."""
+        return self._pages(requests.ALERTS, {"customer_id": customer_id}, _present(feature=feature))
+
+    def event_catalogue(self) -> models.EventCatalogue:
+        """Every type of event, with an example."""
+        return self._send(requests.EVENT_CATALOGUE, {})
 
     def issue_grant(
         self, customer_id: str, feature: str, quantity: Quantity, *, kind: str = "paid", idempotency_key: str | None = None, **fields: Any
