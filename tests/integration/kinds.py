@@ -153,7 +153,8 @@ def customers(customer: str) -> Things:
         (Addon(("free", 1), 2),),
         (OwnAlerts("minutes", (Threshold(ThresholdType.REMAINING, 60), Threshold(ThresholdType.PERCENT, 90))), OwnAlerts("sessions", ())),
     )
-    moved = Customer(customer, "free", 1, billing, "AT", agreement, created_at=LATER, updated_at=LATER)
+    where = {"email": "team@example.com", "locale": "de"}
+    moved = Customer(customer, "free", 1, billing, "AT", agreement, **where, created_at=LATER, updated_at=LATER)
     return Things(first, moved, replace(first, id=f"{customer} & Co."), {})
 
 
