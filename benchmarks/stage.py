@@ -53,6 +53,7 @@ class Server:
             **os.environ,
             "TOLLGATE_DATABASE_URL": database_url,
             "TOLLGATE_ADMIN_KEY": ADMIN_KEY,
+            "TOLLGATE_ACCESS_LOG": "false",
             "TOLLGATE_DATA_DIR": str(data_dir),
         }
         command = [sys.executable, "-m", "uvicorn", "benchmarks.server:create", "--factory", "--port", str(port)]

@@ -5,20 +5,24 @@ import gc
 import multiprocessing
 import os
 import signal
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
 
 from api import docs, errors, operational
+from api.access_lines import AccessLines, as_json, as_text
 from api.container import Container, running
 from api.frame.allowance import Allowance
+from api.frame.gathered import GATHERED, Take
 from api.frame.service import Service
 from api.pages import routes as pages
 from api.pages.console.measured import Measurements
 from api.pages.live import LiveUsage
+from api.served import request_id
 from api.settings import Settings
 from api.v1 import events
 from api.v1.routers import routers
@@ -28,12 +32,15 @@ def create_app(container: Container) -> FastAPI:
     """An app that takes everything from this container; nothing is global."""
 
     @asynccontextmanager
-    async def whole_life(app: FastAPI) -> AsyncIterator[None]:
+    async def whole_life(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
         _leave_with_parent()
         _spare_the_collector()
         async with running(container):
-            yield
+            yield {GATHERED: app.gathered}
+        app.gathered.flush()
+        container.output_lines().close()
 
+    settings = container.settings()
     app = Service(
         title="Tollgate",
         version=version("tollgate-service"),
@@ -41,7 +48,8 @@ def create_app(container: Container) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         telemetry=telemetry(os.environ),
-        cors_origins=container.settings().cors_origins,
+        cors_origins=settings.cors_origins,
+        takers=_takers(container),
     )
     app.state.container = container
     app.state.bulk_allowance = Allowance(container.settings().bulk_bytes_max)
@@ -55,6 +63,14 @@ def create_app(container: Container) -> FastAPI:
     app.state.live_usage = LiveUsage(container.usage_watch(), container.clock())
     app.router.routes.extend(pages.ROUTES)
     return app
+
+
+def _takers(container: Container) -> Sequence[Take]:
+    """What is done of requests that were answered."""
+    settings = container.settings()
+    if not settings.access_log:
+        return ()
+    return (AccessLines(as_json if settings.log_format == "json" else as_text, container.output_lines().write),)
 
 
 def telemetry(environment: Iterable[str]) -> TelemetryConfig:
@@ -82,4 +98,6 @@ def _leave_with_parent() -> None:
 
 def from_environment() -> FastAPI:
     """The app of one server process, set up by environment variables."""
-    return create_app(Container(settings=Settings()))
+    container = Container(settings=Settings())
+    container.set_up_log(request_id)
+    return create_app(container)

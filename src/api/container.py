@@ -71,6 +71,8 @@ from infrastructure.batching.retries import Executing, Retried
 from infrastructure.batching.shared_breakdowns import SharedBreakdowns
 from infrastructure.embedded.data_directory import DataDirectory
 from infrastructure.ids import new_id
+from infrastructure.logs.formats import set_up
+from infrastructure.logs.lines import OutputLines
 from infrastructure.measured import Measured
 from infrastructure.outage.admit import AdmitOnOutage
 from infrastructure.outage.journal import OutageJournal
@@ -180,6 +182,8 @@ class Container(containers.DeclarativeContainer):
     settings: providers.Dependency[Settings] = providers.Dependency(instance_of=Settings)
     clock = providers.Object(utc_now)
     new_id = providers.Object(new_id)
+    set_up_log = providers.Callable(set_up, settings.provided.log_format, settings.provided.log_level)
+    output_lines = providers.Singleton(OutputLines)
 
     engine = providers.Singleton(
         create_engine, settings.provided.database_url, settings.provided.statement_seconds_max, settings.provided.statements

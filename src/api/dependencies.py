@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from api.container import Container
 from api.errors import AMOUNTS_BY_SERVICES, NO_CREDENTIALS
+from api.served import note_customer
 from api.wire import CustomerId
 from core.access.principal import Forbidden, Principal, Unauthenticated
 from core.access.service_keys import Scope
@@ -81,6 +82,7 @@ class CustomerInPath(AccessRule):
     async def __call__(self, request: Request, customer_id: CustomerPath) -> Caller:
         who = await principal(request)
         who.require(self.scope, customer_id)
+        note_customer(customer_id)
         return Caller(who.name, customer_id)
 
 
@@ -99,13 +101,16 @@ class CustomerInHeader(AccessRule):
         if who.customer_id is not None:
             if named not in (None, who.customer_id):
                 raise CustomerNotFound(str(named))
+            note_customer(who.customer_id)
             return Caller(who.name, who.customer_id)
         who.require(self.scope)
         try:
-            return Caller(who.name, _CUSTOMER_ID.validate_python(named))
+            customer_id = _CUSTOMER_ID.validate_python(named)
         except ValidationError as error:
             expected = f"with a service key, the header {CUSTOMER_HEADER} names the customer (1 to 255 characters)"
             raise RequestValidationError([{"type": "value_error", "loc": ("header", CUSTOMER_HEADER), "msg": expected}]) from error
+        note_customer(customer_id)
+        return Caller(who.name, customer_id)
 
 
 class ServiceOfCustomer(CustomerInHeader):

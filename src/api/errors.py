@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from api.served import note_refusal, request_id
 from api.wire import decimal_number, instant, money
 from core.access.ports import IdentityProviderUnavailable
 from core.access.principal import Forbidden, Unauthenticated
@@ -264,9 +265,7 @@ HTTP_CODES: Final = {
 }
 
 
-INTERNAL_ERROR: Final = {
-    "detail": {"error": "internal_error", "message": "Something went wrong on our side, and it has been logged."},
-}
+INTERNAL_ERROR: Final = {"error": "internal_error", "message": "Something went wrong on our side, and it has been logged."}
 
 MISTAKES_MAX: Final = 20
 """So many mistakes of a request are told at most: nobody reads more, and a body may have hundreds of thousands."""
@@ -307,7 +306,8 @@ def answer_to(error: Exception) -> tuple[int, Any, Mapping[str, str]]:
             code = HTTP_CODES.get(error.status_code, "bad_request")
             return error.status_code, {"detail": {"error": code, "message": error.detail}}, error.headers or {}
         case _:
-            return 500, INTERNAL_ERROR, {}
+            id = request_id()
+            return 500, {"detail": {**INTERNAL_ERROR, **({"request_id": id} if id else {})}}, {"Connection": "close"}
 
 
 def install(app: FastAPI) -> None:
@@ -315,6 +315,7 @@ def install(app: FastAPI) -> None:
 
     async def refuse(request: Request, error: Exception) -> Response:
         status, content, headers = answer_to(error)
+        note_refusal(content)
         return JSONResponse(content, status, headers)
 
     for kind in (DomainError, ConcurrentUpdate, RequestValidationError, HTTPException, Exception):

@@ -78,6 +78,11 @@ class Settings(BaseSettings):
         ge=8 * 1024 * 1024,
         description="of bodies beyond 64 KiB that one process holds at a time; more are refused with 503",
     )
+    log_format: Literal["readable", "json"] = Field("readable", description="how the log looks: for people, or an object a line")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="what is told of the service; lines of requests have a switch of their own"
+    )
+    access_log: bool = Field(True, description="a line on standard output for each request")
     schema_newer: bool = Field(False, description="set by `tollgate serve` for its server processes")
     public_url: str = Field("http://127.0.0.1:8000", description="how callers reach the service; upload URLs begin with it")
     cors_origins: Annotated[tuple[Origin, ...], NoDecode] = Field(

@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Sequence
+from contextvars import Context
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -18,6 +19,7 @@ from core.access.ports import IdentityProviderUnavailable, UserTokens
 from core.access.principal import Unauthenticated
 from core.clock import Clock
 from core.text import is_id
+from infrastructure.logs.withheld import described
 
 TOKEN_LENGTH_MAX: Final = 8_192
 TOKENS_REMEMBERED_MAX: Final = 4_096
@@ -45,7 +47,7 @@ _OTHER_AUDIENCE: Final = (
 _NO_AUDIENCE: Final = "The token names an audience ('aud'), and none is configured here: set TOLLGATE_JWT_AUDIENCE to it, or leave it out."
 _NOT_VALID: Final = "The token is not valid: get a new one."
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("tollgate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ class PublishedKeys:
         stale = now - self._fetched_at >= KEYS_FRESH_FOR
         if (key is None or stale) and self._fetch is None and now - self._attempted_at >= REFETCH_AFTER:
             self._attempted_at = now
-            self._fetch = asyncio.create_task(self._refresh(now))
+            self._fetch = asyncio.get_running_loop().create_task(self._refresh(now), context=Context())
         if self._fetch is not None and (key is None or (stale and not self._away)):
             await asyncio.shield(self._fetch)  # shared, so that a caller who gives up does not end it for the others
             key = self._known(algorithm, key_id, now)
@@ -99,7 +101,7 @@ class PublishedKeys:
                 self._keys = _verification_keys(await self._download())
         except (httpx.HTTPError, TimeoutError, ValueError, RecursionError) as error:
             self._away = True
-            _log.warning("The keys at %r could not be fetched: %r", self._url, error)
+            _log.warning("The keys at %s could not be fetched: %s", self._url.host, described(error))
         else:
             self._away = False
             self._fetched_at = now

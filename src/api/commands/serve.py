@@ -29,6 +29,7 @@ from core.customers.put_customer import PutCustomerCommand
 from core.metering.account import CustomerNotFound
 from infrastructure.embedded.data_directory import DataDirectory, DataDirectoryError
 from infrastructure.embedded.postgres import EmbeddedPostgresError
+from infrastructure.logs.formats import set_up
 from infrastructure.sql.upkeep.migrate import Standing
 
 BACKLOG: Final = 2048
@@ -56,6 +57,7 @@ class Options:
 def serve(settings: Settings, options: Options, say: Callable[[str], None]) -> None:
     """Serves until a signal ends it. Raises CommandFailed where it cannot start."""
     _exit_on_terminate()
+    set_up(settings.log_format, settings.log_level, lambda: None)
     try:
         with ExitStack() as stack:
             directory = stack.enter_context(DataDirectory(settings.data_dir))
@@ -231,7 +233,7 @@ def _run(listener: socket.socket, workers: int, front: Front) -> None:
         ws="none",
         workers=workers,
         access_log=False,
-        log_level="warning",
+        log_config=None,
         server_header=False,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS_MAX,
     )

@@ -10,6 +10,7 @@ from starlette.types import Send
 
 from api.errors import answer_to
 from api.replies import Reply
+from api.served import note_refusal
 
 _JSON: Final = (b"content-type", b"application/json")
 
@@ -39,6 +40,7 @@ def answer_without_body(status: int) -> Answer:
 def answer_of(error: Exception) -> Answer:
     """What the one error table says of what was raised."""
     status, content, headers = answer_to(error)
+    note_refusal(content)
     body = _encoded(content)
     given = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
     return Answer(status, [*given, (b"content-length", b"%d" % len(body)), _JSON], body)

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from api.container import Container
 from api.frame.refused import note
 from api.replies import Reply, once
+from api.served import note_outcome
 from core.errors import DomainError
 from core.metering.idempotency import Replay
 from core.metering.use_case import AccountCommand, UseCase, execute_one
@@ -43,6 +44,7 @@ class Carried:
             note(request, command.customer_id, self.function.__name__, error)
             raise
         if isinstance(outcome, Replay):
+            note_outcome("replayed")
             return Reply.decoded(outcome.reply), True
         return self.render(outcome), False
 

@@ -7,6 +7,8 @@ from typing import Any, Final
 
 from starlette.types import Message, Scope, Send
 
+from api.served import Served
+
 REQUEST_ID: Final = b"x-request-id"
 _FIXED: Final = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
 _GIVEN: Final = re.compile(rb"[!-~]{1,128}")
@@ -31,11 +33,12 @@ def stamps(scope: Scope) -> tuple[tuple[bytes, bytes], ...]:
     return ((REQUEST_ID, request_id_of(scope)), *_FIXED)
 
 
-def stamped(scope: Scope, send: Send) -> Send:
-    """A `send` that adds them. It is no coroutine function, which would take as long again as what it does."""
+def stamped(scope: Scope, send: Send, served: Served) -> Send:
+    """A `send` that adds them, and notes the status. It is no coroutine function, which would take as long again as what it does."""
 
     def stamp(message: Message) -> Any:
         if message["type"] == "http.response.start":
+            served.status = message["status"]
             message["headers"] = [*message.get("headers", ()), (REQUEST_ID, request_id_of(scope)), *_FIXED]
         return send(message)
 

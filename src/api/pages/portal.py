@@ -20,6 +20,7 @@ from api.pages.answers import page, protected
 from api.pages.formats import Formats
 from api.pages.live import TooManyStreams
 from api.pages.usage_model import MONTHS, UsagePages
+from api.served import note_customer
 from api.wire import from_cursor, instant, to_cursor
 from core.customers.customer import Customer
 from core.errors import DomainError
@@ -81,6 +82,7 @@ def opened(show: Looking) -> Callable[[Request], Awaitable[Response]]:
         try:
             session = await container.open_page().execute(request.path_params["token"])
             customer = (await container.customer_reader().get(session.customer_id)).at(container.clock()())
+            note_customer(customer.id)
             formats = Formats(session.locale or customer.locale or _asked_language(request), customer.billing.zone)
             return await show(Look(request, container, session, customer, formats))
         except UnreadableFilter as mistake:

@@ -8,6 +8,9 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from api.frame.gathered import GATHERED, Gathered
+from api.frame.stamp import request_id_of
+from api.served import UNREAD, Served
 from api.server import refusals
 from api.server.bounds import IDLE_SECONDS_MAX, LEAVE_SECONDS_MAX, Bounds
 from api.server.crowd import Crowd
@@ -142,4 +145,11 @@ class Connection(HttpToolsProtocol):
             self.transport.write_eof()
 
     def _say(self, refusal: Refusal) -> None:
-        self.transport.write(refusal.encoded(self.headers or [], self.server_state.default_headers))
+        scope = {"headers": self.headers or []}
+        self.transport.write(refusal.encoded(scope, self.server_state.default_headers))
+        gathered: Gathered | None = self.app_state.get(GATHERED)
+        if gathered is not None:
+            served = Served(request_id_of(scope).decode("latin-1"), UNREAD)
+            served.status, served.outcome = refusal.status.value, refusal.code
+            served.end()
+            gathered.add(served)

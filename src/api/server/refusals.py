@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
 
+from starlette.types import Scope
+
 from api.frame.stamp import stamps
 
 Headers = list[tuple[bytes, bytes]]
@@ -20,15 +22,15 @@ class Refusal:
     message: str
     headers: Headers = field(default_factory=list)
 
-    def encoded(self, request_headers: Headers, default_headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-        """The whole answer, as it is sent. `request_headers`: those that were read; `default_headers`: what the server adds to all."""
+    def encoded(self, scope: Scope, default_headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+        """The whole answer, as it is sent. `scope` has the headers that were read; `default_headers`: what the server adds to all."""
         body = json.dumps({"detail": {"error": self.code, "message": self.message}}).encode()
         headers = [
             *default_headers,
             *self.headers,
             (b"content-length", b"%d" % len(body)),
             (b"content-type", b"application/json"),
-            *stamps({"headers": request_headers}),
+            *stamps(scope),
             (b"connection", b"close"),
         ]
         lines = [f"HTTP/1.1 {self.status.value} {self.status.phrase}".encode(), *(name + b": " + value for name, value in headers)]

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
 from typing import Final, Generic, TypeVar
 
 from core.errors import StorageUnavailable
@@ -33,7 +34,7 @@ class Gathering(Generic[Q, A]):
         answer: asyncio.Future[A] = loop.create_future()
         self._asked.append((question, answer))
         if self._worker is None:
-            self._worker = loop.create_task(self._work())
+            self._worker = loop.create_task(self._work(), context=Context())
             self._worker.add_done_callback(self._ended)
         return await answer
 

@@ -8,13 +8,16 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Sequence
+from contextvars import Context, copy_context
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Generic, TypeVar
 
 from core.errors import BrokenCommand, ConcurrentUpdate, DomainError, Overloaded, StorageUnavailable
 from core.metering.idempotency import Replay
 from core.metering.use_case import Call, UseCase
 from infrastructure.batching.retries import ATTEMPTS_MAX, back_off
+from infrastructure.logs.withheld import described
 
 C = TypeVar("C")
 R = TypeVar("R")
@@ -34,6 +37,8 @@ class _Caller(Generic[C, R]):
 
     calls: Sequence[Call[C]]
     outcomes: "asyncio.Future[Sequence[R | Replay | DomainError]]"
+    context: Context
+    """Whose request it is, for the log."""
 
 
 class GroupCommit(Generic[C, R]):
@@ -69,11 +74,11 @@ class GroupCommit(Generic[C, R]):
 
     def _enqueue(self, calls: Sequence[Call[C]]) -> "asyncio.Future[Sequence[R | Replay | DomainError]]":
         loop = asyncio.get_running_loop()
-        caller = _Caller(calls, loop.create_future())
+        caller = _Caller(calls, loop.create_future(), copy_context())
         self._queue.append(caller)
         self._waiting += len(calls)
         if self._worker is None:
-            self._worker = loop.create_task(self._work())
+            self._worker = loop.create_task(self._work(), context=Context())  # of no request: it works for all of them
             self._worker.add_done_callback(self._ended)
         return caller.outcomes
 
@@ -152,13 +157,13 @@ class GroupCommit(Generic[C, R]):
 
     async def _take_apart(self, batch: Sequence[_Caller[C, R]], error: Exception) -> None:
         if len(batch) > 1:
-            logger.warning("A batch of %d calls failed and is taken apart: %r", len(batch), error)
+            logger.warning("A batch of %d calls failed and is taken apart: %s", len(batch), described(error))
             middle = len(batch) // 2
             await self._settle(batch[:middle])
             await self._settle(batch[middle:])
             return
         (caller,) = batch
-        outcomes = None if len(caller.calls) == 1 else await self._apart(caller.calls, error)
+        outcomes = None if len(caller.calls) == 1 else await self._apart(caller, caller.calls, error)
         if caller.outcomes.done():
             return
         if outcomes is None:
@@ -166,10 +171,10 @@ class GroupCommit(Generic[C, R]):
         else:
             caller.outcomes.set_result(outcomes)
 
-    async def _apart(self, calls: Sequence[Call[C]], error: Exception) -> list[R | Replay | DomainError]:
+    async def _apart(self, caller: _Caller[C, R], calls: Sequence[Call[C]], error: Exception) -> list[R | Replay | DomainError]:
         """The outcomes of one call's commands that failed together: the caller learns which of them stand."""
         if len(calls) == 1:
-            logger.error("A command failed: %r", error, exc_info=error)
+            caller.context.run(partial(logger.error, "A command failed beside others of its request", exc_info=error))
             return [BrokenCommand()]
         outcomes: list[R | Replay | DomainError] = []
         middle = len(calls) // 2
@@ -177,7 +182,7 @@ class GroupCommit(Generic[C, R]):
             try:
                 outcomes += await self._run(half)
             except Exception as failure:  # noqa: BLE001 - as above
-                outcomes += await self._apart(half, failure)
+                outcomes += await self._apart(caller, half, failure)
         return outcomes
 
     async def _run(self, calls: Sequence[Call[C]]) -> Sequence[R | Replay | DomainError]:

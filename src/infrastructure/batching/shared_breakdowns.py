@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Hashable, Mapping, Sequence
+from contextvars import Context
 from datetime import datetime
 from typing import Final
 
@@ -36,7 +37,8 @@ class SharedBreakdowns(LedgerReader):
         key = (customer_id, *periods.items())
         task = self._waiting.get(key)
         if task is None:
-            task = self._waiting[key] = asyncio.create_task(self._in_turn(key, customer_id, periods, at))
+            reading = self._in_turn(key, customer_id, periods, at)
+            task = self._waiting[key] = asyncio.get_running_loop().create_task(reading, context=Context())
             self._going_on.add(task)
             task.add_done_callback(self._ended)
         return await asyncio.shield(task)  # a caller that goes away takes nobody's answer with it

@@ -45,7 +45,7 @@ class DeadLetters:
         for reason, content in letters:
             lines.append(json.dumps({"at": self._clock().isoformat(), "reason": reason, **content}).encode() + b"\n")
             measures.REJECTED.labels(reason).inc()
-            logger.error("An admitted decision cannot be booked (%s: %s); it is kept in %s", reason, content["message"], self._path)
+            logger.error("An admitted decision cannot be booked (%s); it is kept in %s", reason, self._path)
         if not lines:
             return
         descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextvars import Context
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -10,6 +11,7 @@ from uuid import UUID
 
 from core.errors import StorageUnavailable
 from core.outage.admitted import AdmittedUsage
+from infrastructure.logs.withheld import described
 from infrastructure.outage import measures
 from infrastructure.outage.dead_letters import DEAD_LETTERS, DeadLetters, Rejected
 from infrastructure.outage.journal_file import SUFFIX, JournalFile, NotTruncated, count_lines
@@ -126,7 +128,7 @@ class OutageJournal:
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queue.append((lines, len(decisions), written))
         if self._writer is None:
-            self._writer = asyncio.create_task(self._write())
+            self._writer = asyncio.get_running_loop().create_task(self._write(), context=Context())
         await written
         measures.ADMITTED.inc(len(decisions))
 
@@ -157,7 +159,7 @@ class OutageJournal:
             await asyncio.to_thread(self._write_lines, b"".join(lines))
         except Exception as error:  # noqa: BLE001 - whatever it is, those who wait are told
             self._is_broken = True
-            logger.error("The journal in %s cannot be written, so that nothing is admitted: %r", self.directory, error)
+            logger.error("The journal in %s cannot be written, so that nothing is admitted: %s", self.directory, described(error))
             return StorageUnavailable(outcome_unknown=isinstance(error, NotTruncated) or not isinstance(error, OSError))
         return None
 
@@ -192,7 +194,7 @@ class OutageJournal:
                     logger.warning("Decisions of a process that has ended wait to be booked: %s", path)
                     self.adopted.append(Backlog(file, self._dead_letters))
         except OSError as error:
-            logger.error("The journals in %s cannot be read: %s", self.directory, error)
+            logger.error("The journals in %s cannot be read: %s", self.directory, described(error))
         self._measure()
 
     def prepare(self) -> None:
@@ -200,7 +202,7 @@ class OutageJournal:
         try:
             JournalFile.create(self.directory, str(self._new_id())).remove()
         except OSError as error:
-            logger.error("Features admit on an outage, and the journal directory %s cannot be written: %s", self.directory, error)
+            logger.error("Features admit on an outage, and the directory %s cannot be written: %s", self.directory, described(error))
 
     def close(self) -> None:
         """What waits is left for the next process."""

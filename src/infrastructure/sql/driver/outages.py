@@ -9,6 +9,7 @@ import asyncpg
 from prometheus_client import Counter
 from sqlalchemy.exc import DBAPIError
 
+from infrastructure.logs.withheld import described
 from infrastructure.sql.driver.errors import READ_ONLY, sqlstate
 
 logger = logging.getLogger("tollgate")
@@ -61,7 +62,7 @@ class ToldOutages(OutageObserver):
 
     def began(self, cause: Cause, error: BaseException) -> None:
         OUTAGES.labels(cause.value).inc()
-        logger.error("The database is away (%s): %r", cause.value, error)
+        logger.error("The database is away (%s): %s", cause.value, described(error))
 
     def ended(self, cause: Cause, seconds: float) -> None:
         logger.warning("The database is back (%s), after %.1f s.", cause.value, seconds)

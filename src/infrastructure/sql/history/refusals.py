@@ -19,6 +19,7 @@ from core.clock import Clock
 from core.errors import ConcurrentUpdate, DomainError
 from core.history.refusals import Refusal, RefusalKind, RefusalQuery, RefusalReader
 from core.plans.periods import BEGINNING, END
+from infrastructure.logs.withheld import described
 from infrastructure.sql.driver.connections import Connections
 from infrastructure.sql.driver.reader import of_customer
 from infrastructure.sql.driver.schema import metadata
@@ -149,7 +150,7 @@ class SqlRefusals(RefusalReader):
                 raise
             except Exception as error:  # noqa: BLE001 - whatever it is, those that come after are written
                 DROPPED.inc(len(noted))
-                logger.warning("%d refusals are not kept: %r", len(noted), error)
+                logger.warning("%d refusals are not kept: %s", len(noted), described(error))
         return True
 
     async def newest(self, query: RefusalQuery) -> Sequence[Refusal]:

@@ -9,6 +9,7 @@ from typing import Final
 from core.clock import Clock
 from core.history.refusals import KEPT_FOR as REFUSALS_KEPT_FOR
 from core.metering.idempotency import KEPT_FOR
+from infrastructure.logs.withheld import described
 from infrastructure.sql.driver.connections import Connections
 from infrastructure.sql.driver.statements import HotStatement
 
@@ -73,7 +74,7 @@ class SqlSweeper:
             try:
                 await self.sweep()
             except Exception as error:  # noqa: BLE001 - whatever it is, there is a next time
-                logger.warning("Sweeping was put off: %r", error)
+                logger.warning("Sweeping was put off: %s", described(error))
 
     async def sweep(self) -> int:
         """Sweeps what is due now, and says how many rows that was."""

@@ -6,6 +6,7 @@ import pytest
 from starlette.types import Message
 
 from api.frame.stamp import request_id_of, stamped
+from api.served import Served
 
 
 def scope(*headers: tuple[bytes, bytes]) -> dict[str, Any]:
@@ -35,7 +36,8 @@ async def test_it_is_added_to_the_start_of_an_answer_and_to_nothing_else() -> No
     async def send(message: Message) -> None:
         sent.append(message)
 
-    stamp = stamped(scope((b"x-request-id", b"order-17")), send)
+    one = Served("order-17", "GET")
+    stamp = stamped(scope((b"x-request-id", b"order-17")), send, one)
     await stamp({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
     await stamp({"type": "http.response.body", "body": b"{}"})
     expected = [

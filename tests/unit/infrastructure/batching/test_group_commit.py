@@ -1,7 +1,9 @@
 """Concurrent commands share a batch, and none of them suffers for it."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
+from contextvars import ContextVar
 
 import pytest
 from pytest_mock import MockerFixture
@@ -247,3 +249,33 @@ async def test_draining_where_nothing_waits_returns_at_once() -> None:
     draining = asyncio.ensure_future(GroupCommit(FakeUseCase()).drain())
     await turns()
     assert draining.done()
+
+
+async def test_each_failure_of_a_shared_batch_is_told_under_the_request_that_it_belongs_to(caplog: pytest.LogCaptureFixture) -> None:
+    asking: ContextVar[str | None] = ContextVar("asking", default=None)
+    told: list[tuple[str, str | None]] = []
+
+    class Noting(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            told.append((record.levelname, asking.get()))
+
+    async def ask(group: GroupCommit[str, str], name: str, *commands: str) -> object:
+        asking.set(name)
+        return await group.execute(commands)
+
+    use_case = FakeUseCase(failing(ValueError("of b"), with_="b"))
+    use_case.door.clear()
+    group = GroupCommit(use_case)
+    handler = Noting()
+    logging.getLogger("tollgate").addHandler(handler)
+    try:
+        first = started([ask(group, "first", "x")])
+        await turns()
+        others = started([ask(group, "second", "a"), ask(group, "third", "b", "c")])
+        await turns()
+        use_case.door.set()
+        await asyncio.gather(*first, *others)
+    finally:
+        logging.getLogger("tollgate").removeHandler(handler)
+
+    assert told == [("WARNING", None), ("ERROR", "third")], "the batch is nobody's, the failure somebody's"
