@@ -45,9 +45,11 @@ plans = typer.Typer(
     no_args_is_help=True, context_settings=HELP_TOO, help="Plans as code: push, diff, show; and customers moved to the newest version."
 )
 db = typer.Typer(no_args_is_help=True, context_settings=HELP_TOO, help="The database: its schema, and backups.")
+customers = typer.Typer(no_args_is_help=True, context_settings=HELP_TOO, help="Customers: delete one, export all that is kept of one.")
 app.add_typer(keys, name="keys")
 app.add_typer(plans, name="plans")
 app.add_typer(db, name="db")
+app.add_typer(customers, name="customers")
 
 # Names are shown as they are, and where no terminal sets a width, a table's lines stay whole for whatever reads them.
 out = Console(soft_wrap=True, highlight=False, markup=False, width=None if sys.stdout.isatty() else 1000)
@@ -272,6 +274,41 @@ def show_plans(data_dir: DataDir = None) -> None:
         for mapped in types.values():
             table.add_row(mapped.key, "; ".join(map(commands.meter_text, mapped.meters)))
         out.print(table)
+
+
+@customers.command("delete")
+def delete_customer(
+    customer: Annotated[str, typer.Argument(help="The customer's id.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Delete a customer, for good: its rows, the answers that were kept for it, its files. From now on there is no such customer.
+
+    What is kept of it goes in the background of a service that runs on this database, or of the next one that is started.
+    Example: tollgate customers delete acme
+    """
+    from api.commands import customers as commands
+
+    if not yes and input(f"Delete {customer!r} and everything that is kept of it? Type its id again: ") != customer:
+        raise CommandFailed("Nothing was deleted.")
+    _with_container(data_dir, lambda container: commands.delete(container, customer))
+    print(f"{customer!r} is deleted; what is kept of it goes in the background of the service.")
+
+
+@customers.command("export")
+def export_customer(
+    customer: Annotated[str, typer.Argument(help="The customer's id.")],
+    file: Annotated[Path | None, typer.Option("--file", help="A new file to write; absent: the standard output.")] = None,
+    files: Annotated[bool, typer.Option("--files/--no-files", help="Whether uploaded files are in it, in base64.")] = True,
+    data_dir: DataDir = None,
+) -> None:
+    """Write out everything that is kept of a customer, as NDJSON: a JSON object for each row of each table. Changes nothing.
+
+    The uploaded files are those of this machine's data directory. Example: tollgate customers export acme --file acme.ndjson
+    """
+    from api.commands import customers as commands
+
+    _with_container(data_dir, lambda container: commands.export(container, customer, file, with_files=files))
 
 
 @app.command()

@@ -19,6 +19,7 @@ from core.access.revoke_key import RevokeKey
 from core.access.rotate_key import RotateKey
 from core.clock import Clock
 from core.conversations.record_message import RecordMessage
+from core.customers.export_customer import ExportCustomer
 from core.customers.list_customers import ListCustomers
 from core.customers.move_plan import MovePlan
 from core.customers.override_limit import EndOverride, OverrideLimit
@@ -106,6 +107,8 @@ from infrastructure.sql.products.learning import SqlLearningPlanReader
 from infrastructure.sql.products.operations import SqlOperationReader
 from infrastructure.sql.products.sessions import SqlSessionReader
 from infrastructure.sql.registry import READERS, evidence_of, repositories_of
+from infrastructure.sql.upkeep.customer_rows import SqlCustomerRows
+from infrastructure.sql.upkeep.deletion import SqlCustomerDeletions
 from infrastructure.sql.upkeep.drift import SqlDriftReader
 from infrastructure.sql.upkeep.health import SqlHealth
 from infrastructure.sql.upkeep.lost_connections import LostConnections
@@ -293,6 +296,8 @@ class Container(containers.DeclarativeContainer):
     sweeper = providers.Singleton(SqlSweeper, connections, clock)
 
     uploads = providers.Singleton(local_disk, settings, new_id)
+    customer_deletions = providers.Singleton(SqlCustomerDeletions, connections, uploads.provider, new_id)
+    export_customer = providers.Factory(ExportCustomer, providers.Singleton(SqlCustomerRows, connections, clock), uploads.provider)
     session_reader = providers.Singleton(SqlSessionReader, connections)
     create_session = in_groups(CreateSession, unit_of_work, clock)
     request_upload = in_groups(RequestUpload, unit_of_work, clock, uploads)
@@ -327,7 +332,14 @@ async def running(container: Container) -> AsyncIterator[None]:
     if takes_uploads(container):
         container.uploads().sweep(TEMPORARY_FILES_KEPT_FOR)
     await container.recovery().learn()
-    runners = (container.sweeper(), container.key_uses(), container.refusals(), container.lost_connections(), container.recovery())
+    runners = (
+        container.sweeper(),
+        container.key_uses(),
+        container.refusals(),
+        container.customer_deletions(),
+        container.lost_connections(),
+        container.recovery(),
+    )
     beside = [asyncio.create_task(runner.run()) for runner in runners]
     try:
         yield

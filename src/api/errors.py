@@ -23,6 +23,7 @@ from core.access.principal import Forbidden, Unauthenticated
 from core.access.service_keys import InvalidExpiry, InvalidKeyName, KeyNotShownAgain, ServiceKeyNotFound
 from core.conversations.conversation import ConversationNotFound
 from core.conversations.message import InvalidPhoneNumber, InvalidSentAt, MessageConflict
+from core.customers.deletion import CustomerBeingDeleted
 from core.customers.override_limit import InvalidUntil
 from core.customers.own_alerts import InvalidThreshold
 from core.customers.phone_region import InvalidPhoneRegion
@@ -77,6 +78,7 @@ TABLE: Final[Mapping[type[DomainError], Told]] = {
     GrantExceeded: Told(403, "usage_limit_exceeded"),
     InvalidUploadUrl: Told(403, "invalid_upload_url"),
     ConversationNotFound: Told(404, "conversation_not_found"),
+    CustomerBeingDeleted: Told(409, "customer_being_deleted", {"Retry-After": "5"}),
     CustomerNotFound: Told(404, "customer_not_found"),
     GrantNotFound: Told(404, "grant_not_found"),
     GrantEnded: Told(409, "grant_not_active"),

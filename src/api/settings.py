@@ -93,6 +93,9 @@ class Settings(BaseSettings):
     )
     portal_css: Path | None = Field(None, description="a style sheet that comes after the usage page's own: sets its variables")
     portal_logo: Path | None = Field(None, description="a picture at the head of the usage page: PNG or SVG")
+    keep_deleted_sums: bool = Field(
+        False, description="of customers that are deleted, how much was used of each feature in each month stays, of all of them together"
+    )
     upload_secret: Secret | None = Field(None, description="signs upload URLs; absent: one that is kept in the data directory")
 
     @property

@@ -94,6 +94,8 @@ CONTRACT = [
     Operation("PUT", OF_CUSTOMER, Scope.ADMIN, False, CUSTOMER),
     Operation("PATCH", OF_CUSTOMER, Scope.ADMIN, False, CUSTOMER),
     Operation("GET", OF_CUSTOMER, Scope.READ, True),
+    Operation("DELETE", OF_CUSTOMER, Scope.ADMIN, False),
+    Operation("GET", f"{OF_CUSTOMER}/export", Scope.ADMIN, False),
     Operation("GET", f"{OF_CUSTOMER}/plan-history", Scope.READ, True),
     Operation("DELETE", f"{OF_CUSTOMER}/scheduled-change", Scope.ADMIN, False),
     Operation("PUT", f"{OF_CUSTOMER}/overrides/{{feature}}", Scope.ADMIN, False, {"limit": 7, "enforcement": "soft", "until": None}),

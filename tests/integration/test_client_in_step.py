@@ -24,12 +24,13 @@ LEFT_OUT = {
     "operations": "a reference product's",
     "sessions": "a reference product's",
     "uploads": "a reference product's",
+    "/api/v1/customers/{customer_id}/export": "for operators: it is streamed into a file",
     "keys": "for operators",
     "healthz": "for probes",
     "readyz": "for probes",
     "metrics": "for Prometheus",
 }
-"""What the client leaves out, by the first part of the path. Anything new has to be taken in, or to be named here."""
+"""What the client leaves out, by the first part of the path, or by all of it. Anything new has to be taken in, or to be named here."""
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ def test_every_route_has_its_operation_or_is_left_out(document: dict[str, Any]) 
     for path, methods in document["paths"].items():
         first = path.removeprefix("/api/v1").strip("/").split("/")[0]
         for method in methods:
-            assert (method, path) in known or first in LEFT_OUT, f"the client lacks {method.upper()} {path}"
+            assert (method, path) in known or {path, first} & LEFT_OUT.keys(), f"the client lacks {method.upper()} {path}"
 
 
 @pytest.mark.parametrize("name", sorted(OPERATIONS))

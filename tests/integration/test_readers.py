@@ -128,10 +128,10 @@ def listing_of_nobody(request: pytest.FixtureRequest) -> Listing:
     return Listing(SqlStorage(connections), reader(connections), request.param, made, instant)
 
 
-async def customers(storage: Storage) -> None:
+async def customers(storage: Storage, *ids: str) -> None:
     for plan in PLANS:
         await storage.publish(plan)
-    for id in ("acme", "globex"):
+    for id in ids or ("acme", "globex"):
         await storage.put(kinds.customers(id).first)
 
 
@@ -204,6 +204,7 @@ class ByFinish(SqlSessionReader):
 
 async def test_the_order_is_the_same_where_no_index_has_it(connections: Connections) -> None:
     reader = ByFinish(connections)
+    await customers(SqlStorage(connections))
     await keep(SqlStorage(connections), "sessions", *(replace(session(n, at=NOW - n % 3 * INSTANT), finished_at=NOW) for n in (2, 4, 1, 3)))
     assert numbers(list(await reader.newest("acme", 2, None))) == [4, 3]
     assert numbers(list(await reader.newest("acme", 2, (NOW, UUID(int=3))))) == [2, 1]
@@ -239,8 +240,11 @@ ONES = [
 @pytest.mark.parametrize("one", ONES, ids=str)
 async def test_a_thing_is_read_as_it_stands_by_its_owner_only(connections: Connections, one: One) -> None:
     storage, reader = SqlStorage(connections), one.reader(connections)
-    for plan in PLANS:
-        await storage.publish(plan)
+    if one.repository == "customers":
+        for plan in PLANS:
+            await storage.publish(plan)
+    else:
+        await customers(storage)
     things, others = one.things("acme"), one.things("globex")
     await keep(storage, one.repository, things.first, things.other)
     async with storage.open() as uow:
@@ -254,6 +258,7 @@ async def test_a_thing_is_read_as_it_stands_by_its_owner_only(connections: Conne
 
 async def test_a_note_is_read_as_it_stands_by_its_owner_only(connections: Connections, notes: SqlStorage) -> None:
     mine, reader = kinds.notes("acme"), NOTES.reader(connections)
+    await customers(notes)
     await keep(notes, Note, mine.next, kinds.notes("globex").other)
     assert await reader.one("acme", str(mine.next.id)) == mine.next
     for id in (mine.other.id, UUID(int=9)):
@@ -272,6 +277,7 @@ async def test_a_fake_session_is_read_by_its_owner_only() -> None:
 
 async def test_an_operation_is_read_with_its_own_steps_in_order(connections: Connections) -> None:
     storage = SqlStorage(connections)
+    await customers(storage, "ada", "bob")
     own = [replace(kinds.steps("ada").first, id=f"step {n}", position=n) for n in (10, 2, 1, 9)]
     for customer in ("ada", "bob"):
         await keep(storage, "operations", kinds.operations(customer).first, kinds.operations(customer).other)
@@ -280,11 +286,22 @@ async def test_an_operation_is_read_with_its_own_steps_in_order(connections: Con
     assert whole == WholeOperation(kinds.operations("ada").first, sorted(own, key=lambda step: step.position))
 
 
+@pytest.mark.parametrize("one", [one for one in ONES if one.repository != "customers"], ids=str)
+async def test_what_is_left_of_a_customer_that_is_gone_is_read_by_nobody(connections: Connections, one: One) -> None:
+    storage, reader = SqlStorage(connections), one.reader(connections)
+    await keep(storage, one.repository, one.things("acme").first)
+    async with storage.open() as uow:
+        key = getattr(uow, one.repository).key(one.things("acme").first)
+    with pytest.raises(CustomerNotFound):
+        await one.ask(reader, key)
+
+
 # Conversations: what is part of another leads to that, and some are open.
 
 
 async def test_a_conversation_that_is_part_of_another_is_read_as_that_and_listed_once(connections: Connections) -> None:
     storage, reader = SqlStorage(connections), SqlConversationReader(connections)
+    await customers(storage)
     first, second, last = (conversation(n, merged_into=into) for n, into in ((1, UUID(int=2)), (2, UUID(int=3)), (3, None)))
     await keep(storage, "conversations", *(conversation(n, "globex", message_count=9) for n in (2, 3)), first, second, last)
     assert [await reader.get(ConversationKey("acme", UUID(int=n))) for n in (1, 2, 3)] == [last] * 3

@@ -23,7 +23,7 @@ from tests.integration.service import Databases, tollgate
 OUTBOX = "outbox_event"
 """An event may be about no customer, so that its id alone is its key."""
 
-OF_NO_CUSTOMER = {"console_session", "event_type", "feature", "feature_on_outage", "plan_version", "service_key"}
+OF_NO_CUSTOMER = {"console_session", "deleted_usage", "event_type", "feature", "feature_on_outage", "plan_version", "service_key"}
 
 COLUMNS = """
     SELECT table_name AS "table", column_name AS "column", is_nullable AS nullable FROM information_schema.columns

@@ -1,9 +1,11 @@
 """/api/v1/customers: who is metered."""
 
+from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Annotated, Any, Final, cast
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import StreamingResponse
 from pydantic import Field, PlainValidator, TypeAdapter, ValidationError, WithJsonSchema, model_validator
 
 from api.dependencies import CustomerAdmin, CustomerReader, ServiceReader, container_of
@@ -174,7 +176,10 @@ async def list_customers(
 @router.put(
     "/{customer_id}",
     response_model=CustomerAnswer,
-    responses={201: {"model": CustomerAnswer, "description": "The customer is new."}, **refusals("plan_not_found", *_REFUSED)},
+    responses={
+        201: {"model": CustomerAnswer, "description": "The customer is new."},
+        **refusals("plan_not_found", "customer_being_deleted", *_REFUSED),
+    },
 )
 async def put_customer(request: Request, caller: CustomerAdmin, body: CustomerBody) -> Reply:
     """Create a customer, or change one: a key that is absent keeps what is stored, and null clears it.
@@ -207,3 +212,35 @@ async def get_customer(request: Request, caller: CustomerReader) -> CustomerAnsw
     """A customer, with the billing period that contains now."""
     container = container_of(request)
     return CustomerAnswer.of(await container.customer_reader().get(caller.customer_id), container.clock()())
+
+
+@router.delete("/{customer_id}", status_code=204)
+async def delete_customer(request: Request, caller: CustomerAdmin) -> None:
+    """Delete a customer: from now on there is no such customer, and everything that is kept of it goes in the background, files too.
+
+    A customer of the same id can be created once all of it is gone; until then that is 409.
+    """
+    container = container_of(request)
+    keeps_sums = container.settings().keep_deleted_sums
+    await container.customer_deletions().begin(caller.customer_id, container.clock()(), caller.name, keeps_sums=keeps_sums)
+
+
+@router.get("/{customer_id}/export", response_class=Response)
+async def export_customer(
+    request: Request,
+    caller: CustomerAdmin,
+    files: Annotated[bool, Query(description="whether uploaded files are in it, piece by piece, in base64")] = True,
+) -> Response:
+    """Everything that is kept of a customer, as NDJSON: a JSON object for each row of each table; `end` is the last one.
+
+    Quantities are counts of smallest parts; the first line has the resolution of each feature that was declared.
+    """
+    lines = container_of(request).export_customer().lines(caller.customer_id, with_files=files)
+    first = await anext(lines)  # an unknown customer is answered before anything is sent
+
+    async def whole() -> AsyncIterator[bytes]:
+        yield first
+        async for line in lines:
+            yield line
+
+    return StreamingResponse(whole(), media_type="application/x-ndjson")

@@ -32,6 +32,10 @@ class Customers(Repository[str, Customer]):
         Where it is new, somebody else may create it meanwhile: the commit then raises ConcurrentUpdate.
         """
 
+    @abstractmethod
+    async def require_gone(self, id: str) -> None:
+        """Raises CustomerBeingDeleted where something is left of a customer of this id that was deleted."""
+
 
 class TermsChanges(Repository[TermsKey, TermsChange]):
     """The entries of customers' histories inside a unit of work. Whoever writes one has its customer locked."""

@@ -82,12 +82,17 @@ class PutCustomer:
         self._new_id = new_id
 
     async def execute(self, command: PutCustomerCommand) -> tuple[Customer, bool]:
-        """The customer, and whether it is new. Raises PlanNotFound, InvalidTimeZone, InvalidBillingAnchor, InvalidPhoneRegion."""
+        """The customer, and whether it is new.
+
+        Raises CustomerBeingDeleted, PlanNotFound, InvalidTimeZone, InvalidBillingAnchor, InvalidPhoneRegion.
+        """
         now = self._clock()
         async with self._unit_of_work() as uow:
             plan = await newest_plan(uow.plans, command.plan)
             await uow.customers.lock(command.customer_id)
             known = uow.customers.get(command.customer_id)
+            if known is None:
+                await uow.customers.require_gone(command.customer_id)
             now = known.not_before(now) if known else now
             before = known.at(now) if known else _new(command.customer_id, plan, now)
             customer = _changed(before, command.changes, plan, self._phone_regions, now)

@@ -1,11 +1,12 @@
 """What coaching sessions ask of the outside."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+from core.customers.deletion import CustomerFiles
 from core.metering.ports import UnitOfWork
 from core.metering.reader import Reader
 from core.metering.repository import Repository
@@ -34,7 +35,7 @@ class SessionReader(Reader[SessionKey, Session]):
     newest_by = "created_at"
 
 
-class UploadStore(ABC):
+class UploadStore(CustomerFiles):
     """Keeps uploaded files, and hands out leave to upload them."""
 
     @abstractmethod

@@ -8,10 +8,12 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 from typing import Final, TypeVar
 from uuid import UUID
 
+from core.customers.deletion import FilePiece
 from core.errors import StorageUnavailable
 from core.sessions.ports import UploadStore
 from core.sessions.session import UploadedFile
@@ -22,6 +24,9 @@ from infrastructure.storage.signed_urls import SignedUploadUrls
 
 WRITE_SIZE_BYTES: Final = 1024 * 1024
 """So much is collected before a thread writes it. An upload takes this much memory, and one chunk."""
+
+PIECE_SIZE_BYTES: Final = 192 * 1024
+"""Of a file that is read: a multiple of three, so that pieces in base64 make up the whole file's."""
 
 _INCOMING: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.incoming")
 
@@ -67,6 +72,17 @@ class LocalDiskUploads(UploadStore):
     async def discard(self, customer_id: str, session_id: UUID, file: UploadedFile) -> None:
         await _on_disk(partial(_remove, self._path(customer_id, session_id, file.id)))
 
+    async def discard_some(self, customer_id: str, limit: int) -> bool:
+        return await _on_disk(partial(_remove_some, self._of(customer_id), limit))
+
+    async def pieces(self, customer_id: str) -> AsyncIterator[FilePiece]:
+        for path in await _on_disk(partial(_files, self._of(customer_id))):
+            session_id, file_id = UUID(path.parent.name), UUID(path.name)
+            offset = 0
+            while content := await _on_disk(partial(_read, path, offset)):
+                yield FilePiece(session_id, file_id, offset, content)
+                offset += len(content)
+
     def sweep(self, older_than: timedelta) -> None:
         """Removes what killed processes have left of unfinished uploads: all that was not written to for that long."""
         untouched_since = time.time() - older_than.total_seconds()  # file times come from the system's clock, not from ours
@@ -76,9 +92,12 @@ class LocalDiskUploads(UploadStore):
                     path.unlink()
 
     def _path(self, customer_id: str, session_id: UUID, file_id: UUID) -> Path:
+        return self._of(customer_id) / str(session_id) / str(file_id)
+
+    def _of(self, customer_id: str) -> Path:
         """A customer's id may contain any characters, so its hash is used in its place."""
         customer = sha256(customer_id.encode()).hexdigest()
-        return self._directory / customer[:2] / customer / str(session_id) / str(file_id)
+        return self._directory / customer[:2] / customer
 
 
 async def _receive(file: IncomingFile, grant: UploadGrant, content: AsyncIterator[bytes]) -> int:
@@ -113,6 +132,34 @@ async def _on_disk(work: Callable[[], R]) -> R:
         raise
     except OSError as error:
         raise StorageUnavailable from error
+
+
+def _remove_some(directory: Path, limit: int) -> bool:
+    """Files first, and then the directories that were theirs."""
+    files = list(islice(directory.glob("*/*"), limit))
+    for file in files:
+        file.unlink(missing_ok=True)
+    if not files and directory.exists():
+        for emptied in (*directory.iterdir(), directory):
+            with suppress(FileNotFoundError):  # another process removes them, too
+                emptied.rmdir()
+        with suppress(FileNotFoundError):
+            sync_directory(directory.parent)
+    return bool(files)
+
+
+def _files(directory: Path) -> list[Path]:
+    return sorted(directory.glob("*/*"))
+
+
+def _read(path: Path, offset: int) -> bytes:
+    """Nothing at the end, and of a file that has been replaced meanwhile."""
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            return file.read(PIECE_SIZE_BYTES)
+    except FileNotFoundError:
+        return b""
 
 
 def _remove(path: Path) -> None:

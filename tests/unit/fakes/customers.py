@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from core.customers.customer import Customer
+from core.customers.deletion import CustomerBeingDeleted
 from core.customers.ports import Customers, PhoneRegions, TermsChanges, TermsKey
 from core.errors import ConcurrentUpdate
 from core.metering.journal import Journal
@@ -31,6 +32,7 @@ class FakeCustomers(InMemory[str, Customer], Customers):
     def __init__(self, journal: Journal, store: FakeStore) -> None:
         super().__init__(journal, store.customers)
         self._locks = store.customer_locks
+        self._deleted = store.customers_deleted
         self._held: dict[str, asyncio.Lock] = {}
         self._new: set[str] = set()
 
@@ -41,6 +43,10 @@ class FakeCustomers(InMemory[str, Customer], Customers):
             await lock.acquire()
             self._held[id] = lock
         self._known[id] = self._stored.get(id)
+
+    async def require_gone(self, id: str) -> None:
+        if id in self._deleted:
+            raise CustomerBeingDeleted(id)
 
     def save(self, value: Customer) -> None:
         if self._known.get(value.id, value) is None:

@@ -82,6 +82,7 @@ class FakeStore:
         self.opened: list[FakeUnitOfWork] = []
         self.sums_asked = 0
         self.locks: dict[Meter, asyncio.Lock] = {}
+        self.customers_deleted: set[str] = set()
         self.customer_locks: dict[str, asyncio.Lock] = {}
         self._ids = count(1)
 

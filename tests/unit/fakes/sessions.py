@@ -7,6 +7,7 @@ from typing import Self
 from uuid import UUID
 
 from core.customers.customer import Customer
+from core.customers.deletion import FilePiece
 from core.metering.account import CustomerNotFound
 from core.metering.reader import Position
 from core.metering.use_case import execute_one
@@ -111,6 +112,17 @@ class FakeUploadStore(UploadStore):
 
     async def discard(self, customer_id: str, session_id: UUID, file: UploadedFile) -> None:
         self.files.pop((customer_id, session_id, file.id), None)
+
+    async def discard_some(self, customer_id: str, limit: int) -> bool:
+        found = [key for key in self.files if key[0] == customer_id][:limit]
+        for key in found:
+            del self.files[key]
+        return bool(found)
+
+    async def pieces(self, customer_id: str) -> AsyncIterator[FilePiece]:
+        for (id, session_id, file_id), content in list(self.files.items()):
+            if id == customer_id:
+                yield FilePiece(session_id, file_id, 0, content)
 
 
 async def stream(*chunks: bytes) -> AsyncIterator[bytes]:

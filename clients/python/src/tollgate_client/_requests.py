@@ -76,6 +76,7 @@ EXTEND: Operation[models.Reservation] = Operation("POST", f"{_CUSTOMER}/reservat
 PUT_CUSTOMER: Operation[models.Customer] = Operation("PUT", _CUSTOMER, models.Customer)
 CHANGE_CUSTOMER: Operation[models.Customer] = Operation("PATCH", _CUSTOMER, models.Customer)
 CUSTOMER: Operation[models.Customer] = Operation("GET", _CUSTOMER, models.Customer)
+DELETE_CUSTOMER: Operation[None] = Operation("DELETE", _CUSTOMER, None)
 CUSTOMERS: Operation[Page[models.Customer]] = Operation("GET", "/api/v1/customers", Page[models.Customer])
 REFUSALS: Operation[Page[models.Refusal]] = Operation("GET", f"{_CUSTOMER}/refusals", Page[models.Refusal])
 PLAN_HISTORY: Operation[Page[models.Terms]] = Operation("GET", f"{_CUSTOMER}/plan-history", Page[models.Terms])

@@ -1,6 +1,6 @@
 """Readers over rows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, TypeVar
 
@@ -16,6 +16,7 @@ from infrastructure.sql.driver.statements import Driver, HotStatement
 
 K = TypeVar("K", bound=tuple[Any, ...])
 V = TypeVar("V")
+R = TypeVar("R")
 
 _LAST_UUID: Final = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 _LAST_TEXT: Final = "\U0010ffff"
@@ -36,7 +37,7 @@ class SqlReader(Reader[K, V]):
         self._connections = connections
 
     async def get(self, key: K) -> V:
-        found: list[V] = await self._connections.ask(lambda driver: self.rows.find(driver, [key]))
+        found: list[V] = await of_known(self._connections, key[0], lambda driver: self.rows.find(driver, [key]))
         if not found:
             raise self.missing(str(key[-1]))
         return found[0]
@@ -79,12 +80,25 @@ async def of_customer(connections: Connections, statement: HotStatement, paramet
 
     async def ask(driver: Driver) -> Sequence[Record] | None:
         rows = await statement.fetch(driver, parameters)
-        return rows if rows or await _CUSTOMER.fetch(driver, parameters) else None
+        return rows if await _CUSTOMER.fetch(driver, parameters) else None
 
     rows = await connections.ask(ask)
     if rows is None:
         raise CustomerNotFound(parameters["customer_id"])
     return rows
+
+
+async def of_known(connections: Connections, customer_id: str, question: Callable[[Driver], Awaitable[list[R]]]) -> list[R]:
+    """What is found of the customer. Raises CustomerNotFound: what is left of one that was deleted is not there for anybody."""
+
+    async def ask(driver: Driver) -> list[R] | None:
+        found = await question(driver)
+        return found if not found or await _CUSTOMER.fetch(driver, {"customer_id": customer_id}) else None
+
+    found = await connections.ask(ask)
+    if found is None:
+        raise CustomerNotFound(customer_id)
+    return found
 
 
 @lru_cache(maxsize=64)

@@ -9,6 +9,7 @@ from sqlalchemy import Column, DateTime, ForeignKeyConstraint, Index, Integer, T
 from sqlalchemy.dialects.postgresql import JSON
 
 from core.customers.customer import Customer
+from core.customers.deletion import CustomerBeingDeleted
 from core.customers.ports import CustomerQuery, CustomerReader, Customers
 from core.metering.account import CustomerNotFound
 from core.metering.journal import Journal
@@ -66,6 +67,7 @@ _PAGE: Final = HotStatement(
     """
 )
 _LOCK: Final = HotStatement("SELECT * FROM customer WHERE customer_id = :id FOR UPDATE")
+_DELETION: Final = HotStatement("SELECT 1 FROM customer_deletion WHERE customer_id = :id")
 
 
 _LAST: Final = "\U0010ffff"
@@ -129,6 +131,10 @@ class SqlCustomers(Customers):
     async def lock(self, id: str) -> None:
         rows = await _LOCK.fetch(self._driver, {"id": id})
         self._known[id] = _to_customer(rows[0]) if rows else None
+
+    async def require_gone(self, id: str) -> None:
+        if await _DELETION.fetch(self._driver, {"id": id}):
+            raise CustomerBeingDeleted(id)
 
     def save(self, value: Customer) -> None:
         if self._known.get(value.id, value) is None:

@@ -24,7 +24,7 @@ from core.metering.ports import GrantReader
 from core.metering.reader import Position
 from core.plans.periods import END, Period
 from infrastructure.sql.driver.connections import Connections
-from infrastructure.sql.driver.reader import of_customer
+from infrastructure.sql.driver.reader import of_customer, of_known
 from infrastructure.sql.driver.repository import SqlRepository
 from infrastructure.sql.driver.rows import Rows, all_but_key
 from infrastructure.sql.driver.schema import metadata
@@ -222,7 +222,9 @@ class SqlGrantReader(GrantReader):
         self._connections = connections
 
     async def get(self, key: GrantKey) -> StandingGrant:
-        rows = await self._connections.ask(lambda driver: _ONE.fetch(driver, {"customer_id": key.customer_id, "id": key.id}))
+        rows = await of_known(
+            self._connections, key.customer_id, lambda driver: _ONE.fetch(driver, {"customer_id": key.customer_id, "id": key.id})
+        )
         if not rows:
             raise GrantNotFound(str(key.id))
         return _standing(rows[0])
@@ -245,7 +247,9 @@ class SqlGrantReader(GrantReader):
     async def entries(self, key: GrantKey, limit: int, before: Position | None) -> Sequence[GrantEntry]:
         before_at, before_id = before or _LAST
         parameters = {"customer_id": key.customer_id, "id": key.id, "before_at": before_at, "before_id": before_id, "limit": limit}
-        return [to_entry(row) for row in await self._connections.ask(lambda driver: _ENTRIES.fetch(driver, parameters))]
+        return [
+            to_entry(row) for row in await of_known(self._connections, key.customer_id, lambda driver: _ENTRIES.fetch(driver, parameters))
+        ]
 
 
 def _standing(row: Record) -> StandingGrant:

@@ -14,7 +14,7 @@ from core.conversations.ports import ConversationKey, ConversationReader, Conver
 from core.metering.reader import Position
 from core.plans.periods import END
 from infrastructure.sql.driver.fields import table_of
-from infrastructure.sql.driver.reader import SqlReader, of_customer
+from infrastructure.sql.driver.reader import SqlReader, of_customer, of_known
 from infrastructure.sql.driver.repository import SqlRepository
 from infrastructure.sql.driver.rows import Rows, all_but_key
 from infrastructure.sql.driver.schema import metadata
@@ -194,7 +194,9 @@ class SqlConversationReader(SqlReader[ConversationKey, Conversation], Conversati
     rows = CONVERSATIONS
 
     async def get(self, key: ConversationKey) -> Conversation:
-        rows = await self._connections.ask(lambda driver: _GET.fetch(driver, {"customer_id": key.customer_id, "id": key.id}))
+        rows = await of_known(
+            self._connections, key.customer_id, lambda driver: _GET.fetch(driver, {"customer_id": key.customer_id, "id": key.id})
+        )
         if not rows:
             raise ConversationNotFound(str(key.id))
         return CONVERSATIONS.from_row(rows[0])

@@ -25,6 +25,7 @@ from core.learning.ports import Assessments, LearnerKey, LearningPlanReader, Lea
 from core.learning.practice_session import Practice, PracticeSession
 from infrastructure.sql.driver.connections import Connections
 from infrastructure.sql.driver.fields import table_of
+from infrastructure.sql.driver.reader import of_known
 from infrastructure.sql.driver.repository import SqlRepository
 from infrastructure.sql.driver.rows import Rows, all_but_key
 from infrastructure.sql.driver.schema import metadata
@@ -174,7 +175,7 @@ class SqlLearningPlanReader(LearningPlanReader):
         self._connections = connections
 
     async def get(self, key: LearnerKey) -> LearningPlan:
-        found = await self._connections.ask(lambda driver: _find_plans(driver, [key]))
+        found = await of_known(self._connections, key.customer_id, lambda driver: _find_plans(driver, [key]))
         if not found:
             raise LearningPlanNotFound(key.id)
         return found[0]

@@ -24,7 +24,7 @@ from core.operations.estimate import Estimate
 from core.operations.operation import Operation, OperationNotFound, OperationStatus
 from core.operations.ports import STEPS_SHOWN_MAX, OperationKey, OperationReader, Operations, StepKey, Steps, WholeOperation
 from core.operations.step import Step, Work
-from infrastructure.sql.driver.reader import SqlReader
+from infrastructure.sql.driver.reader import SqlReader, of_known
 from infrastructure.sql.driver.repository import SqlRepository
 from infrastructure.sql.driver.rows import Rows, all_but_key
 from infrastructure.sql.driver.schema import digest, metadata
@@ -252,7 +252,7 @@ class SqlOperationReader(SqlReader[OperationKey, Operation], OperationReader):
 
     async def whole(self, key: OperationKey) -> WholeOperation:
         parameters = {"customer_id": key.customer_id, "id": key.operation_id}
-        rows = await self._connections.ask(lambda driver: _WHOLE.fetch(driver, parameters))
+        rows = await of_known(self._connections, key.customer_id, lambda driver: _WHOLE.fetch(driver, parameters))
         if not rows:
             raise OperationNotFound(key.operation_id)
         steps = [_step(row, key.operation_id, row["step_id"], row["step_feature"]) for row in rows if row["step_id"] is not None]
@@ -260,7 +260,7 @@ class SqlOperationReader(SqlReader[OperationKey, Operation], OperationReader):
 
     async def steps(self, key: OperationKey, limit: int, after: int) -> Sequence[Step]:
         parameters = {"customer_id": key.customer_id, "id": key.operation_id, "after": after, "limit": limit}
-        rows = await self._connections.ask(lambda driver: _STEPS_AFTER.fetch(driver, parameters))
+        rows = await of_known(self._connections, key.customer_id, lambda driver: _STEPS_AFTER.fetch(driver, parameters))
         if not rows:
             raise OperationNotFound(key.operation_id)
         return [_to_step(row) for row in rows if row["id"] is not None]

@@ -247,6 +247,10 @@ class AsyncTollgate:
     async def customer(self, customer_id: str) -> models.Customer:
         return await self._send(requests.CUSTOMER, {"customer_id": customer_id})
 
+    async def delete_customer(self, customer_id: str) -> None:
+        """Deletes a customer and, by and by, everything that is kept of it; its id is free again when all of it is gone."""
+        await self._send(requests.DELETE_CUSTOMER, {"customer_id": customer_id})
+
     def customers(
         self, *, query: str | None = None, plan: str | None = None, plan_version: int | None = None, near_percent: int | None = None
     ) -> AsyncIterator[models.Customer]:
