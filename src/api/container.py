@@ -112,6 +112,7 @@ from infrastructure.sql.upkeep.deletion import SqlCustomerDeletions
 from infrastructure.sql.upkeep.drift import SqlDriftReader
 from infrastructure.sql.upkeep.health import SqlHealth
 from infrastructure.sql.upkeep.lost_connections import LostConnections
+from infrastructure.sql.upkeep.roll_up import SqlRoller
 from infrastructure.sql.upkeep.sweep import SqlSweeper
 from infrastructure.storage.local_disk import LocalDiskUploads
 from infrastructure.user_tokens import JwtUserTokens, PublishedKeys
@@ -292,7 +293,8 @@ class Container(containers.DeclarativeContainer):
         SqlDriftReader, connections, plan_catalog, providers.Callable(evidence_of, settings.provided.products)
     )
     repair_usage = in_groups(RepairUsage, unit_of_work, clock)
-    reconcile = providers.Factory(Reconcile, drift_reader, account_reader, repair_usage)
+    roller = providers.Singleton(SqlRoller, connections, clock, new_id)
+    reconcile = providers.Factory(Reconcile, drift_reader, account_reader, repair_usage, roller)
     sweeper = providers.Singleton(SqlSweeper, connections, clock)
 
     uploads = providers.Singleton(local_disk, settings, new_id)
@@ -334,6 +336,7 @@ async def running(container: Container) -> AsyncIterator[None]:
     await container.recovery().learn()
     runners = (
         container.sweeper(),
+        container.roller(),
         container.key_uses(),
         container.refusals(),
         container.customer_deletions(),

@@ -39,11 +39,13 @@ async def reconcile(container: Container, customer: str | None, *, repair: bool,
         out.print("Product records, ledger and counters agree.")
         return False
     out.print(await _table(container, found))
-    counters = _counted(len({(item.customer_id, item.feature) for item in found}), "counter")
+    counters = len({(item.customer_id, item.feature) for item in found if item.where != "rollup"})
+    rollups = sum(item.where == "rollup" for item in found)
+    drifted = _counted(counters, "counter") + (f" and {_counted(rollups, 'rollup')}" if rollups else "")
     if repair:
-        out.print(f"Repaired: {counters} rebuilt, {_counted(written, 'ledger record')} written with the reason 'reconcile'.")
+        out.print(f"Repaired: {drifted} rebuilt, {_counted(written, 'ledger record')} written with the reason 'reconcile'.")
     else:
-        out.print(f"{counters} drifted: repair with 'tollgate reconcile --repair'.")
+        out.print(f"{drifted} drifted: repair with 'tollgate reconcile --repair'.")
     return True
 
 

@@ -15,8 +15,9 @@ from core.plans.periods import Period
 class Drift:
     """A sum that is not what it should be. Quantities in smallest parts.
 
-    `where` is "counter" where the counter differs from the ledger, "ledger" where the ledger differs from the product's records, and
-    "grants" where what is posted of grants differs from what the ledger says they paid for: the sums are what they paid in the period.
+    `where` is "counter" where the counter differs from the ledger, "ledger" where the ledger differs from the product's records,
+    "rollup" where a sum that histories are read from differs from the ledger, in all or for a dimension, and "grants" where what is
+    posted of grants differs from what the ledger says they paid for: the sums are what they paid in the period.
     """
 
     customer_id: str
@@ -72,6 +73,14 @@ class Missing(Repository[Meter, MissingOfMeter]):
         return value.meter
 
 
+class Rollups(ABC):
+    """Sums of the ledger that are kept so that a long time is summed quickly."""
+
+    @abstractmethod
+    async def mend(self, drift: Sequence[Drift]) -> None:
+        """Makes those that drifted anew from the ledger; until that is done they are not read."""
+
+
 class DriftReader(ABC):
     """Finds what disagrees. Each answer is one consistent view, so that work in progress is never taken for drift."""
 
@@ -90,6 +99,10 @@ class DriftReader(ABC):
     @abstractmethod
     async def grants(self, customer_ids: Sequence[str]) -> Sequence[Drift]:
         """The grants of which something else is posted than a replay of everything says, or is kept with the counter."""
+
+    @abstractmethod
+    async def rollups(self, customer_ids: Sequence[str]) -> Sequence[Drift]:
+        """The rollups that differ from the ledger, and are not known to be stale; each over its own stretch of time."""
 
     @abstractmethod
     async def missing(self, customer_ids: Sequence[str]) -> Sequence[MissingUsage]:

@@ -7,7 +7,7 @@ from core.metering.balance import Balance
 from core.metering.ports import AccountReader
 from core.metering.use_case import UseCase, execute_one
 from core.plans.periods import Period
-from core.reconciliation.drift import Drift, DriftReader
+from core.reconciliation.drift import Drift, DriftReader, Rollups
 from core.reconciliation.repair_usage import RepairCommand
 
 PAGE_SIZE: Final = 200
@@ -16,10 +16,11 @@ PAGE_SIZE: Final = 200
 class Reconcile:
     """Look for drift, customer by customer, beside live traffic; repair it if asked to."""
 
-    def __init__(self, drift: DriftReader, accounts: AccountReader, repair: UseCase[RepairCommand, int]) -> None:
+    def __init__(self, drift: DriftReader, accounts: AccountReader, repair: UseCase[RepairCommand, int], rollups: Rollups) -> None:
         self._drift = drift
         self._accounts = accounts
         self._repair = repair
+        self._rollups = rollups
 
     async def customers(self, only: str | None = None) -> AsyncIterator[Sequence[str]]:
         """The customers to look at, in pages."""
@@ -37,7 +38,11 @@ class Reconcile:
 
     async def find(self, customer_ids: Sequence[str]) -> Sequence[Drift]:
         """What disagrees for these customers."""
-        found = [*await self._drift.counters(customer_ids), *await self._drift.grants(customer_ids)]
+        found = [
+            *await self._drift.counters(customer_ids),
+            *await self._drift.grants(customer_ids),
+            *await self._drift.rollups(customer_ids),
+        ]
         by_period: dict[tuple[str, str, Period], int] = {}
         recorded: dict[tuple[str, str, Period], int] = {}
         latest: dict[tuple[str, str], Balance] = {}
@@ -55,8 +60,11 @@ class Reconcile:
     async def repair(self, drift: Sequence[Drift]) -> int:
         """Mends what was found; says how many ledger records were written."""
         features: dict[str, set[str]] = {}
+        rollups = [item for item in drift if item.where == "rollup"]
+        await self._rollups.mend(rollups)
         for item in drift:
-            features.setdefault(item.customer_id, set()).add(item.feature)
+            if item.where != "rollup":
+                features.setdefault(item.customer_id, set()).add(item.feature)
         written = 0
         for customer_id, drifted in features.items():
             outcome = await execute_one(self._repair, RepairCommand(customer_id, drifted))

@@ -31,6 +31,7 @@ from infrastructure.sql.engine.books import read_books
 from infrastructure.sql.engine.funds import to_funds
 from infrastructure.sql.engine.grants import ENTRIES
 from infrastructure.sql.engine.plans import PlanCatalog
+from infrastructure.sql.engine.rollups import STALE, Stale, late
 from infrastructure.sql.engine.terms import agreed_in, to_billing
 
 WRITTEN_AHEAD: Final = 200
@@ -45,7 +46,7 @@ T = TypeVar("T")
 
 _LOCK: Final = HotStatement(
     """
-    SELECT * FROM lock_accounts_v5(
+    SELECT * FROM lock_accounts_v6(
         CAST(:customer_ids AS text[]), CAST(:features AS text[]), CAST(:customers AS text[]), CAST(:at AS timestamptz)
     )
     """
@@ -92,6 +93,8 @@ class SqlAccounts(Accounts):
         self._looked_at: dict[Meter, datetime] = {}
         self.locked: dict[str, Account] = {}
         self._moved: dict[tuple[str, str], None] = {}
+        self._closed: dict[Meter, datetime] = {}
+        self._stale: dict[tuple[Meter, datetime], Stale] = {}
         self._decided = 0
         self._writing: asyncio.Task[None] | None = None
 
@@ -137,10 +140,12 @@ class SqlAccounts(Accounts):
         held = {Meter(row["customer_id"], row["feature"]): (row["held"], row["held_until"]) for row in rows if row["held"] is not None}
         stale: list[Counted] = []
         closed: dict[Meter, datetime | None] = {}
-        for id, feature, used, start, end, funds, raised, *_ in rows:
+        for id, feature, used, start, end, funds, raised, *_, closed_until in rows:
             if used is None:
                 continue
             account, meter = self.locked[id], Meter(id, feature)
+            if closed_until is not None:
+                self._closed[meter] = closed_until
             period = wanted_period(account.plan, account.billing, feature, at)
             counter = Counter(used, start, end)
             shown = counter.shows(period)
@@ -226,6 +231,8 @@ class SqlAccounts(Accounts):
         entries = [entry for account in self.locked.values() for entry in account.entries]
         if entries:
             yield ENTRIES.put(entries)
+        if self._stale:
+            yield STALE.put(self._stale.values())
         alerts = [raised.alert for account in self.locked.values() for raised in account.alerts]
         if alerts:
             yield ALERTS.put(alerts)
@@ -250,6 +257,8 @@ class SqlAccounts(Accounts):
                 records += account.records
                 account.records.clear()
         self._moved.update(dict.fromkeys(map(_METER, records)))
+        if self._closed and records:
+            self._stale = late(records, self._closed) | self._stale
         return records
 
 

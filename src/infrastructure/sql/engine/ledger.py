@@ -69,8 +69,12 @@ usage_counter: Final = Table(
     Column("period_end", DateTime(timezone=True)),
     Column("funds", JSON),
     Column("raised", JSON),
+    Column("closed_until", DateTime(timezone=True)),
     PrimaryKeyConstraint("customer_id", "feature"),
 )
+
+CLOSED_UNTIL: Final = "closed_until"
+"""Until when rollups may have been made: what is booked before has to mark them. Written by whoever makes them, and by nobody else."""
 
 SUM_MAX: Final = 9_000_000_000_000_000_000
 """What larger sums are read as. Nobody uses so much; but a sum that is too large to be read would leave a customer without answers."""
@@ -195,7 +199,8 @@ COUNTERS: Final = Rows[tuple[tuple[str, str], Balance, frozenset[str]]](
     usage_counter,
     _counter_row,
     lambda row: NotImplemented,
-    changing=all_but_key(usage_counter),
+    changing=[name for name in all_but_key(usage_counter) if name != CLOSED_UNTIL],
+    writing=[column.name for column in usage_counter.columns if column.name != CLOSED_UNTIL],
 )
 
 

@@ -5,13 +5,14 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from core.metering.ledger import Breakdown, LedgerQuery, Share, UsageRecord
+from core.metering.ledger import Breakdown, LedgerQuery, UsageRecord
 from core.metering.ports import LedgerReader
 from core.plans.periods import BEGINNING, END, Period
 from infrastructure.sql.driver.connections import Connections
 from infrastructure.sql.driver.reader import of_customer
-from infrastructure.sql.driver.statements import HotStatement
-from infrastructure.sql.engine.ledger import SUM_MAX, to_record
+from infrastructure.sql.driver.statements import Driver, HotStatement
+from infrastructure.sql.engine.ledger import to_record
+from infrastructure.sql.engine.rollups import sums_between
 
 NEWEST: Final = """
     SELECT r.*
@@ -56,26 +57,14 @@ _FIRST_ID: Final = UUID(int=0)
 _END: Final = (END, UUID(int=2**128 - 1))
 
 
-_BREAKDOWN: Final = HotStatement(
-    f"""
-    SELECT wanted.feature, share.dimension, share.quantity, FALSE AS is_hold
-    FROM unnest(CAST(:features AS text[]), CAST(:starts AS timestamptz[]), CAST(:ends AS timestamptz[]))
-        AS wanted (feature, period_start, period_end)
-    CROSS JOIN LATERAL (
-        SELECT r.dimension, CAST(least(sum(r.quantity), {SUM_MAX}) AS bigint) AS quantity
-        FROM usage_record AS r
-        WHERE r.customer_id = :customer_id AND r.feature = wanted.feature
-          AND r.occurred_at >= wanted.period_start AND r.occurred_at < wanted.period_end
-        GROUP BY r.dimension
-    ) AS share
-    UNION ALL
-    SELECT h.feature, NULL, CAST(sum(h.quantity) AS bigint), TRUE
+_HELD: Final = HotStatement(
+    """
+    SELECT h.feature, CAST(sum(h.quantity) AS bigint) AS quantity
     FROM usage_hold AS h
     WHERE h.customer_id = :customer_id AND h.feature = ANY(CAST(:features AS text[])) AND h.expires_at > :at
     GROUP BY h.feature
     """
 )
-"""One statement, so that all of it is of one moment, though usage is booked meanwhile."""
 
 
 class SqlLedgerReader(LedgerReader):
@@ -101,18 +90,13 @@ class SqlLedgerReader(LedgerReader):
         return [to_record(row) for row in await of_customer(self._connections, statement, parameters)]
 
     async def breakdown(self, customer_id: str, periods: Mapping[str, Period], at: datetime) -> Mapping[str, Breakdown]:
-        parameters = {
-            "customer_id": customer_id,
-            "features": list(periods),
-            "starts": [period.start for period in periods.values()],
-            "ends": [period.end for period in periods.values()],
-            "at": at,
-        }
-        shares: dict[str, list[Share]] = {feature: [] for feature in periods}
-        held: dict[str, int] = {}
-        for row in await self._connections.ask(lambda driver: _BREAKDOWN.fetch(driver, parameters)):
-            if row["is_hold"]:
-                held[row["feature"]] = row["quantity"]
-            else:
-                shares[row["feature"]].append(Share(row["dimension"], row["quantity"]))
-        return {feature: Breakdown(found, held.get(feature, 0)) for feature, found in shares.items()}
+        cuts = {feature: (period.start, period.end) for feature, period in periods.items()}
+
+        async def read(driver: Driver) -> Mapping[str, Breakdown]:
+            async with driver.transaction(isolation="repeatable_read", readonly=True):
+                shares = await sums_between(driver, customer_id, cuts, by_dimension=True)
+                rows = await _HELD.fetch(driver, {"customer_id": customer_id, "features": list(periods), "at": at})
+            held = {row["feature"]: row["quantity"] for row in rows}
+            return {feature: Breakdown(found, held.get(feature, 0)) for feature, (found,) in shares.items()}
+
+        return await self._connections.ask(read)

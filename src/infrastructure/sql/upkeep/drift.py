@@ -16,6 +16,7 @@ from infrastructure.sql.driver.connections import Connections
 from infrastructure.sql.driver.rows import Change
 from infrastructure.sql.driver.statements import Driver, HotStatement
 from infrastructure.sql.engine.books import read_books
+from infrastructure.sql.engine.cover import GRAINS, QUARTER
 from infrastructure.sql.engine.funds import to_funds
 from infrastructure.sql.engine.ledger import SUM_MAX, USED
 from infrastructure.sql.engine.plans import PlanCatalog
@@ -110,6 +111,51 @@ _GRANTED: Final = HotStatement(
 )
 
 
+_ROLLUPS: Final = HotStatement(
+    """
+    WITH known AS (
+        SELECT s.* FROM usage_rollup_state AS s
+        JOIN usage_counter AS c ON c.customer_id = s.customer_id AND c.feature = s.feature AND c.closed_until IS NOT NULL
+        WHERE s.customer_id = ANY(CAST(:customer_ids AS text[]))
+    ), grain AS (
+        SELECT seconds, make_interval(secs => seconds) AS length FROM unnest(CAST(:grains AS integer[])) AS wanted (seconds)
+    ), quarter AS (
+        SELECT r.customer_id, r.feature, coalesce(r.dimension, '') AS dimension, sum(r.quantity) AS quantity,
+            date_bin(make_interval(secs => :quarter), r.occurred_at, TIMESTAMPTZ '2000-01-01 00:00:00+00') AS start
+        FROM known
+        JOIN usage_record AS r
+            ON r.customer_id = known.customer_id AND r.feature = known.feature AND r.occurred_at < known.rolled_until
+        GROUP BY 1, 2, 3, 5
+    ), expected AS (
+        SELECT q.customer_id, q.feature, q.dimension, grain.seconds AS grain_seconds, sum(q.quantity) AS quantity,
+            date_bin(grain.length, q.start, TIMESTAMPTZ '2000-01-01 00:00:00+00') AS start
+        FROM quarter AS q
+        CROSS JOIN grain
+        GROUP BY 1, 2, 3, 4, 6
+    ), compared AS (
+        SELECT customer_id, feature, grain_seconds, start, u.quantity AS recorded, expected.quantity AS expected
+        FROM expected
+        FULL JOIN (
+            SELECT * FROM usage_rollup WHERE customer_id = ANY(CAST(:customer_ids AS text[]))
+        ) AS u USING (customer_id, feature, grain_seconds, start, dimension)
+        WHERE u.quantity IS DISTINCT FROM expected.quantity
+    )
+    SELECT compared.customer_id, compared.feature, compared.start, compared.start + grain.length AS until,
+        CAST(coalesce(sum(recorded), 0) AS bigint) AS recorded, CAST(coalesce(sum(expected), 0) AS bigint) AS expected
+    FROM compared
+    JOIN known USING (customer_id, feature)
+    JOIN grain ON grain.seconds = compared.grain_seconds
+    WHERE compared.start + grain.length <= known.rolled_until AND NOT EXISTS (
+        SELECT 1 FROM usage_rollup_stale AS s
+        WHERE s.customer_id = compared.customer_id AND s.feature = compared.feature
+          AND s.start >= compared.start AND s.start < compared.start + grain.length
+    )
+    GROUP BY compared.customer_id, compared.feature, compared.start, grain.length
+    ORDER BY compared.customer_id, compared.feature, compared.start, grain.length
+    """
+)
+
+
 class SqlDriftReader(DriftReader):
     """Each question is a transaction of its own."""
 
@@ -169,6 +215,15 @@ class SqlDriftReader(DriftReader):
             recorded=burnt_in(last, opened.posted),
             expected=burnt_in(last, replayed.postings),
         )
+
+    async def rollups(self, customer_ids: Sequence[str]) -> Sequence[Drift]:
+        parameters = {
+            "customer_ids": list(customer_ids),
+            "grains": [int(grain.total_seconds()) for grain in GRAINS],
+            "quarter": QUARTER.total_seconds(),
+        }
+        rows = await self._connections.ask(lambda driver: _ROLLUPS.fetch(driver, parameters))
+        return [Drift(id, feature, Period(start, end), "rollup", recorded, due) for id, feature, start, end, recorded, due in rows]
 
     async def missing(self, customer_ids: Sequence[str]) -> Sequence[MissingUsage]:
         rows = await self._connections.ask(lambda driver: self._missing.fetch(driver, {"customer_ids": list(customer_ids)}))

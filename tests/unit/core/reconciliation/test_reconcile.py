@@ -12,7 +12,7 @@ from core.metering.account import CustomerNotFound
 from core.metering.ledger import UsageRecord
 from core.metering.use_case import Call
 from core.plans.periods import Period
-from core.reconciliation.drift import Drift, DriftReader, MissingUsage
+from core.reconciliation.drift import Drift, DriftReader, MissingUsage, Rollups
 from core.reconciliation.reconcile import PAGE_SIZE, Reconcile
 from core.reconciliation.repair_usage import RepairCommand
 from tests.unit.fakes.accounts import CountedAccountReader
@@ -42,8 +42,21 @@ class FakeDrift(DriftReader):
     async def grants(self, customer_ids: Sequence[str]) -> Sequence[Drift]:
         return []
 
+    async def rollups(self, customer_ids: Sequence[str]) -> Sequence[Drift]:
+        return []
+
     async def missing(self, customer_ids: Sequence[str]) -> Sequence[MissingUsage]:
         return [item for item in self._missing if item.customer_id in customer_ids]
+
+
+class FakeRollups(Rollups):
+    """Remembers what it was asked to mend."""
+
+    def __init__(self) -> None:
+        self.asked: list[Drift] = []
+
+    async def mend(self, drift: Sequence[Drift]) -> None:
+        self.asked += drift
 
 
 class FakeRepair:
@@ -76,7 +89,7 @@ def book(store: FakeStore, quantity: int, at: datetime = NOW) -> None:
 
 
 async def find(store: FakeStore, *items: MissingUsage, counters: Sequence[Drift] = ()) -> list[Drift]:
-    reconcile = Reconcile(FakeDrift(counters=counters, missing=items), CountedAccountReader(store), FakeRepair())
+    reconcile = Reconcile(FakeDrift(counters=counters, missing=items), CountedAccountReader(store), FakeRepair(), FakeRollups())
     return list(await reconcile.find(["acme", "globex"]))
 
 
@@ -84,7 +97,7 @@ async def find(store: FakeStore, *items: MissingUsage, counters: Sequence[Drift]
 
 
 def looking(*ids: str) -> Reconcile:
-    return Reconcile(FakeDrift(ids), CountedAccountReader(FakeStore()), FakeRepair())
+    return Reconcile(FakeDrift(ids), CountedAccountReader(FakeStore()), FakeRepair(), FakeRollups())
 
 
 async def test_all_customers_are_looked_at_in_pages_each_of_them_once() -> None:
@@ -164,18 +177,25 @@ async def test_a_repair_names_each_customer_once_with_all_that_drifted() -> None
         ledger_drift(0, 1),
         ledger_drift(0, 4, customer_id="globex"),
     ]
-    written = await Reconcile(FakeDrift(), CountedAccountReader(FakeStore()), repair).repair(drift)
+    written = await Reconcile(FakeDrift(), CountedAccountReader(FakeStore()), repair, FakeRollups()).repair(drift)
     assert written == 4
     assert repair.asked == [RepairCommand("acme", {"sessions", "minutes"}), RepairCommand("globex", {"sessions"})]
 
 
+async def test_rollups_are_mended_and_nothing_else_is_repaired_for_them() -> None:
+    repair, rollups = FakeRepair(), FakeRollups()
+    drift = Drift("acme", "sessions", PERIOD, "rollup", 7, 5)
+    assert await Reconcile(FakeDrift(), CountedAccountReader(FakeStore()), repair, rollups).repair([drift]) == 0
+    assert (repair.asked, rollups.asked) == ([], [drift])
+
+
 async def test_where_nothing_drifted_nothing_is_repaired() -> None:
     repair = FakeRepair()
-    assert await Reconcile(FakeDrift(), CountedAccountReader(FakeStore()), repair).repair([]) == 0
+    assert await Reconcile(FakeDrift(), CountedAccountReader(FakeStore()), repair, FakeRollups()).repair([]) == 0
     assert repair.asked == []
 
 
 async def test_a_repair_that_is_refused_is_raised() -> None:
-    reconcile = Reconcile(FakeDrift(), CountedAccountReader(FakeStore()), FakeRepair(CustomerNotFound("acme")))
+    reconcile = Reconcile(FakeDrift(), CountedAccountReader(FakeStore()), FakeRepair(CustomerNotFound("acme")), FakeRollups())
     with pytest.raises(CustomerNotFound):
         await reconcile.repair([COUNTER_DRIFT])
