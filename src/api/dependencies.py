@@ -38,10 +38,11 @@ async def principal(request: Request) -> Principal:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who is calling, and for which customer."""
+    """Who is calling, and for which customer. `name` is what is recorded; `identity` tells two keys of one name apart."""
 
     name: str
     customer_id: str
+    identity: str
 
 
 CustomerPath = Annotated[CustomerId, Path(description="the customer's id, chosen by you")]
@@ -83,7 +84,7 @@ class CustomerInPath(AccessRule):
         who = await principal(request)
         who.require(self.scope, customer_id)
         note_customer(customer_id)
-        return Caller(who.name, customer_id)
+        return Caller(who.name, customer_id, who.identity)
 
 
 class CustomerInHeader(AccessRule):
@@ -102,7 +103,7 @@ class CustomerInHeader(AccessRule):
             if named not in (None, who.customer_id):
                 raise CustomerNotFound(str(named))
             note_customer(who.customer_id)
-            return Caller(who.name, who.customer_id)
+            return Caller(who.name, who.customer_id, who.identity)
         who.require(self.scope)
         try:
             customer_id = _CUSTOMER_ID.validate_python(named)
@@ -110,7 +111,7 @@ class CustomerInHeader(AccessRule):
             expected = f"with a service key, the header {CUSTOMER_HEADER} names the customer (1 to 255 characters)"
             raise RequestValidationError([{"type": "value_error", "loc": ("header", CUSTOMER_HEADER), "msg": expected}]) from error
         note_customer(customer_id)
-        return Caller(who.name, customer_id)
+        return Caller(who.name, customer_id, who.identity)
 
 
 class ServiceOfCustomer(CustomerInHeader):

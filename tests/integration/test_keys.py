@@ -97,3 +97,27 @@ def test_a_repeat_creates_no_second_key_and_shows_none_again(service: Service, r
     refused(service.admin.post(path, json=body, headers=headers), 409, "key_not_shown_again")
     assert len(service.admin.get("/api/v1/keys").json()["items"]) == before
     refused(service.admin.post("/api/v1/keys", json={"scope": "admin"}, headers=headers), 422, "idempotency_key_reused")
+
+
+def test_two_keys_of_one_name_do_not_get_each_others_answers(service: Service) -> None:
+    """Of requests that concern no single customer: whoever asks is part of the key."""
+    customer, name = new_id(), new_id("team")
+    service.admin.put(f"/api/v1/customers/{customer}", json={"plan": "pro"}).raise_for_status()
+    made = [service.admin.post("/api/v1/keys", json={"scope": "admin", "name": name}).json() for _ in range(2)]
+    one, other = (service.key(key["key"]) for key in made)
+    headers = {"Idempotency-Key": new_id()}
+    event = {"specversion": "1.0", "source": name, "type": "sessions", "subject": customer}
+    events = "/api/v1/events"
+    assert one.post(events, json=[{**event, "id": "1"}], headers=headers).json()["accepted"] == 1
+    answer = other.post(events, json=[{**event, "id": "2"}], headers=headers)
+    assert (answer.status_code, answer.json()["accepted"]) == (200, 1), answer.text
+    assert "Idempotency-Replayed" not in answer.headers
+    assert one.post(events, json=[{**event, "id": "1"}], headers=headers).headers["Idempotency-Replayed"] == "true"
+    for path, body in (("/api/v1/keys", {"scope": "read"}), (f"/api/v1/customers/{customer}/portal-sessions", {"ttl_seconds": 60})):
+        headers = {"Idempotency-Key": new_id()}
+        assert [client.post(path, json=body, headers=headers).status_code for client in (one, other, one)] == [201, 201, 409], path
+    headers = {"Idempotency-Key": new_id()}
+    batches = [{"items": [{"customer_id": id, "usage": [{"feature": "sessions", "quantity": 1}]}]} for id in (customer, new_id())]
+    sent = [client.post("/api/v1/usage/batch", json=batch, headers=headers) for client, batch in zip((one, other), batches, strict=True)]
+    assert [answer.status_code for answer in sent] == [200, 200]
+    refused(one.post("/api/v1/usage/batch", json=batches[1], headers=headers), 422, "idempotency_key_reused")

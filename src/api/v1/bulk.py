@@ -88,7 +88,7 @@ async def consume_batch(request: Request, body: BatchBody, who: ServiceWriter) -
     items: list[BatchItem | Malformed] = list(body.items)
     whole = fingerprint(request, *map(_understood, items)) if key else b""
     if key:
-        await _claim(container, who.name, key, whole)
+        await _claim(container, who.identity, key, whole)
     calls = [_to_call(item, index, who.name, key, whole) for index, item in enumerate(items) if isinstance(item, BatchItem)]
     outcomes = await container.consume_usage().execute(calls) if calls else ()
     troubles = [outcome for outcome in outcomes if isinstance(outcome, PASSING)]

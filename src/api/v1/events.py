@@ -156,7 +156,7 @@ async def ingest_events(request: Request, who: ServiceWriter) -> Response:
 
     if key is None:
         return Response(await answer(), media_type="application/json")
-    content, replayed = await container.answer_once().execute(who.name, key, fingerprint(request, *events.understood()), answer)
+    content, replayed = await container.answer_once().execute(who.identity, key, fingerprint(request, *events.understood()), answer)
     return Response(content, headers={REPLAYED: "true"} if replayed else None, media_type="application/json")
 
 

@@ -122,5 +122,5 @@ async def revoke_key(request: Request, id: KeyId, who: Administrator) -> None:
 async def _require_first(request: Request, body: Wire, who: Principal) -> None:
     """Raises KeyNotShownAgain for a repeat: the answer is a secret, and so is not kept to be given again."""
     key = idempotency_key(request)
-    if key is not None and not await container_of(request).answer_once().claim(who.name, key, fingerprint(request, understood(body))):
+    if key is not None and not await container_of(request).answer_once().claim(who.identity, key, fingerprint(request, understood(body))):
         raise KeyNotShownAgain

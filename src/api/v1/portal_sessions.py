@@ -72,7 +72,7 @@ async def create_portal_session(request: Request, body: NewPortalSessionBody, ca
         embed_origins=body.embed_origins,
     )
     key = idempotency_key(request)
-    if key is not None and not await container.answer_once().claim(caller.name, key, fingerprint(request, understood(body))):
+    if key is not None and not await container.answer_once().claim(caller.identity, key, fingerprint(request, understood(body))):
         raise PortalSessionNotShownAgain
     session, token = await container.begin_portal_session().execute(wanted)
     url = f"{container.settings().public_url}/portal/{token}"

@@ -58,7 +58,7 @@ class Authenticator:
         key = (await self._service_keys.find([session.key_id])).get(session.key_id)
         if key is None or not hmac.compare_digest(key.secret_hash, session.key_hash) or not key.is_valid(self._clock()):
             raise Unauthenticated(_KEY_GONE)
-        return Principal.service(key.name or str(key.id), key.scope)
+        return Principal.service(key.name or str(key.id), key.scope, key.id)
 
     async def _service(self, text: str) -> Principal:
         id = key_id_of(text)
@@ -67,4 +67,4 @@ class Authenticator:
         if key is None or not key.matches(text, now):
             raise Unauthenticated(_KEY_GONE)
         self._used(key.id, now)
-        return Principal.service(key.name or str(key.id), key.scope)
+        return Principal.service(key.name or str(key.id), key.scope, key.id)

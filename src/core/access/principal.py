@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from uuid import UUID
 
 from core.access.service_keys import Scope
 from core.errors import DomainError
@@ -41,14 +42,20 @@ class Principal:
     name: str
     customer_id: str | None = None
     scope: Scope | None = None
+    key_id: UUID | None = None
 
     @classmethod
     def user(cls, customer_id: str) -> "Principal":
         return cls(f"user:{customer_id}", customer_id=customer_id)
 
     @classmethod
-    def service(cls, key_name: str, scope: Scope) -> "Principal":
-        return cls(f"key:{key_name}", scope=scope)
+    def service(cls, key_name: str, scope: Scope, key_id: UUID | None = None) -> "Principal":
+        return cls(f"key:{key_name}", scope=scope, key_id=key_id)
+
+    @property
+    def identity(self) -> str:
+        """Tells it from everybody else: two keys may have one name."""
+        return self.name if self.key_id is None else f"key:{self.key_id}"
 
     def require(self, scope: Scope, customer_id: str | None = None) -> None:
         """Raises Forbidden where the principal may not do what takes this scope; perhaps it concerns one customer.

@@ -66,7 +66,7 @@ async def act(visit: Visit) -> Response:
         if not 1 <= len(once) <= 64 or not once.isalnum():
             raise NotSent("The form cannot be read.")
         print_of_it = hashlib.sha256(json.dumps([name, form], sort_keys=True).encode()).digest()
-        if not await visit.container.answer_once().claim(f"console {visit.who.name}", once, print_of_it):
+        if not await visit.container.answer_once().claim(f"console {visit.who.identity}", once, print_of_it):
             again = f"This was done already: {sentence}"
             return visit.show("console_message.html", action.section, title="Done before", message=again, back=back)
         did = await action.perform(visit, form)

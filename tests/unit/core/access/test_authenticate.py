@@ -35,7 +35,7 @@ def authenticator(keys: FakeServiceKeyReader | None = None, *bootstrap_keys: str
 async def test_a_service_key_speaks_for_a_service_with_its_scope(scope: Scope) -> None:
     key, text = generate(uuid4(), scope, NOW, "deploy")
 
-    assert await authenticator(FakeServiceKeyReader([key])).authenticate(text) == Principal.service("deploy", scope)
+    assert await authenticator(FakeServiceKeyReader([key])).authenticate(text) == Principal.service("deploy", scope, key.id)
 
 
 async def test_a_key_without_a_name_goes_by_its_id() -> None:

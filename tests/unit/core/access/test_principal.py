@@ -1,3 +1,5 @@
+from uuid import UUID
+
 import pytest
 
 from core.access.principal import Forbidden, Principal, Unauthenticated
@@ -10,6 +12,13 @@ ALICE = Principal.user("alice")
 def test_the_ledger_records_who_it_was() -> None:
     assert ALICE.name == "user:alice"
     assert Principal.service("deploy", Scope.WRITE).name == "key:deploy"
+
+
+def test_two_keys_of_one_name_are_recorded_alike_and_told_apart() -> None:
+    one, other = (Principal.service("deploy", Scope.WRITE, UUID(int=n)) for n in (1, 2))
+    assert (one.name, one.identity) == (other.name, f"key:{UUID(int=1)}")
+    assert one.identity != other.identity
+    assert Principal.user("ada").identity == "user:ada"
 
 
 @pytest.mark.parametrize("held", Scope)
