@@ -40,6 +40,8 @@ BARS = (
     Bar(6, "a lone client's latency / per-request SQL's", "lone latency", "lone sql latency", 1.3, at_most=True),
     Bar(7, "messages, 1,000 counterparties / FastAPI's route", "messages", "fastapi messages", 1.6),
     Bar(8, "new sessions / FastAPI's route", "sessions", "fastapi sessions", 1.6),
+    Bar(11, "six months of a large customer / of an empty ledger", "long history", "empty history", 3, at_most=True),
+    Bar(11, "the same by day / of an empty ledger", "long history by day", "empty history by day", 3, at_most=True),
     Bar(9, "a process's memory, in MB", "memory", None, 150, at_most=True),
     Bar(10, "the Python client, concurrent callers in batches / one request each", "client batched", "client single", 5),
     Bar(10, "local decisions a second of a lease", "client lease", None, 200_000),

