@@ -11,6 +11,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from api.server import heads, refusals
 from api.server.bounds import HEAD_BYTES_MAX, PIPELINED_MAX
 from api.server.connection import Connection, Phase
+from api.server.cycle import Cycle
 from api.server.refusals import Refused
 
 PIECE_BYTES_MAX: Final = HEAD_BYTES_MAX
@@ -144,7 +145,7 @@ class FrontProtocol(Connection):
             "headers": self.headers,
             "state": self.app_state.copy(),
         }
-        self.cycle = RequestResponseCycle(
+        self.cycle = Cycle(
             scope=self.scope,
             transport=self.transport,
             flow=self.flow,
