@@ -19,6 +19,7 @@ from api.container import Container, running
 from api.frame.allowance import Allowance
 from api.frame.gathered import GATHERED, Take
 from api.frame.service import Service
+from api.http_measures import measure
 from api.pages import routes as pages
 from api.pages.console.measured import Measurements
 from api.pages.live import LiveUsage
@@ -69,8 +70,8 @@ def _takers(container: Container) -> Sequence[Take]:
     """What is done of requests that were answered."""
     settings = container.settings()
     if not settings.access_log:
-        return ()
-    return (AccessLines(as_json if settings.log_format == "json" else as_text, container.output_lines().write),)
+        return (measure,)
+    return (measure, AccessLines(as_json if settings.log_format == "json" else as_text, container.output_lines().write))
 
 
 def telemetry(environment: Iterable[str]) -> TelemetryConfig:

@@ -86,6 +86,9 @@ def serve(
     demo_data: Annotated[
         bool, typer.Option("--demo-data", help="Fill it with a year of usage of a dozen customers first, once; takes the example plans.")
     ] = False,
+    metrics_port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Serve /metrics without a key on a port of its own, too; 0 takes a free one.")
+    ] = None,
 ) -> None:
     """Start the service; without TOLLGATE_DATABASE_URL with an embedded PostgreSQL, which it creates and upgrades in the data directory.
 
@@ -96,7 +99,7 @@ def serve(
 
     run(
         _settings(data_dir=data_dir, plans=plans, limit_connections=limit_connections),
-        Options(host, port, workers, example_customer, migrate, show_admin_key, demo_data),
+        Options(host, port, workers, example_customer, migrate, show_admin_key, demo_data, metrics_port),
         _say,
     )
 

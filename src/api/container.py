@@ -114,6 +114,7 @@ from infrastructure.sql.upkeep.health import SqlHealth
 from infrastructure.sql.upkeep.lost_connections import LostConnections
 from infrastructure.sql.upkeep.roll_up import SqlRoller
 from infrastructure.sql.upkeep.sweep import SqlSweeper
+from infrastructure.sql.upkeep.vital_signs import VitalSigns
 from infrastructure.storage.local_disk import LocalDiskUploads
 from infrastructure.user_tokens import JwtUserTokens, PublishedKeys
 
@@ -296,6 +297,7 @@ class Container(containers.DeclarativeContainer):
     roller = providers.Singleton(SqlRoller, connections, clock, new_id)
     reconcile = providers.Factory(Reconcile, drift_reader, account_reader, repair_usage, roller)
     sweeper = providers.Singleton(SqlSweeper, connections, clock)
+    vital_signs = providers.Singleton(VitalSigns, engine, connections)
 
     uploads = providers.Singleton(local_disk, settings, new_id)
     customer_deletions = providers.Singleton(SqlCustomerDeletions, connections, uploads.provider, new_id)
@@ -341,6 +343,7 @@ async def running(container: Container) -> AsyncIterator[None]:
         container.refusals(),
         container.customer_deletions(),
         container.lost_connections(),
+        container.vital_signs(),
         container.recovery(),
     )
     beside = [asyncio.create_task(runner.run()) for runner in runners]

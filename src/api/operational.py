@@ -1,7 +1,8 @@
 """What whoever runs the service asks it: is it alive, is it ready, what does it measure."""
 
 import os
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
@@ -54,8 +55,19 @@ def registry() -> CollectorRegistry:
     if MULTIPROCESS not in os.environ:
         return REGISTRY
     everyone = CollectorRegistry()
-    MultiProcessCollector(everyone)  # type: ignore[no-untyped-call]
+    LiveProcesses(everyone)  # type: ignore[no-untyped-call]
     return everyone
+
+
+class LiveProcesses(MultiProcessCollector):
+    """Of processes that have ended, what they counted stays, and what they were doing does not."""
+
+    def collect(self) -> Any:
+        for file in Path(os.environ[MULTIPROCESS]).glob("gauge_live*.db"):
+            pid = file.stem.rpartition("_")[2]
+            if not Path("/proc", pid).exists() and Path("/proc").exists():
+                file.unlink(missing_ok=True)
+        return super().collect()  # type: ignore[no-untyped-call]
 
 
 @router.get("/metrics", dependencies=[Depends(reader)], response_class=Response)

@@ -2,12 +2,13 @@
 
 import collections
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Final, Generic, TypeVar
 
 from prometheus_client import Counter, Histogram
 
 from core.errors import DomainError
+from core.metering.balance import LimitExceeded
 from core.metering.idempotency import Replay
 from core.metering.use_case import Call, UseCase
 
@@ -15,6 +16,7 @@ C = TypeVar("C")
 R = TypeVar("R")
 
 COMMANDS: Final = Counter("tollgate_commands", "Commands carried out, by outcome: done, replayed, or the refusal.", ("use_case", "outcome"))
+DECISIONS: Final = Counter("tollgate_decisions", "Decisions by feature: done, replayed, or the refusal.", ("feature", "outcome"))
 BATCH_SIZE: Final = Histogram(
     "tollgate_batch_size",
     "Commands that shared a transaction.",
@@ -34,9 +36,10 @@ class Measured(Generic[C, R]):
 
     def __init__(self, use_case: UseCase[C, R]) -> None:
         self._use_case = use_case
-        self._name = type(use_case).__name__
-        self._size = BATCH_SIZE.labels(self._name)
-        self._seconds = BATCH_SECONDS.labels(self._name)
+        self.name = type(use_case).__name__
+        self._features_of: Callable[[C], Collection[str]] = getattr(use_case, "features_of", lambda _: ())
+        self._size = BATCH_SIZE.labels(self.name)
+        self._seconds = BATCH_SECONDS.labels(self.name)
 
     async def execute(self, calls: Sequence[Call[C]]) -> Sequence[R | Replay | DomainError]:
         started = time.perf_counter()
@@ -44,8 +47,22 @@ class Measured(Generic[C, R]):
         self._seconds.observe(time.perf_counter() - started)
         self._size.observe(len(calls))
         for kind, count in collections.Counter(map(type, outcomes)).items():
-            COMMANDS.labels(self._name, _name(kind)).inc(count)
+            COMMANDS.labels(self.name, _name(kind)).inc(count)
+        for (feature, kind), count in collections.Counter(self._decisions(calls, outcomes)).items():
+            DECISIONS.labels(feature, _name(kind)).inc(count)
         return outcomes
+
+    def _decisions(self, calls: Sequence[Call[C]], outcomes: Sequence[R | Replay | DomainError]) -> Iterator[tuple[str, type]]:
+        """Only features that are declared have a name here: a caller may name any."""
+        for call, outcome in zip(calls, outcomes, strict=True):
+            if isinstance(outcome, LimitExceeded):
+                yield outcome.feature, type(outcome)
+            elif isinstance(outcome, DomainError):
+                if self._features_of(call.command):
+                    yield "other", type(outcome)
+            else:
+                for feature in set(self._features_of(call.command)):
+                    yield feature, type(outcome)
 
 
 def _name(kind: type) -> str:

@@ -15,13 +15,14 @@ from urllib.parse import quote
 
 import uvicorn
 from jwt import PyJWTError
+from prometheus_client import start_http_server
 from pydantic import SecretStr
 from uvicorn.supervisors import Multiprocess
 
 from api.commands import CommandFailed, database, demo_data, plans, pooling
 from api.commands.tokens import sign
 from api.container import Container, takes_uploads
-from api.operational import MULTIPROCESS
+from api.operational import MULTIPROCESS, registry
 from api.server.bounds import Bounds, connections_within, raise_descriptors
 from api.server.front import Front
 from api.settings import Settings, revealed
@@ -52,6 +53,7 @@ class Options:
     migrate: bool = False
     show_admin_key: bool = False
     demo_data: bool = False
+    metrics_port: int | None = None
 
 
 def serve(settings: Settings, options: Options, say: Callable[[str], None]) -> None:
@@ -80,6 +82,8 @@ def serve(settings: Settings, options: Options, say: Callable[[str], None]) -> N
             _to_environment(settings)
             if options.workers > 1:
                 os.environ[MULTIPROCESS] = stack.enter_context(tempfile.TemporaryDirectory(prefix="tollgate-metrics-"))
+            if options.metrics_port is not None:
+                say(f"Metrics without a key at {_metrics(stack, options.host, options.metrics_port)}")
             say(_banner(settings, listener, options, shows_key=shows_key if key_is_ours else None))
             _run(listener, options.workers, front)
     except (DataDirectoryError, EmbeddedPostgresError) as error:
@@ -108,6 +112,18 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
             raise CommandFailed(f"Cannot listen on {host}:{port}: {reason}. Choose another port with --port.") from error
         listener.set_inheritable(True)
         yield listener
+
+
+def _metrics(stack: ExitStack, host: str, port: int) -> str:
+    """Serves what is measured of all server processes, on a port of its own; the address."""
+    try:
+        server, thread = start_http_server(port, host, registry())
+    except OSError as error:
+        raise CommandFailed(f"Cannot listen on {host}:{port}: {error.strerror}. Choose another port with --metrics-port.") from error
+    stack.callback(thread.join)
+    stack.callback(server.server_close)
+    stack.callback(server.shutdown)
+    return f"{_address(server.socket)}/metrics"
 
 
 def _with_secrets(settings: Settings, directory: DataDirectory) -> Settings:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, Generic, TypeVar
 
+from prometheus_client import Gauge, Histogram
+
 from core.errors import BrokenCommand, ConcurrentUpdate, DomainError, Overloaded, StorageUnavailable
 from core.metering.idempotency import Replay
 from core.metering.use_case import Call, UseCase
@@ -30,6 +32,16 @@ BATCH_ATTEMPTS_MAX: Final = 4
 
 logger = logging.getLogger("tollgate")
 
+QUEUE_SECONDS: Final = Histogram(
+    "tollgate_queue_seconds",
+    "How long the first caller of a batch waited for it.",
+    ("use_case",),
+    buckets=(0.0001, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
+)
+QUEUED: Final = Gauge(
+    "tollgate_queue_commands", "Commands that were left waiting when the last batch began.", ("use_case",), multiprocess_mode="livesum"
+)
+
 
 @dataclass(slots=True)
 class _Caller(Generic[C, R]):
@@ -39,6 +51,7 @@ class _Caller(Generic[C, R]):
     outcomes: "asyncio.Future[Sequence[R | Replay | DomainError]]"
     context: Context
     """Whose request it is, for the log."""
+    since: float
 
 
 class GroupCommit(Generic[C, R]):
@@ -52,6 +65,8 @@ class GroupCommit(Generic[C, R]):
 
     def __init__(self, use_case: UseCase[C, R], *, batch_size_max: int = BATCH_SIZE_MAX, queue_size_max: int = QUEUE_SIZE_MAX) -> None:
         self._use_case = use_case
+        name: str = getattr(use_case, "name", type(use_case).__name__)
+        self._queue_seconds, self._queued = QUEUE_SECONDS.labels(name), QUEUED.labels(name)
         self._batch_size_max = batch_size_max
         self._queue_size_max = queue_size_max
         self._queue: deque[_Caller[C, R]] = deque()
@@ -74,7 +89,7 @@ class GroupCommit(Generic[C, R]):
 
     def _enqueue(self, calls: Sequence[Call[C]]) -> "asyncio.Future[Sequence[R | Replay | DomainError]]":
         loop = asyncio.get_running_loop()
-        caller = _Caller(calls, loop.create_future(), copy_context())
+        caller = _Caller(calls, loop.create_future(), copy_context(), loop.time())
         self._queue.append(caller)
         self._waiting += len(calls)
         if self._worker is None:
@@ -124,6 +139,9 @@ class GroupCommit(Generic[C, R]):
             if not caller.outcomes.done():
                 batch.append(caller)
                 size += len(caller.calls)
+        if batch:
+            self._queue_seconds.observe(asyncio.get_running_loop().time() - batch[0].since)
+            self._queued.set(self._waiting)
         return batch
 
     async def _settle(self, batch: Sequence[_Caller[C, R]]) -> None:

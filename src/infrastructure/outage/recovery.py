@@ -58,6 +58,7 @@ class Recovery:
             try:
                 await self.look()
             except Exception:
+                measures.ROUNDS_FAILED.inc()
                 logger.exception("What was admitted on an outage could not be booked; it is tried again")
             every = LOOK_SECONDS if self._outage.phase is Phase.NORMAL else AWAY_SECONDS
             await self._outage.begun(random.uniform(0.5, 1.5) * every)

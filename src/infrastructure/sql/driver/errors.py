@@ -5,10 +5,15 @@ from contextlib import contextmanager
 from typing import Final
 
 import asyncpg
+from prometheus_client import Counter
 from sqlalchemy.exc import DBAPIError, InterfaceError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from core.errors import ConcurrentUpdate, Overloaded, StorageUnavailable
+
+STORAGE_ERRORS: Final = Counter(
+    "tollgate_storage_errors", "What failed at the database: lost_race, unavailable, no_connection (the pool had none in time).", ("kind",)
+)
 
 _RUN_AGAIN: Final = {
     "40001",  # serialization_failure
@@ -43,17 +48,21 @@ def storage_errors(*, committing: bool = False) -> Iterator[None]:
     try:
         yield
     except PoolTimeout as error:
+        STORAGE_ERRORS.labels("no_connection").inc()
         raise Overloaded from error
     except (DBAPIError, asyncpg.PostgresError) as error:
         state = sqlstate(error)
         if state in _RUN_AGAIN or _lost_race(error) or isinstance(_cause(error), asyncpg.InvalidCachedStatementError):
+            STORAGE_ERRORS.labels("lost_race").inc()
             raise ConcurrentUpdate(state) from error
         if state.startswith(_AWAY) or isinstance(error, InterfaceError) or getattr(error, "connection_invalidated", False):
+            STORAGE_ERRORS.labels("unavailable").inc()
             raise StorageUnavailable(outcome_unknown=committing) from error
         raise
     except _DRIVER_LOST as error:
         if isinstance(error, ValueError):  # the driver's word for a parameter that no column takes
             raise
+        STORAGE_ERRORS.labels("unavailable").inc()
         raise StorageUnavailable(outcome_unknown=committing) from error
 
 

@@ -6,6 +6,8 @@ import random
 from datetime import datetime, timedelta
 from typing import Final
 
+from prometheus_client import Counter
+
 from core.clock import Clock
 from core.history.refusals import KEPT_FOR as REFUSALS_KEPT_FOR
 from core.metering.idempotency import KEPT_FOR
@@ -20,6 +22,9 @@ SESSIONS_KEPT_FOR: Final = timedelta(days=1)
 """After they have ended: so long an address says that its page has ended, and not that there is none."""
 
 logger = logging.getLogger("tollgate")
+
+SWEPT: Final = Counter("tollgate_swept_rows", "Rows that the sweeper has removed.")
+PUT_OFF: Final = Counter("tollgate_sweeps_put_off", "Times that the sweeper failed.")
 
 _HOLDS: Final = HotStatement(
     """
@@ -74,6 +79,7 @@ class SqlSweeper:
             try:
                 await self.sweep()
             except Exception as error:  # noqa: BLE001 - whatever it is, there is a next time
+                PUT_OFF.inc()
                 logger.warning("Sweeping was put off: %s", described(error))
 
     async def sweep(self) -> int:
@@ -93,5 +99,6 @@ class SqlSweeper:
         while True:
             rows = await self._connections.ask(lambda driver: statement.fetch(driver, {"before": before, "rows": BITE_ROWS}))
             swept += len(rows)
+            SWEPT.inc(len(rows))
             if len(rows) < BITE_ROWS:
                 return swept
