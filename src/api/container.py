@@ -28,6 +28,8 @@ from core.customers.put_addon import PutAddon
 from core.customers.put_customer import ChangeCustomer, PutCustomer
 from core.customers.schedule_plan import CallOffPlan, SchedulePlan
 from core.history.explain_usage import ExplainUsage
+from core.history.past_days import PastDays
+from core.history.read_forecast import ReadForecast
 from core.history.read_history import ReadHistory
 from core.learning.abandon_practice_session import AbandonPracticeSession
 from core.learning.create_learning_plan import CreateLearningPlan
@@ -262,6 +264,8 @@ class Container(containers.DeclarativeContainer):
     refusals = providers.Singleton(SqlRefusals, connections, clock, new_id)
     usage_sums = providers.Singleton(SqlUsageSums, connections)
     read_history = providers.Factory(ReadHistory, terms_reader, plan_reader, usage_sums, clock)
+    past_days = providers.Factory(PastDays, terms_reader, plan_reader, usage_sums)
+    read_forecast = providers.Factory(ReadForecast, account_reader, past_days, clock)
     usage_facts = providers.Singleton(SqlUsageFacts, connections)
     explain_usage = providers.Factory(ExplainUsage, account_reader, past_accounts, terms_reader, plan_reader, usage_facts, clock)
     check_usage = providers.Factory(CheckUsage, account_reader, clock)

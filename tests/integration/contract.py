@@ -116,6 +116,7 @@ CONTRACT = [
     Operation("POST", f"{OF_CUSTOMER}/usage", Scope.WRITE, False, USAGE),
     Operation("POST", f"{OF_CUSTOMER}/usage/check", Scope.READ, True, USAGE),
     Operation("POST", f"{OF_CUSTOMER}/usage/explain", Scope.READ, True, {"usage": AMOUNTS}),
+    Operation("GET", f"{OF_CUSTOMER}/usage/forecast", Scope.READ, True),
     Operation("GET", f"{OF_CUSTOMER}/usage/history", Scope.READ, True),
     Operation("GET", f"{OF_CUSTOMER}/usage/records", Scope.READ, True),
     Operation("POST", f"{OF_CUSTOMER}/usage/records/{{record_id}}/corrections", Scope.ADMIN, False, {"quantity": -1, "reason": "refund"}),

@@ -12,6 +12,7 @@ type Schemas = components["schemas"];
 export type Consumed = Schemas["UsageAnswer"];
 export type Checked = Schemas["CheckAnswer"];
 export type Explained = Schemas["ExplainAnswer"];
+export type Forecast = Schemas["ForecastAnswer"];
 export type Status = Schemas["StatusAnswer"];
 export type Reservation = Schemas["ReservationAnswer"];
 
@@ -106,6 +107,13 @@ export class Tollgate {
     const body = { usage: amounts(usage), ...(at === undefined ? {} : { at: at.toISOString() }) };
     return this.#call(undefined, (headers, signal) =>
       this.api.POST("/api/v1/customers/{customer_id}/usage/explain", { params: { path: { customer_id: customerId } }, body, headers, signal }),
+    );
+  }
+
+  /** Where each feature will stand at the reset, and when its limit will be reached, with a band of 80 %. */
+  async forecast(customerId: string): Promise<Forecast> {
+    return this.#call(undefined, (_, signal) =>
+      this.api.GET("/api/v1/customers/{customer_id}/usage/forecast", { params: { path: { customer_id: customerId } }, signal }),
     );
   }
 

@@ -314,6 +314,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/customers/{customer_id}/usage/forecast": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Usage Forecast
+         * @description Where each feature will stand at the reset, and when its limit will be reached, if the customer goes on as in its past days.
+         *
+         *     What is held counts as used, and what grants have left as a part of the limit. The band holds in 8 of 10 cases.
+         */
+        get: operations["usage_forecast_api_v1_customers__customer_id__usage_forecast_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/customers/{customer_id}/grants": {
         parameters: {
             query?: never;
@@ -2272,6 +2294,46 @@ export interface components {
             on_outage?: components["schemas"]["OnOutage"] | null;
         };
         /**
+         * FeatureForecastAnswer
+         * @description One feature, in its unit. Null where too little is known, and at the reset where there is none within a year.
+         */
+        FeatureForecastAnswer: {
+            /** Unit */
+            unit: string;
+            /** Resets At */
+            resets_at: string | null;
+            /**
+             * Expected At Reset
+             * @description what will have been used; as likely more as less
+             */
+            expected_at_reset: number | null;
+            /**
+             * Low
+             * @description the band of 80 %: in one of ten cases it is less
+             */
+            low: number | null;
+            /**
+             * High
+             * @description in one of ten cases it is more
+             */
+            high: number | null;
+            /** @description null: not in this period, as likely as not */
+            limit_reached_at: components["schemas"]["ReachedAnswer"] | null;
+            /**
+             * Chance Of Reaching
+             * @description of reaching the limit before the reset, from 0 to 1
+             */
+            chance_of_reaching: number | null;
+            /** @description rising or falling: the band is of the pace so far, and may be left */
+            pace: components["schemas"]["Pace"] | null;
+            /** Based On Days */
+            based_on_days: number;
+            /** Method */
+            method: string;
+            /** Reason */
+            reason: "too_little_history" | null;
+        };
+        /**
          * FeatureStatus
          * @description A metered feature in the period that contains now.
          */
@@ -2370,6 +2432,16 @@ export interface components {
             duration_seconds: number;
             /** Summary */
             summary?: string | null;
+        };
+        /**
+         * ForecastAnswer
+         * @description By feature, of all that the plan meters.
+         */
+        ForecastAnswer: {
+            /** Features */
+            features: {
+                [key: string]: components["schemas"]["FeatureForecastAnswer"];
+            };
         };
         /**
          * GrantAnswer
@@ -3168,6 +3240,12 @@ export interface components {
             /** Reason */
             reason?: string | null;
         };
+        /**
+         * Pace
+         * @description Whether the latest days differ from those before them by more than chance.
+         * @enum {string}
+         */
+        Pace: "rising" | "steady" | "falling";
         /** Page[AlertAnswer] */
         Page_AlertAnswer_: {
             /** Items */
@@ -3417,6 +3495,27 @@ export interface components {
              * @example 29/30
              */
             display: string;
+        };
+        /**
+         * ReachedAnswer
+         * @description When the limit is reached: as likely as not by `expected`; one in ten by `earliest`; nine in ten by `latest`, at most the reset.
+         */
+        ReachedAnswer: {
+            /**
+             * Expected
+             * Format: date-time
+             */
+            expected: string;
+            /**
+             * Earliest
+             * Format: date-time
+             */
+            earliest: string;
+            /**
+             * Latest
+             * Format: date-time
+             */
+            latest: string;
         };
         /**
          * ReadyAnswer
@@ -5618,6 +5717,74 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Refusal"] | components["schemas"]["HTTPValidationError"];
+                };
+            };
+            /** @description `identity_provider_unavailable`, `overloaded`, `storage_unavailable` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    usage_forecast_api_v1_customers__customer_id__usage_forecast_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description the customer's id, chosen by you */
+                customer_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ForecastAnswer"];
+                };
+            };
+            /** @description `unauthenticated` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `forbidden` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description `customer_not_found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
                 };
             };
             /** @description `identity_provider_unavailable`, `overloaded`, `storage_unavailable` */

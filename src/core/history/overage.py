@@ -7,6 +7,7 @@ from typing import NamedTuple
 from core.history.ports import Granted
 from core.metering.timeline import Span
 from core.plans.periods import Period
+from core.plans.plan import Enforcement
 
 NOTHING_GRANTED = Granted(0, 0)
 
@@ -53,6 +54,23 @@ def standings(
             at += 1
         found.append(Standing(total, overage, limit))
     return found
+
+
+def used_up(
+    buckets: Sequence[Period], spans: Sequence[Span], cuts: Sequence[datetime], used: Sequence[int], granted: Sequence[Granted]
+) -> list[bool]:
+    """Of each bucket, whether it began with nothing left of a hard limit, so that nothing could be used in it."""
+    found: list[bool] = []
+    starts = {bucket.start for bucket in buckets}
+    number, summed = 0, 0
+    for start, standing in zip(cuts, _added(spans, cuts, used, granted), strict=False):
+        while number + 1 < len(spans) and spans[number].end <= start:
+            number, summed = number + 1, 0
+        if start in starts:
+            hard = spans[number].segments[-1].entitlement.enforcement is Enforcement.HARD
+            found.append(hard and standing.limit is not None and summed >= standing.limit)
+        summed += standing.used
+    return found[: len(buckets)]
 
 
 def _added(spans: Sequence[Span], cuts: Sequence[datetime], used: Sequence[int], granted: Sequence[Granted]) -> Iterator[Standing]:

@@ -61,6 +61,7 @@ _CUSTOMER = "/api/v1/customers/{customer_id}"
 CONSUME: Operation[models.Consumed] = Operation("POST", f"{_CUSTOMER}/usage", models.Consumed)
 CHECK: Operation[models.Checked] = Operation("POST", f"{_CUSTOMER}/usage/check", models.Checked)
 EXPLAIN: Operation[models.Explained] = Operation("POST", f"{_CUSTOMER}/usage/explain", models.Explained)
+FORECAST: Operation[models.Forecast] = Operation("GET", f"{_CUSTOMER}/usage/forecast", models.Forecast)
 STATUS: Operation[models.Status] = Operation("GET", f"{_CUSTOMER}/usage", models.Status)
 HISTORY: Operation[models.History] = Operation("GET", f"{_CUSTOMER}/usage/history", models.History)
 RECORDS: Operation[Page[models.Entry]] = Operation("GET", f"{_CUSTOMER}/usage/records", Page[models.Entry])

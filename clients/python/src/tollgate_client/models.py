@@ -208,6 +208,39 @@ class Explained(Model):
     features: dict[str, Explanation]
 
 
+class LimitReached(Model):
+    """When a limit is reached: as likely as not by `expected`, one in ten by `earliest`, nine in ten by `latest`, at most the reset."""
+
+    expected: datetime
+    earliest: datetime
+    latest: datetime
+
+
+class FeatureForecast(Model):
+    """One feature, in its unit. Numbers are None where too little is known; `reason` says so.
+
+    `low` to `high` is the band of 80 %. `limit_reached_at` is None where it is likelier not reached before the reset.
+    """
+
+    unit: str
+    resets_at: datetime | None
+    expected_at_reset: Decimal | None
+    low: Decimal | None
+    high: Decimal | None
+    limit_reached_at: LimitReached | None
+    chance_of_reaching: float | None
+    pace: Literal["rising", "steady", "falling"] | None
+    based_on_days: int
+    method: str
+    reason: Literal["too_little_history"] | None
+
+
+class Forecast(Model):
+    """By feature, of all that the plan meters."""
+
+    features: dict[str, FeatureForecast]
+
+
 class Entry(Model):
     """A ledger entry."""
 

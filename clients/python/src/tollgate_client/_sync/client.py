@@ -113,6 +113,10 @@ class Tollgate:
         body = {"usage": requests.amounts(usage or {}, features), **_present(at=at)}
         return self._send(requests.EXPLAIN, {"customer_id": customer_id}, body)
 
+    def forecast(self, customer_id: str) -> models.Forecast:
+        """Where each feature will stand at the reset, and when its limit will be reached, with a band of 80 %."""
+        return self._send(requests.FORECAST, {"customer_id": customer_id})
+
     def usage(self, customer_id: str, *, breakdown: bool = False) -> models.Status:
         """A customer's plan, and where each of its features stands."""
         query = {"breakdown": "true"} if breakdown else {}
