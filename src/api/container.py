@@ -1,7 +1,7 @@
 """The composition root: the only module that knows which adapter stands behind which port."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,6 +27,8 @@ from core.customers.own_alerts import EndAlerts, PutAlerts
 from core.customers.put_addon import PutAddon
 from core.customers.put_customer import ChangeCustomer, PutCustomer
 from core.customers.schedule_plan import CallOffPlan, SchedulePlan
+from core.customers.take_effect import TakeEffect
+from core.errors import DomainError
 from core.history.explain_usage import ExplainUsage
 from core.history.past_days import PastDays
 from core.history.read_forecast import ReadForecast
@@ -42,12 +44,15 @@ from core.metering.consume_usage import ConsumeUsage
 from core.metering.correct_record import CorrectRecord
 from core.metering.extend_reservation import ExtendReservation
 from core.metering.finish_reservation import CommitReservation, ReleaseReservation
+from core.metering.idempotency import Replay
 from core.metering.ingest_events import IngestEvents
 from core.metering.issue_grant import IssueGrant
 from core.metering.map_event_types import MapEventTypes
+from core.metering.note_expiry import NoteExpiry
+from core.metering.note_grant import NoteGrant
 from core.metering.owned import Owned, OwnedReader
 from core.metering.reserve_usage import ReserveUsage
-from core.metering.use_case import AccountCommand, AccountUseCase
+from core.metering.use_case import AccountCommand, AccountUseCase, Call
 from core.metering.void_grant import VoidGrant
 from core.operations.add_step import AddStep
 from core.operations.budget import ReadBudget
@@ -109,6 +114,7 @@ from infrastructure.sql.products.learning import SqlLearningPlanReader
 from infrastructure.sql.products.operations import SqlOperationReader
 from infrastructure.sql.products.sessions import SqlSessionReader
 from infrastructure.sql.registry import READERS, evidence_of, repositories_of
+from infrastructure.sql.upkeep.clock_events import SqlClockEvents
 from infrastructure.sql.upkeep.customer_rows import SqlCustomerRows
 from infrastructure.sql.upkeep.deletion import SqlCustomerDeletions
 from infrastructure.sql.upkeep.drift import SqlDriftReader
@@ -171,6 +177,13 @@ def in_groups(
 ) -> providers.Singleton[GroupCommit[C, R]]:
     """The use case as every process runs it: measured, and its concurrent commands sharing transactions."""
     return providers.Singleton(GroupCommit, providers.Factory(Measured, providers.Factory(use_case, unit_of_work.provider, *more)))
+
+
+def in_lists(
+    use_case: Callable[..., AccountUseCase[C, R, Any]], unit_of_work: UnitsOfWork, clock: providers.Provider[Clock]
+) -> providers.Factory[Retried[[Sequence[Call[C]]], Sequence[R | Replay | DomainError]]]:
+    """A use case of the service's own: whoever has a list of commands has them carried out, and run again where a race was lost."""
+    return providers.Factory(Retried, providers.Factory(use_case, unit_of_work.provider, clock))
 
 
 def alone(use_case: Callable[..., Executing[P, R]], unit_of_work: UnitsOfWork, *more: object) -> providers.Factory[Retried[P, R]]:
@@ -244,6 +257,7 @@ class Container(containers.DeclarativeContainer):
     put_addon = alone(PutAddon, unit_of_work, clock, new_id)
     put_alerts = alone(PutAlerts, unit_of_work, clock, new_id)
     end_alerts = alone(EndAlerts, unit_of_work, clock, new_id)
+    take_effect = alone(TakeEffect, unit_of_work, clock, new_id)
     alert_reader = providers.Singleton(SqlAlertReader, connections)
 
     plan_reader = providers.Singleton(SqlPlanReader, connections, plan_catalog)
@@ -300,6 +314,16 @@ class Container(containers.DeclarativeContainer):
     repair_usage = in_groups(RepairUsage, unit_of_work, clock)
     roller = providers.Singleton(SqlRoller, connections, clock, new_id)
     reconcile = providers.Factory(Reconcile, drift_reader, account_reader, repair_usage, roller)
+    note_expiry = in_lists(NoteExpiry, unit_of_work, clock)
+    note_grant = in_lists(NoteGrant, unit_of_work, clock)
+    clock_events = providers.Singleton(
+        SqlClockEvents,
+        connections,
+        clock,
+        note_expiry,
+        note_grant,
+        take_effect.provider,
+    )
     sweeper = providers.Singleton(SqlSweeper, connections, clock)
     vital_signs = providers.Singleton(VitalSigns, engine, connections)
 
@@ -343,6 +367,7 @@ async def running(container: Container) -> AsyncIterator[None]:
     runners = (
         container.sweeper(),
         container.roller(),
+        container.clock_events(),
         container.key_uses(),
         container.refusals(),
         container.customer_deletions(),

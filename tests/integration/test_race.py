@@ -1,11 +1,13 @@
 """Several server processes, many clients, one customer near its limit, everything at once, and kill -9 at random."""
 
 import asyncio
+import json
 import random
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import accumulate
 from typing import Any
 
 import asyncpg
@@ -42,6 +44,7 @@ def test_nothing_is_overshot_lost_or_counted_twice_while_processes_are_killed(da
     ledger.has_nothing_else(told)
     ledger.measures_each_period_by_itself(anchor)
     ledger.falls_nowhere_below_zero(anchor)
+    ledger.raised_what_it_shows_once(Raised(Database(database_url), customer_id), anchor)
     assert (status["calls"]["used"], status["calls"]["held"]) == (ledger.total("calls"), 0)
     assert status["tokens"]["used"] == ledger.total("tokens")
     reconciled = tollgate("reconcile", database_url=database_url)
@@ -110,6 +113,15 @@ async def watch_database(fleet: Fleet, customer_id: str, over: asyncio.Event) ->
     return highest
 
 
+class Raised:
+    """What was raised in the end: the rows and the events."""
+
+    def __init__(self, database: Database, customer_id: str) -> None:
+        self.rows = database.rows("SELECT * FROM usage_alert WHERE customer_id = $1", customer_id)
+        select = "SELECT id, CAST(payload AS text) FROM outbox_event WHERE customer_id = $1 AND type LIKE 'usage.%'"
+        self.events = {row["id"]: json.loads(row["payload"]) for row in database.rows(select, customer_id)}
+
+
 class Ledger:
     """What was booked in the end, held against what callers were told."""
 
@@ -154,6 +166,21 @@ class Ledger:
                 above = max(sum(row["quantity"] for row in period) - limit, 0)
                 assert sum(row["overage"] for row in period) == above, feature
         assert any(row["overage"] > 0 for row in self.periods("pages", anchor)[0]), "there was overage in the last period"
+
+    def raised_what_it_shows_once(self, raised: Raised, anchor: datetime) -> None:
+        """Of the current period, each threshold that its usage ever stood at, by one row and one event with the same figures."""
+        assert {row["event_id"] for row in raised.rows} == raised.events.keys()
+        assert len(raised.rows) == len(raised.events)
+        assert all(raised.events[row["event_id"]]["used"] == row["used"] for row in raised.rows)
+        assert all(row["period_start"] == anchor for row in raised.rows)
+        found = Counter((row["feature"], row["name"]) for row in raised.rows)
+        expected = set()
+        for feature, limit in (("calls", LIMIT), ("pages", SOFT_LIMIT)):
+            current = sorted(self.periods(feature, anchor)[1], key=lambda row: row["id"])
+            highest = max(accumulate(row["quantity"] for row in current))
+            expected |= {(feature, f"percent:{percent}") for percent in (80, 95, 100) if highest * 100 >= limit * percent}
+            expected |= {(feature, "overage")} if any(row["overage"] > 0 for row in current) else set()
+        assert found == Counter(expected)
 
     def falls_nowhere_below_zero(self, anchor: datetime) -> None:
         corrected: Counter[str] = Counter()

@@ -40,6 +40,7 @@ customer: Final = Table(
     Column("locale", Text),
     ForeignKeyConstraint(["plan_key", "plan_version"], [plan_version.c.plan_key, plan_version.c.version]),
     Index("ix_customer_newest", text("created_at DESC"), text("customer_id DESC")),
+    Index("ix_customer_scheduled", "customer_id", postgresql_where=text("(agreement -> 'scheduled') IS NOT NULL")),
 )
 
 

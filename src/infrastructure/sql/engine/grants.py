@@ -50,6 +50,7 @@ usage_grant: Final = Table(
     Column("void_reason", Text),
     PrimaryKeyConstraint("customer_id", "id"),
     Index("ix_usage_grant_feature", "customer_id", "feature"),
+    Index("ix_usage_grant_expires_at", "expires_at", postgresql_where=text("expires_at IS NOT NULL")),
     Index("uq_usage_grant_reference", "customer_id", "reference", unique=True, postgresql_where=text("reference IS NOT NULL")),
 )
 
