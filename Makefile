@@ -6,7 +6,7 @@ PORT ?= 8000
 DATA_DIR ?= .tollgate
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo-data test check format unit integration clients deploy-check lock clean bench bench-quick
+.PHONY: help setup run demo-data test check format unit integration clients lean-check deploy-check lock clean bench bench-quick
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -50,12 +50,15 @@ integration: setup ## the tests with a real PostgreSQL and real HTTP
 clients: setup ## build the clients, install them in empty environments, and use them against a running service
 	@$(BIN)/python -m clients.check
 
+lean-check: setup ## install what production installs in an empty environment, and serve from it
+	@$(BIN)/python -m deploy.lean
+
 deploy-check: setup ## as root, with debootstrap and socat: prove what is in deploy/ without a container engine
 	@$(BIN)/python deploy/check.py
 
 lock: setup ## pin the newest versions of all dependencies, with hashes
 	@$(BIN)/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options --no-header --output-file requirements.lock pyproject.toml
-	@$(BIN)/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options --no-header --extra dev --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
+	@$(BIN)/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options --no-header --extra dev --extra embedded --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
 
 clean: ## remove what was set up (not the data)
 	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,4 +1,4 @@
-"""Phone numbers by the `phonenumbers` library, which knows the numbering plans of all countries."""
+"""Phone numbers by the `phonenumbers` library, which knows the numbering plans of all countries: `phonenumberslite`, without its maps."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence

