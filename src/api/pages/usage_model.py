@@ -12,6 +12,7 @@ from api.pages.formats import Formats
 from api.wire import percent
 from core.customers.customer import Customer
 from core.history.buckets import By
+from core.history.read_forecast import FeatureForecast
 from core.history.read_history import HistoryItem, HistoryQuery
 from core.metering.account import Account
 from core.metering.balance import Balance
@@ -26,6 +27,8 @@ MONTHS: Final = (6, 12)
 DAYS_MAX: Final = 62
 GRANTS_SHOWN: Final = 50
 SHARES_SHOWN: Final = 8
+SMALL_CHANCE: Final = 0.05
+"""Below it, a limit is said to be out of reach in this period."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +114,12 @@ class UsagePages:
         breakdowns = await container.ledger_reader().breakdown(customer.id, {key: item.period for key, item in balances.items()}, now)
         history = await self._months(account, months)
         days = await self._days(account, balances)
+        forecasts = await container.read_forecast().execute(customer.id)
         grants = await container.grant_reader().newest(customer.id, GRANTS_SHOWN, None, feature=None, state=None, at=now)
-        cards = [self._card(balance, breakdowns.get(key), history.get(key, ()), days.get(key, ())) for key, balance in balances.items()]
+        cards = [
+            self._card(balance, breakdowns.get(key), history.get(key, ()), days.get(key, ()), forecasts.get(key))
+            for key, balance in balances.items()
+        ]
         return UsagePage(
             customer_id=customer.id,
             plan=self._formats.text("plan", plan=account.plan.name),
@@ -150,7 +157,14 @@ class UsagePages:
             found.setdefault(item.feature.key, []).append(item)
         return found
 
-    def _card(self, balance: Balance, breakdown: Breakdown | None, months: Sequence[HistoryItem], days: Sequence[HistoryItem]) -> Card:
+    def _card(
+        self,
+        balance: Balance,
+        breakdown: Breakdown | None,
+        months: Sequence[HistoryItem],
+        days: Sequence[HistoryItem],
+        forecast: FeatureForecast | None,
+    ) -> Card:
         write, feature = self._formats, balance.feature
         tenths = None if balance.limit is None else Decimal(str(percent(balance.used, balance.limit)))
         burnt = balance.funds.burnt if balance.funds else 0
@@ -173,7 +187,25 @@ class UsagePages:
             days=self._chart(days, by_month=False) if any(item.standing.used for item in days) else None,
             shares=self._shares(breakdown, feature),
             is_used=bool(balance.used or balance.held),
+            forecast=self._forecast(forecast),
         )
+
+    def _forecast(self, found: FeatureForecast | None) -> str | None:
+        """One sentence; None where nothing was used, or there is nothing to wait for."""
+        if found is None or found.balance.limit is None or not found.balance.used:
+            return None
+        write, forecast = self._formats, found.forecast
+        if forecast is None:
+            return write.text("forecast_no_date")
+        if found.balance.remaining == 0 or not found.is_at_reset:
+            return None
+        expected = write.amount(forecast.expected, found.balance.feature)
+        if forecast.reached is not None:
+            days = {name: write.day(at) for name, at in forecast.reached._asdict().items()}
+            return write.text("forecast_reached", when=days["expected"], earliest=days["earliest"], latest=days["latest"])
+        if forecast.chance < SMALL_CHANCE:
+            return write.text("forecast_safe", expected=expected)
+        return write.text("forecast_maybe", expected=expected, chance=write.chance(forecast.chance))
 
     def _facts(self, balance: Balance) -> Sequence[str]:
         write, feature = self._formats, balance.feature

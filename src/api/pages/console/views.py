@@ -19,6 +19,7 @@ from api.v1.plans import PlanAnswer
 from api.wire import to_cursor
 from core.customers.list_customers import ListCustomersQuery
 from core.errors import DomainError
+from core.history.refusals import RefusalQuery
 from core.metering.grants import GrantState, StandingGrant
 from core.metering.ledger import LedgerQuery, UsageRecord
 from core.metering.reservations import Reservation, ReservationState
@@ -30,6 +31,7 @@ from core.reconciliation.drift import Drift
 from core.reconciliation.reconcile import Reconcile
 
 PAGE_SIZE: Final = 50
+REFUSALS_SHOWN: Final = 20
 CUSTOMERS_CHECKED_MAX: Final = 2_000
 
 
@@ -92,6 +94,8 @@ async def customer(visit: Visit) -> Response:
     grants = await container.grant_reader().newest(found.id, PAGE_SIZE, None, feature=None, state=None, at=now)
     reservations = await container.reservation_reader().newest_in(found.id, PAGE_SIZE, None, state=ReservationState.HELD, at=now)
     plan = await container.plan_reader().applying(found.plan, found.agreement)
+    refused = await container.refusals().newest(RefusalQuery(customer_id=found.id, limit=REFUSALS_SHOWN))
+    alerts = await container.alert_reader().newest(found.id, REFUSALS_SHOWN, None, feature=None)
     return visit.show(
         "console_customer.html",
         "customers",
@@ -109,6 +113,10 @@ async def customer(visit: Visit) -> Response:
         addons=[(item.version[0], item.version[1], item.quantity) for item in found.agreement.addons],
         grants=[_grant(grant, catalog, write, now) for grant in grants],
         reservations=[_reservation(item, catalog, write, now) for item in reservations],
+        refusals=[(write.moment(item.at), item.operation, item.kind.value, item.message, item.request_id) for item in refused],
+        alerts=[
+            (write.moment(item.raised_at), item.feature, item.name, _limit(item.feature, item.used, catalog, write)) for item in alerts
+        ],
         plans=[item.key for item in await container.plan_reader().all_latest()],
         features=[key for key, item in plan.entitlements.items() if isinstance(item, Metered)],
     )

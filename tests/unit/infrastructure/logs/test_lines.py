@@ -33,8 +33,12 @@ def test_where_nobody_reads_lines_are_dropped_and_nobody_waits(monkeypatch: pyte
     for _ in range(300):
         output.write([b"x" * 999 + b"\n"])
     assert dropped() >= before + 50
+    writing = output._thread
+    assert writing is not None
     output.close()
     os.close(reader)
+    writing.join(10)  # or what it drops now would be counted in the next test
+    assert not writing.is_alive()
 
 
 def test_a_reader_that_has_gone_is_counted_and_raises_nothing() -> None:
