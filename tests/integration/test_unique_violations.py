@@ -86,8 +86,9 @@ async def test_beside_others_of_its_call_it_is_broken_and_logged_and_the_others_
     assert (type(first), type(broken), type(last)) == (Recorded, BrokenCommand, Recorded)
     assert pause.call_count == 0
     (logged,) = [entry for entry in caplog.records if entry.levelno == logging.ERROR]
-    assert "pk_message" in logged.getMessage()
     assert logged.exc_info is not None
+    assert isinstance(logged.exc_info[1], asyncpg.UniqueViolationError)
+    assert logged.exc_info[1].constraint_name == "pk_message"
 
 
 async def test_beside_others_calls_it_fails_alone(forgetful: Forgetful, mocker: MockerFixture) -> None:
