@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 from starlette.responses import HTMLResponse, Response
 
 _POLICY: Final = (
@@ -19,7 +18,7 @@ _HEADERS: Final = {
 
 
 def _environment() -> Environment:
-    found = Environment(
+    return Environment(
         loader=PackageLoader("api.pages"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -27,8 +26,6 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    found.globals["thousandth"] = lambda parts: Markup(f"{parts / 10:.1f}%")
-    return found
 
 
 TEMPLATES: Final = _environment()

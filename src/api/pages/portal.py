@@ -24,11 +24,10 @@ from api.served import note_customer
 from api.wire import from_cursor, instant, to_cursor
 from core.customers.customer import Customer
 from core.errors import DomainError
-from core.history.buckets import By
+from core.history.buckets import By, first_of_months
 from core.history.read_history import HistoryQuery
 from core.metering.ledger import LedgerQuery, UsageRecord
 from core.plans.features import FeatureCatalog
-from core.plans.periods import INSTANT, Reset
 from core.portal.portal_session import PortalSession, PortalSessionEnded, PortalSessionNotFound
 
 RECORDS_SHOWN: Final = 50
@@ -248,9 +247,7 @@ def _csv_row(record: UsageRecord, catalog: FeatureCatalog) -> Sequence[str]:
 async def history_csv(look: Look) -> Response:
     """Twelve months of every feature as a table."""
     now = look.container.clock()()
-    since = look.customer.billing.period(Reset.MONTH, now).start
-    for _ in range(MONTHS[-1] - 1):
-        since = look.customer.billing.period(Reset.MONTH, since - INSTANT).start
+    since = first_of_months(look.customer.billing, now, MONTHS[-1])
     items = await look.container.read_history().execute(HistoryQuery(look.customer.id, by=By.MONTH, since=since))
 
     def rows() -> Iterator[Sequence[str]]:

@@ -11,7 +11,7 @@ from api.pages.charts import BarChart, Bucket, UsageBar, bar_chart, usage_bar
 from api.pages.formats import Formats
 from api.wire import percent
 from core.customers.customer import Customer
-from core.history.buckets import By
+from core.history.buckets import By, first_of_months
 from core.history.read_forecast import FeatureForecast
 from core.history.read_history import HistoryItem, HistoryQuery
 from core.metering.account import Account
@@ -134,10 +134,7 @@ class UsagePages:
         )
 
     async def _months(self, account: Account, months: int) -> Mapping[str, Sequence[HistoryItem]]:
-        since = account.billing.period(Reset.MONTH, account.now).start
-        for _ in range(months - 1):
-            since = account.billing.period(Reset.MONTH, since - INSTANT).start
-        return await self._history(account, By.MONTH, since)
+        return await self._history(account, By.MONTH, first_of_months(account.billing, account.now, months))
 
     async def _days(self, account: Account, balances: Mapping[str, Balance]) -> Mapping[str, Sequence[HistoryItem]]:
         earliest = account.now - timedelta(days=DAYS_MAX)

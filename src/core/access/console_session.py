@@ -1,19 +1,15 @@
 """Console sessions: somebody has shown a service key once, and goes on with a cookie."""
 
 import hmac
-import re
-import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
 from core.access.service_keys import digest, key_id_of
+from core.access.session_token import new_secret, token_of
 
 LASTS: Final = timedelta(hours=12)
-
-_SECRET_BYTES: Final = 32
-_TOKEN: Final = re.compile(r"([0-9a-f]{32})_([A-Za-z0-9_-]{43})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +33,9 @@ class ConsoleSession:
 
 def begun(id: UUID, key: str, at: datetime) -> tuple[ConsoleSession, str]:
     """The session of whoever has this key, and its token, which only the browser keeps."""
-    secret = secrets.token_urlsafe(_SECRET_BYTES)
+    secret = new_secret()
     session = ConsoleSession(id, digest(secret), key_id_of(key), digest(key), at, at + LASTS)
-    return session, f"{id.hex}_{secret}"
-
-
-def parts_of(token: str) -> tuple[UUID, str] | None:
-    """The id and the secret in a token; None where it is none."""
-    found = _TOKEN.fullmatch(token)
-    return (UUID(found[1]), found[2]) if found else None
+    return session, token_of(id, secret)
 
 
 def form_token(token: str) -> str:

@@ -64,14 +64,20 @@ def buckets(history: TermsHistory, by: By, *, since: datetime | None, until: dat
     return found
 
 
+def first_of_months(billing: Billing, at: datetime, months: int) -> datetime:
+    """When the first of so many months began, of which the last one contains `at`."""
+    since = billing.period(Reset.MONTH, at).start
+    for _ in range(months - 1):
+        since = billing.period(Reset.MONTH, since - INSTANT).start
+    return since
+
+
 def _beginning(history: TermsHistory, by: By, billing: Billing, last: datetime) -> datetime:
     """Since when there is a history where nobody says: the beginning of a bucket."""
     if by is By.HOUR:
         since = billing.period(Reset.DAY, last - HOURLY_DEFAULT + timedelta(days=1)).start
     else:
-        since = billing.period(Reset.MONTH, last).start
-        for _ in range(MONTHS_DEFAULT - 1):
-            since = billing.period(Reset.MONTH, since - INSTANT).start
+        since = first_of_months(billing, last, MONTHS_DEFAULT)
     return next(_dividing(history, by, billing)(since, since)).start
 
 

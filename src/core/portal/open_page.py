@@ -1,7 +1,8 @@
 """Open a customer's usage page by the token in its address."""
 
+from core.access.session_token import parts_of
 from core.clock import Clock
-from core.portal.portal_session import PortalSession, PortalSessionNotFound, parts_of
+from core.portal.portal_session import PortalSession, PortalSessionNotFound
 from core.portal.ports import PortalSessions
 
 

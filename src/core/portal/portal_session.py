@@ -1,8 +1,6 @@
 """Portal sessions: whoever has the address of one may look at one customer's usage, for a while."""
 
 import hmac
-import re
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,15 +9,13 @@ from typing import Final
 from uuid import UUID
 
 from core.access.service_keys import digest
+from core.access.session_token import new_secret, token_of
 from core.errors import DomainError, NotFoundError
 
 TTL_DEFAULT: Final = timedelta(hours=1)
 TTL_MIN: Final = timedelta(minutes=1)
 TTL_MAX: Final = timedelta(days=7)
 ORIGINS_MAX: Final = 10
-
-_SECRET_BYTES: Final = 32
-_TOKEN: Final = re.compile(r"([0-9a-f]{32})_([A-Za-z0-9_-]{43})")
 
 
 class Theme(StrEnum):
@@ -92,7 +88,7 @@ class NewPortalSession:
 
     def begun(self, id: UUID, at: datetime) -> tuple[PortalSession, str]:
         """The session, and its token: `<id>_<secret>`, which stands in the page's address and is nowhere stored."""
-        secret = secrets.token_urlsafe(_SECRET_BYTES)
+        secret = new_secret()
         session = PortalSession(
             id=id,
             customer_id=self.customer_id,
@@ -104,10 +100,4 @@ class NewPortalSession:
             created_by=self.created_by,
             expires_at=at + self.ttl,
         )
-        return session, f"{id.hex}_{secret}"
-
-
-def parts_of(token: str) -> tuple[UUID, str] | None:
-    """The id and the secret in a token; None where it is none."""
-    found = _TOKEN.fullmatch(token)
-    return (UUID(found[1]), found[2]) if found else None
+        return session, token_of(id, secret)

@@ -14,9 +14,10 @@ from api.errors import told
 from api.pages.answers import page
 from api.pages.formats import Formats
 from api.wire import from_cursor
-from core.access.console_session import LASTS, begun, form_token, parts_of
+from core.access.console_session import LASTS, begun, form_token
 from core.access.principal import Principal, Unauthenticated
 from core.access.service_keys import Scope
+from core.access.session_token import parts_of
 from core.errors import DomainError
 
 _UTC: Final = ZoneInfo("UTC")
